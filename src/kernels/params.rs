@@ -1,0 +1,220 @@
+//! Parameters of a case: what suites write, what kernels read.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Element type a kernel computes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// IEEE 754 binary32.
+    F32,
+    /// IEEE 754 binary64.
+    F64,
+}
+
+impl Dtype {
+    /// All element types, for help texts and suggestions.
+    pub const ALL: &'static [Self] = &[Self::F32, Self::F64];
+
+    /// The name suites use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+        }
+    }
+
+    /// Size of one element in bytes.
+    #[must_use]
+    pub const fn size(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F64 => 8,
+        }
+    }
+
+    /// Unit roundoff u (half the machine epsilon).
+    #[must_use]
+    pub const fn unit_roundoff(self) -> f64 {
+        match self {
+            Self::F32 => f32::EPSILON as f64 / 2.0,
+            Self::F64 => f64::EPSILON / 2.0,
+        }
+    }
+}
+
+impl std::fmt::Display for Dtype {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One parameter that a kernel takes.
+#[derive(Debug, Clone, Copy)]
+pub struct ParamSpec {
+    /// The key in a suite: `m`, `seq`, `density`.
+    pub name: &'static str,
+    /// What it means, with its unit.
+    pub meaning: &'static str,
+    /// What values it takes.
+    pub kind: ParamKind,
+    /// Value when a suite leaves it out; `None` makes it required.
+    pub default: Option<Default>,
+}
+
+/// Values a parameter takes, bounds included.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ParamKind {
+    /// A whole number.
+    Count {
+        /// Smallest value.
+        min: u64,
+        /// Largest value.
+        max: u64,
+    },
+    /// An amount of memory; suites write `64 MiB`.
+    Size {
+        /// Smallest value in bytes.
+        min: u64,
+        /// Largest value in bytes.
+        max: u64,
+    },
+    /// A fraction, e.g. a density.
+    Fraction {
+        /// Smallest value.
+        min: f64,
+        /// Largest value.
+        max: f64,
+    },
+    /// One of a set of words.
+    Choice(&'static [&'static str]),
+}
+
+/// A default that a `const` can hold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Default {
+    /// For `Count` and `Size`.
+    Integer(u64),
+    /// For `Fraction`.
+    Real(f64),
+    /// For `Choice`.
+    Word(&'static str),
+}
+
+impl From<Default> for ParamValue {
+    fn from(default: Default) -> Self {
+        match default {
+            Default::Integer(n) => Self::Integer(n),
+            Default::Real(x) => Self::Real(x),
+            Default::Word(w) => Self::Word(w.to_owned()),
+        }
+    }
+}
+
+/// The value of one parameter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ParamValue {
+    /// A count or a number of bytes.
+    Integer(u64),
+    /// A fraction.
+    Real(f64),
+    /// A word.
+    Word(String),
+}
+
+impl std::fmt::Display for ParamValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Integer(n) => write!(f, "{n}"),
+            Self::Real(x) => write!(f, "{x}"),
+            Self::Word(w) => f.write_str(w),
+        }
+    }
+}
+
+/// The parameters of one case: element type and named values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Params {
+    /// Element type.
+    pub dtype: Dtype,
+    /// Named values, sorted by name.
+    #[serde(flatten)]
+    pub values: BTreeMap<String, ParamValue>,
+}
+
+/// A parameter that a kernel cannot use.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ParamError {
+    /// The kernel needs it and the case lacks it.
+    #[error("parameter `{0}` is missing")]
+    Missing(&'static str),
+    /// It is there, but of another kind or out of range.
+    #[error("parameter `{name}` is {found}, expected {expected}")]
+    Invalid {
+        /// The parameter's name.
+        name: &'static str,
+        /// The value found.
+        found: String,
+        /// What would be valid.
+        expected: String,
+    },
+    /// The product of the sizes does not fit.
+    #[error("the case is too large: {0}")]
+    TooLarge(String),
+}
+
+impl Params {
+    /// The whole number called `name`.
+    ///
+    /// # Errors
+    /// [`ParamError`] when it is absent or no whole number.
+    pub fn integer(&self, name: &'static str) -> Result<u64, ParamError> {
+        match self.values.get(name) {
+            Some(ParamValue::Integer(n)) => Ok(*n),
+            Some(other) => Err(invalid(name, other, "a whole number")),
+            None => Err(ParamError::Missing(name)),
+        }
+    }
+
+    /// The whole number called `name`, as an index type.
+    ///
+    /// # Errors
+    /// [`ParamError`] when it is absent, no whole number, or beyond `usize`.
+    pub fn count(&self, name: &'static str) -> Result<usize, ParamError> {
+        let n = self.integer(name)?;
+        usize::try_from(n).map_err(|_| ParamError::TooLarge(format!("`{name}` is {n}")))
+    }
+
+    /// The fraction called `name`.
+    ///
+    /// # Errors
+    /// [`ParamError`] when it is absent or no number.
+    pub fn real(&self, name: &'static str) -> Result<f64, ParamError> {
+        match self.values.get(name) {
+            Some(ParamValue::Real(x)) => Ok(*x),
+            #[expect(clippy::cast_precision_loss, reason = "fractions are small")]
+            Some(ParamValue::Integer(n)) => Ok(*n as f64),
+            Some(other) => Err(invalid(name, other, "a number")),
+            None => Err(ParamError::Missing(name)),
+        }
+    }
+
+    /// The word called `name`.
+    ///
+    /// # Errors
+    /// [`ParamError`] when it is absent or no word.
+    pub fn word(&self, name: &'static str) -> Result<&str, ParamError> {
+        match self.values.get(name) {
+            Some(ParamValue::Word(w)) => Ok(w),
+            Some(other) => Err(invalid(name, other, "a word")),
+            None => Err(ParamError::Missing(name)),
+        }
+    }
+}
+
+fn invalid(name: &'static str, found: &ParamValue, expected: &str) -> ParamError {
+    ParamError::Invalid { name, found: format!("`{found}`"), expected: expected.to_owned() }
+}

@@ -1,0 +1,14 @@
+//! wattproof: a benchmarking and Green-AI certification harness.
+//!
+//! Data flows one way: suite → plan → measure → [`record`] → analysis → report. Hardware and the
+//! clock stay left of the record; everything right of it is a pure function.
+
+pub mod backends;
+pub mod clock;
+pub mod host;
+pub mod kernels;
+pub mod plan;
+pub mod record;
+pub mod sensors;
+pub mod suite;
+pub mod units;

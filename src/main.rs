@@ -1,0 +1,3 @@
+//! The `wattproof` program.
+
+fn main() {}

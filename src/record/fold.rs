@@ -1,0 +1,154 @@
+//! Header + events → the record in memory.
+
+use super::{Event, Header, IdleWindow, Prepared, Sample, TracePoint};
+use crate::suite::Case;
+
+/// A record, complete or partial.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRecord {
+    /// Who, what, where, with what.
+    pub header: Header,
+    /// One entry for every planned case, in plan order.
+    pub measurements: Vec<Measurement>,
+    /// Idle windows.
+    pub idle: Vec<IdleWindow>,
+    /// The power trace, in time order.
+    pub trace: Vec<TracePoint>,
+    /// Sensors lost on the way: family id and reason.
+    pub lost_sensors: Vec<(String, String)>,
+    /// SHA-256 of `samples.jsonl`, lower-case hex.
+    pub samples_digest: String,
+    /// Anything odd about the file itself (a torn last line after a kill).
+    pub notes: Vec<String>,
+}
+
+/// All that is known of one case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measurement {
+    /// The case.
+    pub case: Case,
+    /// How it was built; `None` when the run ended before, or building failed.
+    pub prepared: Option<Prepared>,
+    /// Every window taken, discarded ones included, in time order.
+    pub samples: Vec<Sample>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a case ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// All repeats have a window that counts.
+    Measured,
+    /// Some repeats have one, some do not.
+    Partial {
+        /// Why.
+        reason: String,
+    },
+    /// The answer was wrong: no figure of this case counts.
+    WrongAnswer {
+        /// Observed error against limit.
+        reason: String,
+    },
+    /// It could not run.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+    /// The run ended before it began.
+    NotRun,
+}
+
+impl Measurement {
+    /// The windows that count.
+    pub fn valid_samples(&self) -> impl Iterator<Item = &Sample> {
+        self.samples.iter().filter(|s| s.flags.is_empty())
+    }
+}
+
+impl RunRecord {
+    /// Folds events into measurements. Pure: the same lines give the same record.
+    #[must_use]
+    pub fn fold(header: Header, events: impl IntoIterator<Item = Event>, samples_digest: String) -> Self {
+        let mut record = Self {
+            measurements: header
+                .plan
+                .cases
+                .iter()
+                .map(|case| Measurement {
+                    case: case.clone(),
+                    prepared: None,
+                    samples: Vec::new(),
+                    outcome: Outcome::NotRun,
+                })
+                .collect(),
+            header,
+            idle: Vec::new(),
+            trace: Vec::new(),
+            lost_sensors: Vec::new(),
+            samples_digest,
+            notes: Vec::new(),
+        };
+        for event in events {
+            record.apply(event);
+        }
+        let repeats = record.header.profile.repeats;
+        for measurement in &mut record.measurements {
+            measurement.settle(repeats);
+        }
+        record
+    }
+
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Resumed { at, utc } => {
+                self.notes.push(format!("resumed at {utc}, {:.1} s into the run", at.seconds().get()))
+            }
+            Event::Idle(window) => self.idle.push(window),
+            Event::Trace(point) => self.trace.push(point),
+            Event::SensorLost { sensor, reason, .. } => self.lost_sensors.push((sensor, reason)),
+            Event::Prepared(prepared) => {
+                if let Some(m) = self.measurement_mut(&prepared.case) {
+                    m.prepared = Some(prepared);
+                }
+            }
+            Event::Sample(sample) => {
+                if let Some(m) = self.measurement_mut(&sample.case) {
+                    m.samples.push(sample);
+                }
+            }
+            Event::Void { case, wrong_answer, reason } => {
+                if let Some(m) = self.measurement_mut(&case) {
+                    m.outcome = if wrong_answer { Outcome::WrongAnswer { reason } } else { Outcome::Failed { reason } };
+                }
+            }
+        }
+    }
+
+    fn measurement_mut(&mut self, case: &str) -> Option<&mut Measurement> {
+        let found = self.measurements.iter().position(|m| m.case.id == case);
+        if found.is_none() {
+            self.notes.push(format!("an event names the case `{case}`, which the plan does not have"));
+        }
+        found.map(|i| &mut self.measurements[i])
+    }
+}
+
+impl Measurement {
+    fn settle(&mut self, repeats: u32) {
+        if self.outcome != Outcome::NotRun {
+            return;
+        }
+        let counted = self.valid_samples().count();
+        self.outcome = match (counted, self.samples.last()) {
+            (_, None) => Outcome::NotRun,
+            (n, _) if n >= repeats as usize => Outcome::Measured,
+            (n, Some(last)) => Outcome::Partial {
+                reason: match last.flags.first() {
+                    Some(flag) => format!("{n} of {repeats} windows count; the last was discarded: {}", flag.detail),
+                    None => format!("{n} of {repeats} windows were taken before the run ended"),
+                },
+            },
+        };
+    }
+}

@@ -1,0 +1,18 @@
+//! The run record: the waist of the product.
+//!
+//! On disk a record is a folder: `record.json` (the [`Header`]: who, what, where, with what) and
+//! `samples.jsonl` (one [`Event`] a line, appended when it happens and never rewritten). In memory
+//! it is a [`RunRecord`]: the header with the events folded into measurements. Everything right of
+//! this module is a pure function of it.
+
+mod environment;
+mod event;
+mod fold;
+mod header;
+
+pub use environment::{Cache, Compiler, Cpu, Environment, Gpu, HostIdentity, MachineState};
+pub use event::{
+    Activity, EnergyMethod, EnergySpan, Event, Flag, IdlePhase, IdleWindow, Prepared, Sample, State, TracePoint, WarmUp,
+};
+pub use fold::{Measurement, Outcome, RunRecord};
+pub use header::{Header, RunState, SCHEMA, SensorStatus, SuiteSource, TdpModel, Tool};

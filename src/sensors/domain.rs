@@ -1,0 +1,189 @@
+//! Parts of a machine that energy is counted for, and which of them contain which.
+
+use serde::{Deserialize, Serialize};
+
+/// A part of the machine. Written to JSON as a word: `package-0`, `gpu-GPU-5c3a…`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Domain {
+    /// A CPU package, or one die of it: RAPL `package-0`, `package-0-die-1`.
+    Package {
+        /// Socket number.
+        socket: u32,
+        /// Die within the socket where the machine counts dies apart.
+        die: Option<u32>,
+    },
+    /// All cores of a package (RAPL PP0).
+    Cores {
+        /// Socket number.
+        socket: u32,
+    },
+    /// The integrated GPU or other uncore part of a package (RAPL PP1).
+    Uncore {
+        /// Socket number.
+        socket: u32,
+    },
+    /// Memory attached to a package; NOT inside the package.
+    Dram {
+        /// Socket number.
+        socket: u32,
+    },
+    /// The whole platform as the board's regulator sees it.
+    Psys,
+    /// One GPU board.
+    Gpu {
+        /// The driver's UUID.
+        uuid: String,
+    },
+    /// A GPU module that includes a CPU (Grace Hopper).
+    GpuModule {
+        /// The driver's UUID of the GPU on it.
+        uuid: String,
+    },
+    /// The node as its management controller or battery sees it.
+    Node,
+    /// The wall socket.
+    Wall,
+}
+
+impl Domain {
+    /// Whether `self` includes all energy of `other`, so that the two must never be added.
+    /// A domain does not contain itself.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        use Domain::{Cores, Dram, Gpu, GpuModule, Node, Package, Psys, Uncore, Wall};
+        match (self, other) {
+            (a, b) if a == b => false,
+            (Wall, _) => true,
+            (Node, b) => *b != Wall,
+            (Psys, Package { .. } | Cores { .. } | Uncore { .. } | Dram { .. }) => true,
+            (Package { socket: a, die: None }, Package { socket: b, die: Some(_) }) => a == b,
+            (Package { socket: a, .. }, Cores { socket: b } | Uncore { socket: b }) => a == b,
+            (GpuModule { uuid: a }, Gpu { uuid: b }) => a == b,
+            _ => false,
+        }
+    }
+
+    /// Whether adding the two would count some energy twice.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self == other || self.contains(other) || other.contains(self)
+    }
+}
+
+impl std::fmt::Display for Domain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Package { socket, die: None } => write!(f, "package-{socket}"),
+            Self::Package { socket, die: Some(die) } => write!(f, "package-{socket}-die-{die}"),
+            Self::Cores { socket } => write!(f, "cores-{socket}"),
+            Self::Uncore { socket } => write!(f, "uncore-{socket}"),
+            Self::Dram { socket } => write!(f, "dram-{socket}"),
+            Self::Psys => f.write_str("psys"),
+            Self::Gpu { uuid } => write!(f, "gpu-{uuid}"),
+            Self::GpuModule { uuid } => write!(f, "gpu-module-{uuid}"),
+            Self::Node => f.write_str("node"),
+            Self::Wall => f.write_str("wall"),
+        }
+    }
+}
+
+/// A word that names no domain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no energy domain")]
+pub struct DomainParseError(String);
+
+impl std::str::FromStr for Domain {
+    type Err = DomainParseError;
+
+    fn from_str(text: &str) -> Result<Self, DomainParseError> {
+        let error = || DomainParseError(text.to_owned());
+        let number = |digits: &str| digits.parse::<u32>().map_err(|_| error());
+        match text {
+            "psys" => return Ok(Self::Psys),
+            "node" => return Ok(Self::Node),
+            "wall" => return Ok(Self::Wall),
+            _ => {}
+        }
+        if let Some(uuid) = text.strip_prefix("gpu-module-") {
+            return Ok(Self::GpuModule { uuid: uuid.to_owned() });
+        }
+        let (kind, rest) = text.split_once('-').ok_or_else(error)?;
+        match kind {
+            "package" => match rest.split_once("-die-") {
+                Some((socket, die)) => Ok(Self::Package { socket: number(socket)?, die: Some(number(die)?) }),
+                None => Ok(Self::Package { socket: number(rest)?, die: None }),
+            },
+            "cores" => Ok(Self::Cores { socket: number(rest)? }),
+            "uncore" => Ok(Self::Uncore { socket: number(rest)? }),
+            "dram" => Ok(Self::Dram { socket: number(rest)? }),
+            "gpu" => Ok(Self::Gpu { uuid: rest.to_owned() }),
+            _ => Err(error()),
+        }
+    }
+}
+
+impl From<Domain> for String {
+    fn from(domain: Domain) -> String {
+        domain.to_string()
+    }
+}
+
+impl TryFrom<String> for Domain {
+    type Error = DomainParseError;
+    fn try_from(text: String) -> Result<Self, DomainParseError> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [&str; 11] = [
+        "package-0",
+        "package-0-die-1",
+        "package-1",
+        "cores-0",
+        "uncore-0",
+        "dram-0",
+        "psys",
+        "gpu-GPU-5c3a",
+        "gpu-module-GPU-5c3a",
+        "node",
+        "wall",
+    ];
+
+    #[test]
+    fn names_round_trip() {
+        for name in ALL {
+            assert_eq!(name.parse::<Domain>().unwrap().to_string(), name);
+        }
+        assert!("package-x".parse::<Domain>().is_err());
+        assert!("".parse::<Domain>().is_err());
+    }
+
+    #[test]
+    fn containment_is_a_strict_order() {
+        let all: Vec<Domain> = ALL.iter().map(|n| n.parse().unwrap()).collect();
+        for a in &all {
+            assert!(!a.contains(a), "{a} contains itself");
+            for b in &all {
+                assert!(!(a.contains(b) && b.contains(a)), "{a} and {b} contain each other");
+                for c in &all {
+                    assert!(!(a.contains(b) && b.contains(c)) || a.contains(c), "{a} ⊃ {b} ⊃ {c}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn dram_is_outside_the_package_and_cores_are_inside() {
+        let d = |n: &str| n.parse::<Domain>().unwrap();
+        assert!(!d("package-0").overlaps(&d("dram-0")));
+        assert!(d("package-0").contains(&d("cores-0")));
+        assert!(!d("package-1").overlaps(&d("cores-0")));
+        assert!(d("psys").contains(&d("dram-0")));
+        assert!(!d("psys").overlaps(&d("gpu-GPU-5c3a")));
+    }
+}

@@ -1,0 +1,170 @@
+//! Where joules come from: every power counter behind one trait.
+//!
+//! A probe answers [`Probe::Ready`], [`Probe::Absent`] or [`Probe::Denied`]; it never guesses.
+//! Sensors deliver raw counter values; differences, wraps and resets are solved once, in
+//! [`counter`]. Adding a sensor is one file and one line in [`REGISTRY`].
+
+pub mod counter;
+mod domain;
+
+pub use domain::{Domain, DomainParseError};
+
+use crate::clock::{Clock, Moment};
+use crate::host::Host;
+use crate::units::{Celsius, Hertz, MicroJoules, Seconds, Watts};
+use serde::{Deserialize, Serialize};
+
+/// A way to look for one family of sensors on a host.
+#[derive(Debug, Clone, Copy)]
+pub struct SensorFamily {
+    /// Permanent id: `rapl`, `nvml`.
+    pub id: &'static str,
+    /// Name for people.
+    pub title: &'static str,
+    /// Looks for it.
+    pub probe: fn(&Host) -> Probe,
+}
+
+/// Every sensor family of the product, in the order in which `doctor` prints them.
+pub const REGISTRY: &[SensorFamily] = &[];
+
+/// What a probe found.
+pub enum Probe {
+    /// It works: it was opened and read once.
+    Ready(Box<dyn Sensor>),
+    /// It is not there.
+    Absent {
+        /// What was looked for, where, and what was found instead.
+        reason: String,
+    },
+    /// It is there, but not for this user.
+    Denied {
+        /// What was refused.
+        reason: String,
+        /// The exact, least-privilege way to allow it.
+        remedy: String,
+    },
+}
+
+/// A sensor that works. Reading takes the clock as an argument, so a double can script time.
+pub trait Sensor: Send {
+    /// Its description; `channels` fixes the order of every reading's values.
+    fn info(&self) -> &SensorInfo;
+
+    /// Reads every channel once. `before` and `after` bracket the reads.
+    ///
+    /// # Errors
+    /// [`SensorError`] when the sensor as a whole cannot be read any more.
+    fn read(&mut self, clock: &Clock) -> Result<Reading, SensorError>;
+}
+
+/// Description of a sensor, as it stands in the record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SensorInfo {
+    /// Family id: `rapl`.
+    pub id: String,
+    /// Name for people.
+    pub title: String,
+    /// Reader, library and version, interface: `rapl-energy 0.2.2, /sys/class/powercap`.
+    pub source: String,
+    /// What it delivers.
+    pub channels: Vec<Channel>,
+    /// What a reader of the report should know (filtering, duplicates that were dropped).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// One quantity that a sensor delivers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Unique within the sensor: `package-0`, `GPU-5c3a/power`.
+    pub name: String,
+    /// What part of the machine it covers.
+    pub domain: Domain,
+    /// What it says of it.
+    pub quantity: Quantity,
+    /// Time between two changes of its value, probed on this host; `None` until probed.
+    #[serde(rename = "update_period_s")]
+    pub update_period: Option<Seconds>,
+}
+
+/// What a channel delivers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quantity {
+    /// A counter of energy that only rises, until it wraps.
+    Energy {
+        /// Smallest step, where the interface states it.
+        #[serde(rename = "resolution_uj")]
+        resolution: Option<MicroJoules>,
+        /// Largest value before it wraps to 0; `None` where it does not wrap or is not stated.
+        #[serde(rename = "range_uj")]
+        range: Option<MicroJoules>,
+        /// Highest power the domain can draw, where it is known: tells a wrap from a reset.
+        #[serde(rename = "max_power_w")]
+        max_power: Option<Watts>,
+    },
+    /// Power at the moment of reading.
+    InstantPower,
+    /// Power averaged by the hardware over an interval before the reading.
+    AveragePower {
+        /// The interval, where it is known.
+        #[serde(rename = "interval_s")]
+        interval: Option<Seconds>,
+    },
+    /// Temperature of the domain.
+    Temperature,
+    /// Clock frequency.
+    Clock,
+    /// Why the device runs below its clock, as a set of words.
+    Throttle,
+    /// Power limit in force.
+    PowerLimit,
+}
+
+/// One reading of all channels of a sensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// Before the first channel was read.
+    pub before: Moment,
+    /// After the last channel was read.
+    pub after: Moment,
+    /// One value a channel, in the order of [`SensorInfo::channels`]; `None` is unreadable now.
+    pub values: Vec<Option<Value>>,
+}
+
+/// The value of one channel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Raw counter value.
+    Energy(MicroJoules),
+    /// Instantaneous, averaged or limiting power.
+    Power(Watts),
+    /// A temperature.
+    Temperature(Celsius),
+    /// A clock.
+    Clock(Hertz),
+    /// Active throttle reasons; empty when none.
+    Throttle(Vec<String>),
+}
+
+/// A sensor that stopped working.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SensorError {
+    /// It is gone: the device was lost, the file removed, the driver unloaded.
+    #[error("{sensor} vanished: {detail}")]
+    Vanished {
+        /// Family id.
+        sensor: &'static str,
+        /// What happened.
+        detail: String,
+    },
+    /// It is there, and refuses or answers nonsense.
+    #[error("{sensor} cannot be read: {detail}")]
+    Broken {
+        /// Family id.
+        sensor: &'static str,
+        /// What happened.
+        detail: String,
+    },
+}
