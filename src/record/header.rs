@@ -43,6 +43,17 @@ pub struct Header {
     pub estimate: Option<TdpModel>,
     /// What was planned.
     pub plan: Plan,
+    /// Digest of `samples.jsonl`, written when the run ends; `None` while it runs or after a kill.
+    pub samples: Option<SamplesDigest>,
+}
+
+/// What `samples.jsonl` was when the run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SamplesDigest {
+    /// SHA-256, lower-case hex.
+    pub sha256: String,
+    /// Length in bytes.
+    pub bytes: u64,
 }
 
 /// The program that made the record.

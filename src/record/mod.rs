@@ -9,10 +9,11 @@ mod environment;
 mod event;
 mod fold;
 mod header;
+pub mod store;
 
 pub use environment::{Cache, Compiler, Cpu, Environment, Gpu, HostIdentity, MachineState};
 pub use event::{
     Activity, EnergyMethod, EnergySpan, Event, Flag, IdlePhase, IdleWindow, Prepared, Sample, State, TracePoint, WarmUp,
 };
 pub use fold::{Measurement, Outcome, RunRecord};
-pub use header::{Header, RunState, SCHEMA, SensorStatus, SuiteSource, TdpModel, Tool};
+pub use header::{Header, RunState, SCHEMA, SamplesDigest, SensorStatus, SuiteSource, TdpModel, Tool};
