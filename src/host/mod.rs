@@ -1,5 +1,22 @@
 //! The host: identity and state, read from sysfs and procfs below an injectable root.
+//!
+//! Everything here is read from small kernel files. A file that is missing, empty, cut off or
+//! nonsense makes its figure unknown; it never ends the program.
 
+pub mod activity;
+mod build_facts;
+mod cpu;
+mod identity;
+mod kernel_text;
+pub mod readiness;
+mod state;
+mod temperature;
+
+pub use build_facts::{commit, compiler, features};
+pub use identity::{container, is_virtual, salted_hash};
+pub use readiness::readiness;
+
+use crate::record::{Environment, Gpu};
 use std::path::{Path, PathBuf};
 
 /// Where sysfs and procfs are found. Redirecting the root lets tests bring their own machine; a
@@ -37,8 +54,34 @@ impl Host {
     /// The trimmed text of a file, `None` when it cannot be read or is empty.
     #[must_use]
     pub fn read(&self, relative: &str) -> Option<String> {
-        let text = std::fs::read_to_string(self.path(relative)).ok()?;
-        let trimmed = text.trim();
-        (!trimmed.is_empty()).then(|| trimmed.to_owned())
+        read_text(&self.path(relative))
+    }
+
+    /// Names of the entries of a folder, sorted; empty when it cannot be read.
+    #[must_use]
+    pub fn list(&self, relative: &str) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.path(relative)) else { return Vec::new() };
+        let mut names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn read_text(path: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let trimmed = text.trim();
+    (!trimmed.is_empty()).then(|| trimmed.to_owned())
+}
+
+/// Everything about `host` that a record keeps. `gpus` come from the GPU sensors' inventory.
+#[must_use]
+pub fn environment(host: &Host, gpus: Vec<Gpu>) -> Environment {
+    Environment {
+        host: identity::identity(host),
+        cpu: cpu::cpu(host),
+        memory: host.read("proc/meminfo").and_then(|text| kernel_text::memory_total(&text)),
+        gpus,
+        state: state::state(host),
+        compiler: compiler(),
     }
 }

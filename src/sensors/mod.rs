@@ -6,8 +6,14 @@
 
 pub mod counter;
 mod domain;
+pub mod nvml;
+pub mod perf;
+mod period;
+mod quiet;
+pub mod rapl;
 
 pub use domain::{Domain, DomainParseError};
+pub use period::probe_period;
 
 use crate::clock::{Clock, Moment};
 use crate::host::Host;
@@ -26,7 +32,7 @@ pub struct SensorFamily {
 }
 
 /// Every sensor family of the product, in the order in which `doctor` prints them.
-pub const REGISTRY: &[SensorFamily] = &[];
+pub const REGISTRY: &[SensorFamily] = &[rapl::FAMILY, nvml::FAMILY];
 
 /// What a probe found.
 pub enum Probe {
@@ -72,6 +78,10 @@ pub struct SensorInfo {
     /// What a reader of the report should know (filtering, duplicates that were dropped).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Whether its values come from a double: a redirected root or a stand-in library. A record
+    /// made with it is simulated.
+    #[serde(default)]
+    pub simulated: bool,
 }
 
 /// One quantity that a sensor delivers.
