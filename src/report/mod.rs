@@ -1,7 +1,11 @@
 //! Summary → view model → bytes. The view model is computed before rendering, so every format says
 //! the same; adding a format is one file and one line in [`FORMATS`].
 
+pub mod html;
 pub mod model;
+#[cfg(feature = "pdf")]
+pub mod pdf;
+pub mod plots;
 
 pub use model::ReportModel;
 
