@@ -3,12 +3,14 @@
 //! Data flows one way: suite → plan → measure → [`record`] → analysis → report. Hardware and the
 //! clock stay left of the record; everything right of it is a pure function.
 
+pub mod analysis;
 pub mod backends;
 pub mod clock;
 pub mod host;
 pub mod kernels;
 pub mod plan;
 pub mod record;
+pub mod report;
 pub mod sensors;
 pub mod suite;
 pub mod units;

@@ -7,6 +7,8 @@
 
 mod environment;
 mod event;
+#[doc(hidden)]
+pub mod fixture;
 mod fold;
 mod header;
 pub mod store;

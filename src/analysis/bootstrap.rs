@@ -1,0 +1,343 @@
+//! Interval of a median by seeded percentile bootstrap, and arithmetic on such intervals.
+//!
+//! The median of a resample depends only on the RANKS that were drawn. So ranks are resampled once
+//! for a case and a number of windows, and the tally serves every figure of the case: the interval
+//! of a figure is then a weighted quantile over at most n(n+1)/2 values. This is the ordinary
+//! bootstrap (Efron & Tibshirani 1993, ch. 13), only not repeated for every column.
+//!
+//! The percentile interval of n values is too narrow by about √((n−1)/n) (Hesterberg 2015,
+//! §3.2 "narrowness bias"), so its arms are stretched by √(n/(n−1)): on logarithms where all
+//! values are positive, which keeps a time positive and makes 1/x agree with x.
+
+use super::{Estimate, Method};
+use std::collections::BTreeMap;
+
+/// Resamples used at most, whatever a profile says: more changes no printed digit.
+const MAX_RESAMPLES: u32 = 100_000;
+
+/// Estimates medians for one case.
+#[derive(Debug)]
+pub(super) struct Resampler {
+    seed: u64,
+    resamples: u32,
+    confidence: f64,
+    tallies: BTreeMap<usize, Vec<RankPair>>,
+}
+
+/// The two middle ranks of a resample (equal when n is odd) and how often they came up.
+#[derive(Debug, Clone, Copy)]
+struct RankPair {
+    low: usize,
+    high: usize,
+    count: u32,
+}
+
+impl Resampler {
+    /// For the case called `case` of a record with this seed. `resamples` is bounded to
+    /// 100..=100,000 and `confidence` to 0.5..=0.999.
+    pub(super) fn new(record_seed: u64, case: &str, resamples: u32, confidence: f64) -> Self {
+        let confidence = if confidence.is_finite() { confidence.clamp(0.5, 0.999) } else { 0.95 };
+        Self {
+            seed: record_seed ^ fnv1a(case),
+            resamples: resamples.clamp(100, MAX_RESAMPLES),
+            confidence,
+            tallies: BTreeMap::new(),
+        }
+    }
+
+    /// Median and interval of `values`; `None` when there are none or one is not finite.
+    pub(super) fn estimate(&mut self, values: &[f64]) -> Option<Estimate> {
+        if values.is_empty() || values.iter().any(|v| !v.is_finite()) {
+            return None;
+        }
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let n = sorted.len();
+        let median = middle(sorted[(n - 1) / 2], sorted[n / 2]);
+        let bounds = (n > 1).then(|| self.interval(&sorted, median));
+        Some(Estimate {
+            median,
+            low: bounds.map(|b| b.0),
+            high: bounds.map(|b| b.1),
+            n: u32::try_from(n).unwrap_or(u32::MAX),
+            confidence: self.confidence,
+            method: if n > 1 { Method::BootstrapMedian } else { Method::SingleWindow },
+        })
+    }
+
+    fn interval(&mut self, sorted: &[f64], median: f64) -> (f64, f64) {
+        let n = sorted.len();
+        let (seed, resamples) = (self.seed, self.resamples);
+        let tally = self.tallies.entry(n).or_insert_with(|| tally(seed.wrapping_add(n as u64), resamples, n));
+        let mut medians: Vec<(f64, u32)> =
+            tally.iter().map(|pair| (middle(sorted[pair.low], sorted[pair.high]), pair.count)).collect();
+        medians.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let tail = (1.0 - self.confidence) / 2.0;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 < tail < 1, resamples fit u32")]
+        let k = ((f64::from(resamples) * tail) as u32).max(1);
+        let low = kth(medians.iter(), k);
+        let high = kth(medians.iter().rev(), k);
+        let stretch = (n as f64 / (n as f64 - 1.0)).sqrt();
+        let arm = |bound: f64| {
+            if sorted[0] > 0.0 { median * (bound / median).powf(stretch) } else { median + (bound - median) * stretch }
+        };
+        (arm(low), arm(high))
+    }
+}
+
+/// The `k`-th value, counted from 1, of values with multiplicities.
+fn kth<'a>(values: impl Iterator<Item = &'a (f64, u32)>, k: u32) -> f64 {
+    let mut seen = 0u32;
+    let mut last = f64::NAN;
+    for (value, count) in values {
+        (seen, last) = (seen.saturating_add(*count), *value);
+        if seen >= k {
+            break;
+        }
+    }
+    last
+}
+
+fn middle(a: f64, b: f64) -> f64 {
+    a + (b - a) / 2.0
+}
+
+/// Draws `n` ranks `resamples` times and counts the middle ranks.
+fn tally(seed: u64, resamples: u32, n: usize) -> Vec<RankPair> {
+    let mut random = SplitMix64(seed);
+    let mut drawn = vec![0u32; n];
+    let mut pairs: Vec<(usize, usize)> = Vec::with_capacity(resamples as usize);
+    for _ in 0..resamples {
+        drawn.fill(0);
+        let mut left = n;
+        while left > 0 {
+            let bits = random.next();
+            for half in [bits >> 32, bits & 0xFFFF_FFFF] {
+                if left > 0 {
+                    // Multiply-shift (Lemire 2019): bias below n/2^32.
+                    drawn[usize::try_from((half * n as u64) >> 32).unwrap_or(0)] += 1;
+                    left -= 1;
+                }
+            }
+        }
+        pairs.push((rank_at(&drawn, (n - 1) / 2), rank_at(&drawn, n / 2)));
+    }
+    pairs.sort_unstable();
+    pairs
+        .chunk_by(|a, b| a == b)
+        .map(|run| RankPair { low: run[0].0, high: run[0].1, count: u32::try_from(run.len()).unwrap_or(u32::MAX) })
+        .collect()
+}
+
+/// The rank that stands at `position` when the drawn ranks are put in order.
+fn rank_at(drawn: &[u32], position: usize) -> usize {
+    let mut seen = 0;
+    for (rank, count) in drawn.iter().enumerate() {
+        seen += *count as usize;
+        if seen > position {
+            return rank;
+        }
+    }
+    drawn.len() - 1
+}
+
+/// FNV-1a, 64 bits: spreads case ids over seeds.
+fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// SplitMix64 (Steele, Lea & Flood, OOPSLA 2014): the same stream on every machine.
+#[derive(Debug)]
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}
+
+impl Estimate {
+    /// This figure times a positive constant.
+    pub(super) fn scaled(self, factor: f64) -> Option<Self> {
+        self.mapped(|x| x * factor)
+    }
+
+    /// A positive constant over this figure (FLOP over joules): the bounds change places. `None`
+    /// when the figure or one of its bounds is not positive.
+    pub(super) fn divide(self, numerator: f64) -> Option<Self> {
+        let positive = |x: f64| x > 0.0;
+        if !positive(self.median) || self.low.is_some_and(|x| !positive(x)) {
+            return None;
+        }
+        let turned = self.mapped(|x| numerator / x)?;
+        Some(Self { low: turned.high, high: turned.low, ..turned })
+    }
+
+    /// Ratio of two independent positive figures. Bounds are joined by MOVER on logarithms: each
+    /// arm is the root of the sum of squares of the two arms that push the ratio that way
+    /// (Zou & Donner 2008, Statistics in Medicine 27:1693).
+    pub(super) fn over(self, other: Self) -> Option<Self> {
+        if self.median <= 0.0 || other.median <= 0.0 {
+            return None;
+        }
+        let median = self.median / other.median;
+        let arm = |mine: Option<f64>, theirs: Option<f64>, sign: f64| {
+            let mine = (mine.filter(|x| *x > 0.0)? / self.median).ln();
+            let theirs = (theirs.filter(|x| *x > 0.0)? / other.median).ln();
+            Some(median * (sign * mine.hypot(theirs)).exp())
+        };
+        Some(Self {
+            median,
+            low: arm(self.low, other.high, -1.0),
+            high: arm(self.high, other.low, 1.0),
+            n: self.n.min(other.n),
+            confidence: self.confidence,
+            method: if self.n.min(other.n) > 1 { Method::RatioOfMedians } else { Method::SingleWindow },
+        })
+        .filter(|e| e.median.is_finite())
+    }
+
+    fn mapped(self, f: impl Fn(f64) -> f64) -> Option<Self> {
+        let mapped = Self {
+            median: f(self.median),
+            low: self.low.map(&f),
+            high: self.high.map(&f),
+            method: if self.n > 1 { Method::Transformed } else { self.method },
+            ..self
+        };
+        [Some(mapped.median), mapped.low, mapped.high].iter().flatten().all(|x| x.is_finite()).then_some(mapped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resampler() -> Resampler {
+        Resampler::new(20_260_407, "gemm", 10_000, 0.95)
+    }
+
+    fn normal(random: &mut SplitMix64) -> f64 {
+        let mut unit = || ((random.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+        let (u, v) = (unit(), unit());
+        (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+    }
+
+    /// Fraction of campaigns of `n` normal values whose interval holds the true median.
+    fn coverage(n: usize, campaigns: u32) -> f64 {
+        let mut random = SplitMix64(99);
+        let mut sampler = Resampler::new(1, "coverage", 2_000, 0.95);
+        let held = (0..campaigns).filter(|_| {
+            let values: Vec<f64> = (0..n).map(|_| 100.0 + normal(&mut random)).collect();
+            let e = sampler.estimate(&values).unwrap();
+            e.low.unwrap() <= 100.0 && 100.0 <= e.high.unwrap()
+        });
+        held.count() as f64 / f64::from(campaigns)
+    }
+
+    #[test]
+    fn splitmix_gives_the_published_stream() {
+        let mut random = SplitMix64(1_234_567);
+        assert_eq!([random.next(), random.next()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+    }
+
+    #[test]
+    fn no_value_no_figure_one_value_no_interval() {
+        assert_eq!(resampler().estimate(&[]), None);
+        assert_eq!(resampler().estimate(&[1.0, f64::NAN]), None);
+        let one = resampler().estimate(&[3.5]).unwrap();
+        assert_eq!((one.median, one.low, one.high, one.n, one.method), (3.5, None, None, 1, Method::SingleWindow));
+    }
+
+    #[test]
+    fn two_values_give_both_ends_stretched_by_root_two() {
+        // A resample of two is {a,a} in a quarter of the draws, so the percentiles are a and b.
+        let e = resampler().estimate(&[2.0, 8.0]).unwrap();
+        assert!((e.median - 5.0).abs() < 1e-12);
+        assert!((e.low.unwrap() - 5.0 * 0.4f64.powf(2f64.sqrt())).abs() < 1e-12);
+        assert!((e.high.unwrap() - 5.0 * 1.6f64.powf(2f64.sqrt())).abs() < 1e-12);
+    }
+
+    #[test]
+    fn percentiles_agree_with_the_exact_bootstrap_distribution() {
+        // Five values: P(median = x(1)) = P(Bin(5, 1/5) ≥ 3) = 0.0579, so the 2.5 % point is x(1);
+        // a 90 % interval still starts at x(1), an 80 % interval (10 %) at x(2).
+        let values = [1.0, 2.0, 3.0, 4.0, 5.0];
+        let low = |confidence| Resampler::new(5, "x", 20_000, confidence).estimate(&values).unwrap().low.unwrap();
+        let unstretch = |x: f64| 3.0 * (x / 3.0).powf((4.0f64 / 5.0).sqrt());
+        assert!((unstretch(low(0.95)) - 1.0).abs() < 1e-9);
+        assert!((unstretch(low(0.90)) - 1.0).abs() < 1e-9);
+        assert!((unstretch(low(0.80)) - 2.0).abs() < 1e-9);
+        let first = tally(3, 100_000, 5).iter().find(|p| p.low == 0).unwrap().count;
+        assert!((f64::from(first) / 1e5 - 0.05792).abs() < 0.003, "{first}");
+    }
+
+    #[test]
+    fn the_interval_covers_what_it_says() {
+        let covered = coverage(10, 2_000);
+        assert!((0.90..=0.98).contains(&covered), "n = 10: {covered}");
+        let covered = coverage(5, 2_000);
+        assert!((0.90..=0.98).contains(&covered), "n = 5: {covered}");
+    }
+
+    #[test]
+    fn few_windows_cover_less_and_docs_say_how_much() {
+        for (n, expected) in [(2, 0.61), (3, 0.81), (4, 0.90), (6, 0.95)] {
+            let covered = coverage(n, 4_000);
+            assert!((covered - expected).abs() < 0.03, "n = {n}: {covered}");
+        }
+    }
+
+    #[test]
+    fn the_same_record_gives_the_same_bits_and_other_cases_other_draws() {
+        let values: Vec<f64> = (0..10).map(|i| 1.0 + f64::from(i * i)).collect();
+        assert_eq!(resampler().estimate(&values), resampler().estimate(&values));
+        let draws = |seed| tally(seed, 1_000, 10).iter().map(|p| p.count).collect::<Vec<_>>();
+        assert_ne!(draws(1), draws(2));
+        assert_ne!(fnv1a("a"), fnv1a("b"));
+    }
+
+    #[test]
+    fn transforms_turn_bounds_round_and_keep_them_finite() {
+        let time = resampler().estimate(&[1.0, 2.0, 3.0]).unwrap();
+        let rate = time.divide(6.0).unwrap();
+        assert_eq!(
+            (rate.median, rate.low, rate.high),
+            (3.0, Some(6.0 / time.high.unwrap()), time.low.map(|t| 6.0 / t))
+        );
+        assert_eq!(rate.method, Method::Transformed);
+        assert_eq!(resampler().estimate(&[0.0, 1.0]).unwrap().divide(1.0), None);
+    }
+
+    #[test]
+    fn a_ratio_joins_the_arms_of_both() {
+        let side = |low, high| Estimate {
+            median: 2.0,
+            low: Some(low),
+            high: Some(high),
+            n: 5,
+            confidence: 0.95,
+            method: Method::BootstrapMedian,
+        };
+        // ln arms 0.3 and 0.4 join to 0.5.
+        let a = side(2.0 * (-0.3f64).exp(), 2.0 * 0.3f64.exp());
+        let b = side(2.0 * (-0.4f64).exp(), 2.0 * 0.4f64.exp());
+        let ratio = a.over(b).unwrap();
+        assert!((ratio.median - 1.0).abs() < 1e-12);
+        assert!((ratio.low.unwrap() - (-0.5f64).exp()).abs() < 1e-12);
+        assert!((ratio.high.unwrap() - 0.5f64.exp()).abs() < 1e-12);
+        // A denominator without an interval gives a ratio without one.
+        assert_eq!(a.over(Estimate { low: None, high: None, n: 1, ..b }).unwrap().low, None);
+    }
+
+    #[test]
+    fn hostile_profiles_are_bounded() {
+        let sampler = Resampler::new(0, "x", u32::MAX, f64::NAN);
+        assert_eq!((sampler.resamples, sampler.confidence), (MAX_RESAMPLES, 0.95));
+        assert_eq!(Resampler::new(0, "x", 0, 7.0).resamples, 100);
+    }
+}

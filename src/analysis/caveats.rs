@@ -1,0 +1,183 @@
+//! What a reader must know, as data: permanent codes, plain sentences.
+
+use super::energy::Meters;
+use super::{CaseSummary, Caveat, Grade, IdlePower, Severity, Status};
+use crate::kernels::Role;
+use crate::record::{EnergyMethod, RunRecord, RunState};
+
+/// Below this many windows a 95 % interval of a median cannot be had without assumptions: the range
+/// of n values covers the median with probability 1 − 2^(1−n), 87.5 % at n = 4.
+const FEW_WINDOWS: u32 = 5;
+
+/// Evidence grade of the rated energy; `None` when no case has any.
+pub(super) fn grade(record: &RunRecord, cases: &[CaseSummary]) -> Option<Grade> {
+    cases.iter().find(|c| c.energy.per_iteration.estimate().is_some())?;
+    let host = &record.header.environment.host;
+    let integrated = cases.iter().flat_map(|c| &c.domains).any(|d| d.rated && d.method == EnergyMethod::Integrated);
+    let (letter, reason) = if let Some(hypervisor) = &host.virtualization {
+        ('D', format!("the counters of a virtual machine ({hypervisor}) may be shared with other guests"))
+    } else if let Some(container) = &host.container {
+        ('D', format!("the counters seen from a container ({container}) may be shared with others on the host"))
+    } else if integrated {
+        ('D', "energy was integrated from polled power".to_owned())
+    } else {
+        ('C', "hardware energy counters".to_owned())
+    };
+    Some(Grade { letter, reason })
+}
+
+/// Every caveat, gravest first, then in plan order.
+pub(super) fn of(record: &RunRecord, cases: &[CaseSummary], meters: &Meters<'_>) -> Vec<Caveat> {
+    let mut list = List::default();
+    of_record(record, cases, &mut list);
+    of_energy(record, cases, meters, &mut list);
+    for case in cases {
+        of_case(case, record, &mut list);
+    }
+    list.0.sort_by_key(|c| c.severity);
+    list.0
+}
+
+#[derive(Default)]
+struct List(Vec<Caveat>);
+
+impl List {
+    fn add(&mut self, severity: Severity, code: &'static str, text: impl Into<String>) {
+        self.0.push(Caveat { code, severity, case: None, text: text.into() });
+    }
+
+    fn about(&mut self, case: &CaseSummary, severity: Severity, code: &'static str, text: impl Into<String>) {
+        self.0.push(Caveat { code, severity, case: Some(case.id.clone()), text: text.into() });
+    }
+}
+
+fn of_record(record: &RunRecord, cases: &[CaseSummary], list: &mut List) {
+    let header = &record.header;
+    for why in &header.simulated {
+        list.add(Severity::Critical, "simulated", format!("no measurement of real hardware, never certified: {why}"));
+    }
+    match header.state {
+        RunState::Complete => {}
+        RunState::Interrupted => {
+            list.add(Severity::Warning, "interrupted", "the run was ended before all windows were taken");
+        }
+        RunState::Running => {
+            list.add(Severity::Warning, "unfinished", "the run has not ended, or was killed");
+        }
+    }
+    if !header.profile.certifiable {
+        let text = format!("the profile `{}` is for a quick look and can never be certified", header.profile.name);
+        list.add(Severity::Note, "not-certifiable", text);
+    }
+    if let Some(hypervisor) = &header.environment.host.virtualization {
+        let text = format!("measured in a virtual machine ({hypervisor}): other guests share caches, memory and power");
+        list.add(Severity::Warning, "virtual-machine", text);
+    }
+    if let Some(container) = &header.environment.host.container {
+        list.add(Severity::Note, "container", format!("measured in a container ({container})"));
+    }
+    if header.environment.state.on_battery == Some(true) {
+        list.add(Severity::Warning, "on-battery", "the machine ran on battery: its power limits differ");
+    }
+    if let Some(model) = &header.estimate {
+        let text = format!(
+            "columns marked `estimated` rest on a power of {} W that was assumed, not measured; they are never rated",
+            model.tdp.get()
+        );
+        list.add(Severity::Note, "estimate", text);
+    }
+    for (sensor, why) in &record.lost_sensors {
+        list.add(Severity::Warning, "sensor-lost", format!("{sensor}: {why}"));
+    }
+    let skips = header.plan.skips.iter();
+    for skip in skips {
+        list.add(Severity::Note, "skipped", format!("`{}` was not run: {}", skip.case.id, skip.reason));
+    }
+    for note in &record.notes {
+        list.add(Severity::Note, "record", note.clone());
+    }
+    let few = cases.iter().filter_map(|c| c.time.estimate()).map(|e| e.n).filter(|n| *n < FEW_WINDOWS).min();
+    if let Some(n) = few {
+        let text = format!(
+            "some intervals rest on {n} window{}: below {FEW_WINDOWS} windows an interval covers less than it says",
+            if n == 1 { ", too few for any" } else { "s" }
+        );
+        list.add(Severity::Warning, "few-windows", text);
+    }
+}
+
+fn of_energy(record: &RunRecord, cases: &[CaseSummary], meters: &Meters<'_>, list: &mut List) {
+    if let Some(Grade { letter: 'D', reason }) = grade(record, cases) {
+        list.add(Severity::Warning, "grade-d", format!("energy is evidence of grade D and cannot be rated: {reason}"));
+    }
+    let limit = record.header.profile.idle_drift_limit;
+    let measured = cases.iter().any(|c| c.energy.per_iteration.estimate().is_some());
+    for IdlePower { domain, drift, .. } in &meters.idle {
+        if let Some(drift) = drift.filter(|d| *d > limit) {
+            let text = format!(
+                "idle power of {domain} drifted by {:.1} % between start and end, limit {:.1} %",
+                drift * 100.0,
+                limit * 100.0
+            );
+            list.add(Severity::Warning, "idle-drift", text);
+        }
+    }
+    if measured && meters.idle.iter().any(|i| i.after.is_none() || i.before.is_none()) {
+        list.add(
+            Severity::Note,
+            "idle-once",
+            "idle power was measured on one side of the cases only: drift is unknown",
+        );
+    }
+}
+
+fn of_case(case: &CaseSummary, record: &RunRecord, list: &mut List) {
+    let probe = if case.role == Role::Workload { "" } else { " (a ceiling: shares of it are missing)" };
+    match &case.status {
+        Status::Measured => {}
+        Status::Partial { reason } => list.about(case, Severity::Warning, "partial-case", reason.clone()),
+        Status::WrongAnswer { reason } => {
+            let text = format!("wrong answer, no figure of it counts{probe}: {reason}");
+            list.about(case, Severity::Critical, "wrong-answer", text);
+        }
+        Status::Failed { reason } => {
+            list.about(case, Severity::Critical, "failed", format!("could not run{probe}: {reason}"));
+        }
+        Status::NotRun => list.about(case, Severity::Warning, "not-run", format!("the run ended before it{probe}")),
+    }
+    for (code, count) in &case.windows.discarded {
+        if code == "wrong-answer" {
+            continue; // said above, and graver
+        }
+        let text = format!("{count} of {} windows discarded: {code}", case.windows.taken);
+        list.about(case, Severity::Note, "discarded", text);
+    }
+    if case.windows.warm_up_stable == Some(false) {
+        let text = "warm-up did not become stable in the time the profile allows";
+        list.about(case, Severity::Warning, "unstable-warm-up", text);
+    }
+    let Some(type_b) = &case.energy.type_b else { return };
+    let limit = record.header.profile.alignment_limit;
+    match type_b.u_align {
+        Some(u) if u > limit => {
+            let text = format!(
+                "window too short for its counter: alignment error {:.2} %, limit {:.2} %",
+                u * 100.0,
+                limit * 100.0
+            );
+            list.about(case, Severity::Warning, "alignment", text);
+        }
+        Some(_) => {}
+        None => {
+            let text = "the update period of its energy counter is unknown, so the alignment error is as well";
+            list.about(case, Severity::Warning, "alignment-unknown", text);
+        }
+    }
+    if type_b.span_correction > limit {
+        let text = format!(
+            "counter reads lie up to {:.1} % outside the window; energy was scaled to the window",
+            type_b.span_correction * 100.0
+        );
+        list.about(case, Severity::Warning, "span-correction", text);
+    }
+}

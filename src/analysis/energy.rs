@@ -1,0 +1,305 @@
+//! Energy of windows: which domains may be added, and what a counter span says of a window.
+
+use super::bootstrap::Resampler;
+use super::idle;
+use super::{Boundary, DomainEnergy, EnergyFigures, Figure, IdlePower, TypeB};
+use crate::backends::DeviceId;
+use crate::kernels::Work;
+use crate::record::{EnergyMethod, EnergySpan, RunRecord, Sample, SensorStatus};
+use crate::sensors::{Domain, Quantity};
+use std::collections::BTreeSet;
+
+/// One domain as one sensor sees it by one method. Counters sort before integrated power.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Meter {
+    pub(super) domain: Domain,
+    integrated: bool,
+    pub(super) sensor: String,
+}
+
+impl Meter {
+    pub(super) fn of(span: &EnergySpan) -> Self {
+        Self {
+            domain: span.domain.clone(),
+            integrated: span.method == EnergyMethod::Integrated,
+            sensor: span.sensor.clone(),
+        }
+    }
+
+    pub(super) fn method(&self) -> EnergyMethod {
+        if self.integrated { EnergyMethod::Integrated } else { EnergyMethod::Counter }
+    }
+
+    fn matches(&self, span: &EnergySpan) -> bool {
+        self.domain == span.domain
+            && self.sensor == span.sensor
+            && self.integrated == (span.method == EnergyMethod::Integrated)
+    }
+
+    /// Its span among `spans`.
+    pub(super) fn find<'a>(&self, spans: &'a [EnergySpan]) -> Option<&'a EnergySpan> {
+        spans.iter().find(|span| self.matches(span))
+    }
+}
+
+/// What a record can say of energy: its meters and, by device, the rated ones.
+#[derive(Debug)]
+pub(super) struct Meters<'r> {
+    record: &'r RunRecord,
+    /// Every meter that delivered a span in a window that counts or at rest, in order.
+    pub(super) all: Vec<Meter>,
+    pub(super) idle: Vec<IdlePower>,
+}
+
+impl<'r> Meters<'r> {
+    pub(super) fn of(record: &'r RunRecord) -> Self {
+        let windows = record.measurements.iter().flat_map(|m| m.valid_samples()).flat_map(|s| &s.energy);
+        let at_rest = record.idle.iter().flat_map(|w| &w.energy);
+        let all: BTreeSet<Meter> = windows.chain(at_rest).map(Meter::of).collect();
+        let all: Vec<Meter> = all.into_iter().collect();
+        let idle = idle::power_at_rest(record, &all);
+        Self { record, all, idle }
+    }
+
+    /// The meters whose energies are added for a case on `device`: one a domain, none inside another.
+    ///
+    /// A CPU case is rated on packages and memory; where no package is counted, on the smallest
+    /// enclosing domain there is (platform, node, wall).
+    pub(super) fn rated(&self, device: &DeviceId) -> Vec<&Meter> {
+        let on_gpu = device.0 != "cpu";
+        let mut candidates: Vec<&Meter> = self
+            .all
+            .iter()
+            .filter(|m| match m.domain {
+                Domain::Package { .. } | Domain::Dram { .. } => true,
+                Domain::Gpu { .. } | Domain::GpuModule { .. } => on_gpu,
+                Domain::Cores { .. } | Domain::Uncore { .. } | Domain::Psys | Domain::Node | Domain::Wall => false,
+            })
+            .collect();
+        if !candidates.iter().any(|m| matches!(m.domain, Domain::Package { .. })) && !on_gpu {
+            let whole = [Domain::Psys, Domain::Node, Domain::Wall];
+            candidates = whole.iter().find_map(|d| self.all.iter().find(|m| m.domain == *d)).into_iter().collect();
+        }
+        // Meters are sorted, so the counter of a domain comes before its integrated power.
+        candidates.dedup_by(|later, earlier| later.domain == earlier.domain);
+        let kept: Vec<&Meter> = candidates
+            .iter()
+            .filter(|m| !candidates.iter().any(|outer| outer.domain.contains(&m.domain)))
+            .copied()
+            .collect();
+        kept
+    }
+
+    /// The boundary of CPU cases, in words.
+    pub(super) fn boundary(&self) -> Boundary {
+        let rated = self.rated(&DeviceId("cpu".into()));
+        let domains: Vec<Domain> = rated.iter().map(|m| m.domain.clone()).collect();
+        let has = |test: fn(&Domain) -> bool| domains.iter().any(test);
+        let text = match (has(|d| matches!(d, Domain::Package { .. })), has(|d| matches!(d, Domain::Dram { .. }))) {
+            (true, true) => "CPU packages and memory".to_owned(),
+            (true, false) => "CPU packages without memory".to_owned(),
+            _ => match domains.first() {
+                Some(Domain::Psys) => "the platform".to_owned(),
+                Some(Domain::Node) => "the whole node".to_owned(),
+                Some(Domain::Wall) => "the wall socket".to_owned(),
+                _ => self.why_nothing(),
+            },
+        };
+        Boundary { domains, text }
+    }
+
+    /// Why no energy of a CPU case is known, from the answers of the sensors.
+    pub(super) fn why_nothing(&self) -> String {
+        let mut reasons: Vec<String> =
+            self.record.lost_sensors.iter().map(|(id, why)| format!("{id} was lost during the run: {why}")).collect();
+        for status in &self.record.header.sensors {
+            match status {
+                SensorStatus::Absent { id, reason, .. } => reasons.push(format!("{id}: {reason}")),
+                SensorStatus::Denied { id, reason, .. } => reasons.push(format!("{id}: not permitted: {reason}")),
+                SensorStatus::Ready(info) => {
+                    let counts = info.channels.iter().any(|c| matches!(c.quantity, Quantity::Energy { .. }));
+                    if counts && !self.all.iter().any(|m| m.sensor == info.id) {
+                        reasons.push(format!("{}: ready, but no window has a reading of it", info.id));
+                    }
+                }
+            }
+        }
+        match (reasons.is_empty(), self.all.is_empty()) {
+            (true, _) => "no sensor counts the energy of the CPU".to_owned(),
+            (false, true) => format!("no energy counter: {}", reasons.join("; ")),
+            (false, false) => format!("no counter covers the CPU: {}", reasons.join("; ")),
+        }
+    }
+
+    /// Figures of the rated boundary of a case.
+    pub(super) fn rate(
+        &self,
+        device: &DeviceId,
+        samples: &[&Sample],
+        work: &Work,
+        by: &mut Resampler,
+    ) -> EnergyFigures {
+        let rated = self.rated(device);
+        if rated.is_empty() {
+            return EnergyFigures::missing(&self.why_nothing(), work);
+        }
+        self.figures(&rated, samples, work, by)
+    }
+
+    /// Figures of every meter by itself.
+    pub(super) fn each(
+        &self,
+        device: &DeviceId,
+        samples: &[&Sample],
+        work: &Work,
+        by: &mut Resampler,
+    ) -> Vec<DomainEnergy> {
+        let rated = self.rated(device);
+        let seen = |m: &Meter| samples.iter().any(|s| m.find(&s.energy).is_some());
+        self.all
+            .iter()
+            .filter(|m| seen(m))
+            .map(|meter| DomainEnergy {
+                domain: meter.domain.clone(),
+                sensor: meter.sensor.clone(),
+                method: meter.method(),
+                rated: rated.contains(&meter),
+                inside: self.all.iter().map(|m| &m.domain).find(|d| d.contains(&meter.domain)).cloned(),
+                figures: self.figures(&[meter], samples, work, by),
+            })
+            .collect()
+    }
+
+    fn figures(&self, meters: &[&Meter], samples: &[&Sample], work: &Work, by: &mut Resampler) -> EnergyFigures {
+        let windows: Vec<Window> = samples.iter().filter_map(|s| Window::of(s, meters)).collect();
+        if windows.is_empty() {
+            let names: Vec<String> = meters.iter().map(|m| m.domain.to_string()).collect();
+            return EnergyFigures::missing(&format!("no window has a reading of {}", names.join(" and ")), work);
+        }
+        // A counter that stands still says "less than a step", not "nothing".
+        let still = windows.iter().filter(|w| w.stuck).count();
+        if still > 0 {
+            let reason = format!("a counter did not advance in {still} of {} windows: too short for it", windows.len());
+            return EnergyFigures::missing(&reason, work);
+        }
+        let mut column = |value: &dyn Fn(&Window) -> f64| by.estimate(&windows.iter().map(value).collect::<Vec<_>>());
+        let whole = column(&|w| w.energy);
+        let each = column(&|w| w.energy / w.iterations);
+        let power = column(&|w| w.energy / w.wall);
+        let idle = idle::sum_of_means(&self.idle, meters);
+        let net = idle.and_then(|idle| column(&|w| (w.energy - idle * w.wall) / w.iterations));
+        let (useful, dense) = (work.useful.get(), work.dense_equivalent.get());
+        let figure = |estimate: Option<_>, why: &str| estimate.map_or_else(|| Figure::missing(why), Figure::Measured);
+        let none = "the kernel has no floating-point operations";
+        EnergyFigures {
+            window: figure(whole, "the energy is not finite"),
+            per_iteration: figure(each, "the energy is not finite"),
+            power: figure(power, "the power is not finite"),
+            efficiency: figure(each.filter(|_| useful > 0.0).and_then(|e| e.divide(useful)), none),
+            dense_efficiency: (dense > useful)
+                .then(|| figure(each.and_then(|e| e.divide(dense)), "the energy is not positive")),
+            per_flop: figure(each.filter(|_| useful > 0.0).and_then(|e| e.scaled(1.0 / useful)), none),
+            net_per_iteration: figure(net, "idle power was not measured for every domain of the boundary"),
+            type_b: Some(self.type_b(&windows)),
+        }
+    }
+
+    fn type_b(&self, windows: &[Window]) -> TypeB {
+        let worst = |values: Vec<Option<f64>>| -> Option<f64> {
+            values.into_iter().collect::<Option<Vec<f64>>>()?.into_iter().reduce(f64::max)
+        };
+        let root6 = 6f64.sqrt();
+        let u_align = worst(windows.iter().map(|w| Some(w.period? / (w.wall * root6))).collect());
+        let step = |m: &Meter| self.resolution(m);
+        let u_quantisation = worst(
+            windows
+                .iter()
+                .map(|w| {
+                    let squares: Option<f64> = w.meters.iter().map(|m| step(m).map(|q| q * q)).sum();
+                    Some(squares?.sqrt() / (w.energy * root6))
+                })
+                .collect(),
+        );
+        TypeB {
+            u_align,
+            aligned: u_align.map(|u| u <= self.record.header.profile.alignment_limit),
+            u_quantisation,
+            span_correction: windows.iter().map(|w| w.correction).fold(0.0, f64::max),
+        }
+    }
+
+    /// Step of a counter in joules, where its sensor states it.
+    fn resolution(&self, meter: &Meter) -> Option<f64> {
+        let infos = self.record.header.sensors.iter().filter_map(|s| match s {
+            SensorStatus::Ready(info) if info.id == meter.sensor => Some(info),
+            _ => None,
+        });
+        let mut channels = infos.flat_map(|info| &info.channels).filter(|c| c.domain == meter.domain);
+        channels.find_map(|c| match c.quantity {
+            Quantity::Energy { resolution, .. } => resolution.map(|q| q.to_joules().get()),
+            _ => None,
+        })
+    }
+}
+
+/// Energy of a set of meters over one window.
+struct Window<'a> {
+    meters: Vec<&'a Meter>,
+    energy: f64,
+    wall: f64,
+    iterations: f64,
+    /// Update period of the slowest meter; `None` when one is unknown.
+    period: Option<f64>,
+    correction: f64,
+    stuck: bool,
+}
+
+impl<'a> Window<'a> {
+    /// `None` when a meter has no reading here, or the window has no length.
+    fn of(sample: &Sample, meters: &[&'a Meter]) -> Option<Self> {
+        let wall = sample.wall.get();
+        if wall <= 0.0 || sample.iterations == 0 {
+            return None;
+        }
+        let mut window = Self {
+            meters: meters.to_vec(),
+            energy: 0.0,
+            wall,
+            iterations: sample.iterations as f64,
+            period: Some(0.0),
+            correction: 0.0,
+            stuck: false,
+        };
+        for meter in meters {
+            let span = meter.find(&sample.energy)?;
+            let covered = span.to.since(span.from).get();
+            if covered <= 0.0 {
+                return None;
+            }
+            // The reads lie a little outside the window: what was counted between them is scaled
+            // to the window's own length, as if power were constant over the difference.
+            window.energy += span.energy.to_joules().get() * (wall / covered);
+            window.correction = window.correction.max((1.0 - wall / covered).abs());
+            window.stuck |= span.energy.get() == 0;
+            window.period = window.period.and_then(|p| Some(p.max(span.update_period?.get())));
+        }
+        Some(window)
+    }
+}
+
+impl EnergyFigures {
+    /// Nothing is known, and why.
+    pub(super) fn missing(reason: &str, work: &Work) -> Self {
+        let missing = || Figure::missing(reason);
+        Self {
+            window: missing(),
+            per_iteration: missing(),
+            power: missing(),
+            efficiency: missing(),
+            dense_efficiency: (work.dense_equivalent > work.useful).then(missing),
+            per_flop: missing(),
+            net_per_iteration: missing(),
+            type_b: None,
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Record → summary: statistics and energy, pure and reproducible.
+//!
+//! The analysis sees a [`RunRecord`] and nothing else: no hardware, no clock, no files. The same
+//! record gives the same summary bit for bit, because the bootstrap is seeded from the record. The
+//! method is written down in docs/analysis.md.
+
+mod bootstrap;
+mod case;
+mod caveats;
+mod ceilings;
+mod energy;
+mod idle;
+mod summary;
+mod verdict;
+
+pub use summary::{
+    Binding, Boundary, CaseSummary, Caveat, DomainEnergy, EnergyFigures, Estimate, EstimatedEnergy, Figure, Grade,
+    IdlePower, Method, Severity, Status, Summary, TypeB, Verdict, Windows,
+};
+
+use crate::record::RunRecord;
+
+/// Every figure of a record, with its interval or the reason why there is none.
+#[must_use]
+pub fn summarise(record: &RunRecord) -> Summary {
+    let meters = energy::Meters::of(record);
+    let mut cases: Vec<CaseSummary> =
+        record.measurements.iter().map(|m| case::summarise(m, &record.header, &meters)).collect();
+    let ceilings = ceilings::Ceilings::of(&cases);
+    cases.iter_mut().for_each(|case| ceilings.apply(case));
+    let grade = caveats::grade(record, &cases);
+    Summary {
+        verdict: verdict::of(record, &cases, &meters, grade.as_ref()),
+        boundary: meters.boundary(),
+        caveats: caveats::of(record, &cases, &meters),
+        idle: meters.idle,
+        grade,
+        cases,
+    }
+}
+
+#[cfg(test)]
+mod tests;

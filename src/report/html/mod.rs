@@ -1,0 +1,103 @@
+//! The report as one HTML file: no network, no external font, and a content security policy that
+//! runs nothing but the one script whose hash it names.
+
+use super::plots::{self, Figure, PlotError, palette};
+use super::{ReportError, ReportModel};
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, UndefinedBehavior, context};
+use sha2::{Digest, Sha256};
+use std::sync::OnceLock;
+
+const FORMAT: &str = "html";
+const TEMPLATE: &str = include_str!("../../../templates/report.html.j2");
+const STYLE: &str = include_str!("../../../templates/report.css");
+const SCRIPT: &str = include_str!("../../../templates/report.js");
+
+/// Renders the report as UTF-8 HTML.
+///
+/// # Errors
+/// [`ReportError::Render`] when a chart cannot be drawn or the template refuses the model.
+pub fn render(model: &ReportModel) -> Result<Vec<u8>, ReportError> {
+    let chart = |id: &str, figure: Option<Result<Figure, PlotError>>| -> Result<Value, ReportError> {
+        match figure {
+            None => Ok(Value::from(())),
+            Some(Ok(figure)) => Ok(Value::from_safe_string(figure.to_html(id))),
+            Some(Err(error)) => Err(failed(&error)),
+        }
+    };
+    let charts = context! {
+        bars => chart("bars", plots::bars(&model.bars))?,
+        roofline => chart("roofline", plots::roofline(&model.roofline))?,
+        trace => chart("trace", plots::trace(&model.trace))?,
+    };
+    let page = page()?;
+    let html = page
+        .templates
+        .get_template("report.html")
+        .and_then(|template| {
+            template.render(context! {
+                report => Value::from(Serde(model)),
+                charts,
+                css => Value::from_safe_string(page.css.clone()),
+                script => Value::from_safe_string(SCRIPT.to_owned()),
+                policy => page.policy.clone(),
+            })
+        })
+        .map_err(|error| failed(&format_args!("{error:#}")))?;
+    Ok(html.into_bytes())
+}
+
+fn failed(reason: &dyn std::fmt::Display) -> ReportError {
+    ReportError::Render { format: FORMAT, reason: reason.to_string() }
+}
+
+/// What is the same on every page.
+struct Page {
+    templates: Environment<'static>,
+    css: String,
+    policy: String,
+}
+
+fn page() -> Result<&'static Page, ReportError> {
+    static PAGE: OnceLock<Result<Page, String>> = OnceLock::new();
+    let page = PAGE.get_or_init(|| {
+        let mut templates = Environment::new();
+        templates.set_undefined_behavior(UndefinedBehavior::Strict);
+        // The name's ending switches escaping for HTML on.
+        templates.add_template("report.html", TEMPLATE).map_err(|error| format!("{error:#}"))?;
+        let css = format!(
+            ":root{{color-scheme:light dark;{}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{}}}}}\n{STYLE}",
+            palette::css_properties(false),
+            palette::css_properties(true),
+        );
+        let policy = format!(
+            "default-src 'none'; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'",
+            integrity(&css),
+            integrity(SCRIPT),
+        );
+        Ok(Page { templates, css, policy })
+    });
+    page.as_ref().map_err(|reason| failed(reason))
+}
+
+/// Hash of an inline block as a content security policy names it.
+fn integrity(block: &str) -> String {
+    format!("sha256-{}", base64(&Sha256::digest(block.as_bytes())))
+}
+
+/// Base 64 with padding, RFC 4648 §4.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0u32, |w, b| w << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let index = (word >> (18 - 6 * place)) as usize & 63;
+            out.push(if place <= chunk.len() { char::from(ALPHABET[index]) } else { '=' });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

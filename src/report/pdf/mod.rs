@@ -1,0 +1,136 @@
+//! The report as PDF: Typst as a library, PDF/A-2a for archives and PDF/UA-1 for screen readers.
+//!
+//! The same model gives the same bytes: no clock, no random id, fonts embedded.
+
+mod literal;
+mod world;
+
+use super::model::BarChart;
+use super::plots::{self, Figure, PlotError, palette};
+use super::{ReportError, ReportModel};
+use literal::{displayable, literal, unbroken};
+use minijinja::value::{Serde, Value};
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
+use palette::Ink;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+use typst::foundations::Smart;
+use typst_layout::PagedDocument;
+use typst_pdf::{PdfOptions, PdfStandard, PdfStandards};
+use world::{ReportWorld, SANS};
+
+const FORMAT: &str = "pdf";
+const TEMPLATE: &str = include_str!("../../../templates/report.typ.j2");
+
+/// Width and height in mm that a chart may take on a portrait page.
+const ROOM: (f64, f64) = (178.0, 228.0);
+/// Bars on one page.
+const BARS: usize = 36;
+
+/// Renders the report as PDF.
+///
+/// # Errors
+/// [`ReportError::Render`] when a chart cannot be drawn, the template refuses the model, Typst
+/// cannot lay it out, or the result would break one of the two standards.
+pub fn render(model: &ReportModel) -> Result<Vec<u8>, ReportError> {
+    let mut files = Vec::new();
+    let charts = context! {
+        bars => bar_pages(&model.bars).map(|chart| place("bars", plots::bars(&chart), &mut files)).collect::<Result<Vec<_>, _>>()?,
+        roofline => place("roofline", plots::roofline(&model.roofline), &mut files)?,
+        trace => place("trace", plots::trace(&model.trace), &mut files)?,
+    };
+    let source = templates()?
+        .get_template("report.typ")
+        .and_then(|t| {
+            t.render(context! { report => Value::from(Serde(model)), charts, date => date(&model.date), ink => inks() })
+        })
+        .map_err(|error| failed(format!("{error:#}")))?;
+    let result = compile(source, files, &model.record_id);
+    // Typst memoises globally; without this a long-lived process would keep every report it made.
+    typst::comemo::evict(0);
+    result
+}
+
+fn failed(reason: impl Into<String>) -> ReportError {
+    ReportError::Render { format: FORMAT, reason: reason.into() }
+}
+
+fn compile(source: String, files: Vec<(String, String)>, record_id: &str) -> Result<Vec<u8>, ReportError> {
+    let world = ReportWorld::new(source, files).map_err(failed)?;
+    let reasons = |errors: typst::ecow::EcoVec<typst::diag::SourceDiagnostic>| {
+        failed(errors.iter().map(|e| e.message.as_str()).collect::<Vec<_>>().join("; "))
+    };
+    let document = typst::compile::<PagedDocument>(&world).output.map_err(reasons)?;
+    let standards =
+        PdfStandards::new(&[PdfStandard::A_2a, PdfStandard::Ua_1]).map_err(|e| failed(e.message().to_string()))?;
+    let options = PdfOptions {
+        ident: Smart::Custom(format!("wattproof:report:{record_id}")),
+        creator: Smart::Custom(Some("wattproof".to_owned())),
+        standards,
+        ..PdfOptions::default()
+    };
+    typst_pdf::pdf(&document, &options).map_err(reasons)
+}
+
+/// A chart as a file of the document: its name, alternative text and width in mm. Nothing when
+/// there is no chart.
+fn place(
+    name: &str,
+    figure: Option<Result<Figure, PlotError>>,
+    files: &mut Vec<(String, String)>,
+) -> Result<Value, ReportError> {
+    let Some(figure) = figure else { return Ok(Value::from(())) };
+    let figure = figure.map_err(|error| failed(error.to_string()))?;
+    let path = format!("{name}-{}.svg", files.len());
+    let (width, height) = figure.size();
+    let scale = (ROOM.0 / width).min(ROOM.1 / height);
+    let alt = format!("{}. {}", figure.title, figure.description);
+    files.push((path.clone(), displayable(&figure.to_document(SANS)).collect()));
+    Ok(context! { path, alt, width => format!("{:.2}", width * scale) })
+}
+
+/// The bars in as many charts as pages they need.
+fn bar_pages(chart: &BarChart) -> impl Iterator<Item = BarChart> + '_ {
+    chart.bars.chunks(BARS).map(|bars| BarChart { bars: bars.to_vec(), ..chart.clone() })
+}
+
+/// `datetime(…)` arguments of an RFC 3339 date; `None` when it is none.
+fn date(text: &str) -> Option<Value> {
+    let date = OffsetDateTime::parse(text, &Rfc3339).ok()?.to_offset(UtcOffset::UTC);
+    Some(context! {
+        year => date.year(), month => u8::from(date.month()), day => date.day(),
+        hour => date.hour(), minute => date.minute(), second => date.second(),
+    })
+}
+
+/// The palette by name, in the colours of paper.
+fn inks() -> Value {
+    let name = |ink: Ink| ink.property().trim_start_matches('-').to_owned();
+    Value::from(Ink::all().map(|ink| (name(ink), palette::hex(ink.light()))).collect::<BTreeMap<_, _>>())
+}
+
+fn templates() -> Result<&'static Environment<'static>, ReportError> {
+    static TEMPLATES: OnceLock<Result<Environment<'static>, String>> = OnceLock::new();
+    let templates = TEMPLATES.get_or_init(|| {
+        let mut templates = Environment::new();
+        templates.set_undefined_behavior(UndefinedBehavior::Strict);
+        templates.set_auto_escape_callback(|_| AutoEscape::Custom("typst".into()));
+        // Nothing is printed as it is: a value without a filter comes out as a literal as well.
+        templates.set_formatter(|out, _state, value| {
+            let text = value.to_string();
+            let shown = if value.is_safe() { text } else { literal(&text) };
+            out.write_str(&shown).map_err(minijinja::Error::from)
+        });
+        // For ids that may be copied out of the document.
+        templates.add_filter("id", |text: &str| Value::from_safe_string(unbroken(text)));
+        // For names and numbers that this module made itself.
+        templates.add_filter("bare", |value: &Value| Value::from_safe_string(value.to_string()));
+        templates.add_template("report.typ", TEMPLATE).map_err(|error| format!("{error:#}"))?;
+        Ok(templates)
+    });
+    templates.as_ref().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests;

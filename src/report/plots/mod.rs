@@ -1,0 +1,23 @@
+//! Charts of the view model as SVG, drawn with plotters: no fonts are read, no clock is asked, and
+//! the same series give the same bytes.
+//!
+//! A chart without data is no chart: [`bars`], [`roofline`] and [`trace`] then give `None`, and
+//! the report prints the model's sentence instead.
+
+mod bars;
+mod labels;
+pub mod palette;
+mod roofline;
+mod sheet;
+#[cfg(test)]
+pub(crate) mod specimen;
+mod ticks;
+mod trace;
+
+pub use bars::bars;
+pub use roofline::roofline;
+pub use sheet::{Figure, PlotError};
+pub use trace::trace;
+
+/// Width of every chart in units of its own coordinate system.
+pub const WIDTH: f64 = 760.0;
