@@ -5,10 +5,20 @@
 //! lends it a [`Team`] of threads and times it from outside. Adding a kernel is one folder and one
 //! line in [`REGISTRY`].
 
+mod buffer;
 mod correctness;
+mod element;
+mod isa;
 mod params;
+pub mod random;
+mod simd;
+mod split;
 
+pub(crate) use buffer::Buffer;
+#[cfg(test)]
+pub(crate) use split::Parts;
 pub use correctness::{Canary, Correctness, Coverage};
+pub use isa::Isa;
 pub use params::{Default as ParamDefault, Dtype, ParamError, ParamKind, ParamSpec, ParamValue, Params};
 
 use crate::units::{Bytes, Flops};
@@ -74,17 +84,6 @@ pub struct Work {
     pub footprint: Bytes,
 }
 
-/// Instruction set a CPU program runs with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Isa {
-    /// No explicit SIMD; any processor.
-    Portable,
-    /// AVX2 with FMA.
-    Avx2,
-    /// AVX-512 F, BW, DQ and VL.
-    Avx512,
-}
 
 /// A fixed set of pinned threads that run one closure each, lent by the backend.
 ///
