@@ -1,0 +1,398 @@
+//! YAML text → a tree in which every node knows where it stands.
+//!
+//! serde_yaml keeps positions to itself except in errors: an error that a visitor returns is
+//! stamped with the line and column of the node being visited. Scalars use that on purpose. Their
+//! visitor stores the value and fails; the list or map above catches the error, reads the stamp and
+//! goes on, because the scalar's event is already consumed. Containers cannot fail and go on, so
+//! their position is looked up only when an error needs it ([`locate`]).
+
+use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+
+/// Longest YAML file that is read, in bytes.
+pub(super) const MAX_BYTES: usize = 1 << 20;
+/// Nodes and bytes that aliases may add to what is written out in the file.
+const ALIAS_NODES: usize = 10_000;
+const ALIAS_BYTES: usize = 1 << 20;
+/// Open brackets at any point. The scanner below serde_yaml takes quadratic time in this number.
+const MAX_BRACKETS: usize = 128;
+
+/// Line and column as serde_yaml counts them: from 1, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) line: u32,
+    pub(super) column: u32,
+}
+
+/// One YAML node.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// Number in the order of visiting, by which [`locate`] finds a container again.
+    number: usize,
+    /// Where a scalar stands; `None` for lists and maps.
+    mark: Option<Mark>,
+    pub(super) value: Value,
+}
+
+#[derive(Debug)]
+pub(super) enum Value {
+    Null,
+    Bool(bool),
+    Integer(i128),
+    Real(f64),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<(Node, Node)>),
+}
+
+impl Node {
+    /// Where the node stands; reads the text again for a list or a map.
+    pub(super) fn mark(&self, text: &str) -> Mark {
+        self.mark.or_else(|| locate(text, self.number)).unwrap_or(Mark { line: 1, column: 1 })
+    }
+
+    /// The line of a scalar.
+    pub(super) fn line(&self) -> Option<u32> {
+        self.mark.map(|m| m.line)
+    }
+
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The elements of a list; any other node counts as a list of itself.
+    pub(super) fn one_or_many(&self) -> &[Node] {
+        match &self.value {
+            Value::List(items) => items,
+            _ => std::slice::from_ref(self),
+        }
+    }
+
+    /// What it is, for messages: `a list`, `the number 3`.
+    pub(super) fn describe(&self) -> String {
+        match &self.value {
+            Value::Null => "nothing".to_owned(),
+            Value::Bool(b) => format!("the truth value `{b}`"),
+            Value::Integer(n) => format!("the number {n}"),
+            Value::Real(x) => format!("the number {x}"),
+            Value::Text(text) => super::problem::quoted(text),
+            Value::List(_) => "a list".to_owned(),
+            Value::Map(_) => "a map".to_owned(),
+        }
+    }
+}
+
+/// What keeps a text from being a tree.
+#[derive(Debug)]
+pub(super) struct Malformed {
+    pub(super) mark: Option<Mark>,
+    pub(super) message: String,
+    pub(super) help: String,
+}
+
+impl Malformed {
+    fn new(mark: Option<Mark>, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { mark, message: message.into(), help: help.into() }
+    }
+}
+
+/// Parses one YAML document.
+pub(super) fn parse(text: &str) -> Result<Node, Malformed> {
+    if text.len() > MAX_BYTES {
+        let message = format!("the file has {} bytes, more than the {MAX_BYTES} that are read", text.len());
+        return Err(Malformed::new(None, message, "split it into several suites"));
+    }
+    if let Some(mark) = bracket_flood(text) {
+        let help = "a suite needs three levels of brackets at most";
+        return Err(Malformed::new(Some(mark), format!("more than {MAX_BRACKETS} brackets are open here"), help));
+    }
+    let mut state = State::new(text, None);
+    match (Seed { state: &mut state }).deserialize(serde_yaml::Deserializer::from_str(text)) {
+        Ok(node) => Ok(node),
+        // A document that is one scalar fails like every scalar, and nothing above it catches.
+        Err(error) => match state.take_scalar(&error) {
+            Some(node) => Ok(node),
+            None => Err(explain(&error, &state, text)),
+        },
+    }
+}
+
+/// Where the container with this number begins.
+fn locate(text: &str, number: usize) -> Option<Mark> {
+    let mut state = State::new(text, Some(number));
+    let error = Seed { state: &mut state }.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
+    if state.stopped { stamped(&error) } else { None }
+}
+
+fn bracket_flood(text: &str) -> Option<Mark> {
+    // Brackets inside strings and comments count too: the bound is far above what a suite holds,
+    // and a false alarm is better than a scanner of our own that may disagree with YAML.
+    let (mut open, mut line, mut column) = (0usize, 1, 0);
+    for c in text.chars() {
+        column += 1;
+        match c {
+            '[' | '{' => open += 1,
+            ']' | '}' => open = open.saturating_sub(1),
+            '\n' => (line, column) = (line + 1, 0),
+            _ => {}
+        }
+        if open > MAX_BRACKETS {
+            return Some(Mark { line, column });
+        }
+    }
+    None
+}
+
+/// Line and column at the end of serde_yaml's message. [`de::Error`] hides the type behind a trait
+/// inside a visitor, so the text is the only way; a test holds its form.
+fn stamped(error: &impl fmt::Display) -> Option<Mark> {
+    let text = error.to_string();
+    let (_, place) = text.rsplit_once(" at line ")?;
+    let (line, column) = place.split_once(" column ")?;
+    Some(Mark { line: line.parse().ok()?, column: column.parse().ok()? })
+}
+
+fn explain(error: &serde_yaml::Error, state: &State, text: &str) -> Malformed {
+    let mark = error
+        .location()
+        .and_then(|l| Some(Mark { line: u32::try_from(l.line()).ok()?, column: u32::try_from(l.column()).ok()? }));
+    if let Some((message, help)) = state.refused {
+        return Malformed::new(mark, message, help);
+    }
+    let full = error.to_string();
+    let brief = full.split(" at line ").next().unwrap_or_default();
+    let at_tab = mark.is_some_and(|m| {
+        let line = text.lines().nth(m.line as usize - 1).unwrap_or_default();
+        line.chars().nth(m.column as usize - 1) == Some('\t')
+    });
+    if brief.contains("EOF while parsing") {
+        Malformed::new(None, "the file holds no YAML document", "begin it with `version: 1`")
+    } else if brief.contains("more than one document") {
+        // The separator is the first `---` with content above it.
+        let content = |l: &str| !(l.is_empty() || l.starts_with('#') || l.starts_with("---") || l.starts_with('%'));
+        let first = text.lines().position(content).unwrap_or(0);
+        let line = text.lines().skip(first).position(|l| l.starts_with("---")).map_or(1, |n| first + n + 1);
+        let mark = u32::try_from(line).ok().map(|line| Mark { line, column: 1 });
+        Malformed::new(mark, "a second YAML document begins here", "put each document into a file of its own")
+    } else if brief.contains("repetition limit") {
+        Malformed::new(mark, ALIAS_BOMB.0, ALIAS_BOMB.1)
+    } else if brief.contains("recursion limit") {
+        Malformed::new(mark, "the nesting is too deep", "a suite needs five levels at most")
+    } else if at_tab {
+        Malformed::new(mark, "a tab where YAML wants spaces", "indent with spaces")
+    } else {
+        let context = full.split_once(", ").map(|(_, c)| format!(" ({c})")).unwrap_or_default();
+        let help = "check indentation, quotes and brackets around this place";
+        Malformed::new(mark, format!("this is not valid YAML: {brief}{context}"), help)
+    }
+}
+
+const ALIAS_BOMB: (&str, &str) =
+    ("aliases blow the file up beyond any use", "write the values out, or use fewer aliases");
+
+struct State {
+    next: usize,
+    stop_at: Option<usize>,
+    stopped: bool,
+    scalar: Option<(usize, Value)>,
+    bytes: usize,
+    max_nodes: usize,
+    max_bytes: usize,
+    refused: Option<(&'static str, &'static str)>,
+}
+
+impl State {
+    fn new(text: &str, stop_at: Option<usize>) -> Self {
+        // Without aliases a node takes at least one byte of text, and a scalar at least its own.
+        let (max_nodes, max_bytes) = (text.len() + ALIAS_NODES, text.len() + ALIAS_BYTES);
+        Self { next: 0, stop_at, stopped: false, scalar: None, bytes: 0, max_nodes, max_bytes, refused: None }
+    }
+
+    /// Counts a node; `Err` when aliases have multiplied too much.
+    fn enter<E: de::Error>(&mut self, bytes: usize) -> Result<usize, E> {
+        let number = self.next;
+        self.next += 1;
+        self.bytes += bytes;
+        if self.next > self.max_nodes || self.bytes > self.max_bytes {
+            self.refused = Some(ALIAS_BOMB);
+            return Err(E::custom(""));
+        }
+        if self.stop_at == Some(number) {
+            self.stopped = true;
+            return Err(E::custom(""));
+        }
+        Ok(number)
+    }
+
+    /// The scalar whose visitor failed with `error`, `None` when the error is a real one.
+    fn take_scalar(&mut self, error: &impl fmt::Display) -> Option<Node> {
+        let (number, value) = self.scalar.take()?;
+        Some(Node { number, mark: stamped(error), value })
+    }
+}
+
+struct Seed<'s> {
+    state: &'s mut State,
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Node;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Seed<'_> {
+    fn scalar<E: de::Error>(self, value: Value) -> Result<Node, E> {
+        let bytes = if let Value::Text(text) = &value { text.len() } else { 0 };
+        let number = self.state.enter(bytes)?;
+        self.state.scalar = Some((number, value));
+        Err(E::custom(""))
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any YAML value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Node, E> {
+        self.scalar(Value::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Node, E> {
+        self.scalar(Value::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Node, E> {
+        self.scalar(Value::Integer(value.into()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Node, E> {
+        self.scalar(Value::Integer(value.into()))
+    }
+
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Node, E> {
+        self.scalar(Value::Integer(value))
+    }
+
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Node, E> {
+        self.scalar(Value::Integer(i128::try_from(value).unwrap_or(i128::MAX)))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Node, E> {
+        self.scalar(Value::Real(value))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Node, E> {
+        self.scalar(Value::Text(value.to_owned()))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, _: A) -> Result<Node, A::Error> {
+        self.state.refused = Some(("tags such as `!x` are not part of the format", "remove the tag"));
+        Err(de::Error::custom(""))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Node, A::Error> {
+        let number = self.state.enter(0)?;
+        let mut items = Vec::new();
+        loop {
+            match access.next_element_seed(Seed { state: self.state }) {
+                Ok(Some(node)) => items.push(node),
+                Ok(None) => return Ok(Node { number, mark: None, value: Value::List(items) }),
+                Err(error) => items.push(self.state.take_scalar(&error).ok_or(error)?),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Node, A::Error> {
+        let number = self.state.enter(0)?;
+        let mut entries = Vec::new();
+        loop {
+            let key = match access.next_key_seed(Seed { state: self.state }) {
+                Ok(Some(node)) => node,
+                Ok(None) => return Ok(Node { number, mark: None, value: Value::Map(entries) }),
+                Err(error) => self.state.take_scalar(&error).ok_or(error)?,
+            };
+            let value = match access.next_value_seed(Seed { state: self.state }) {
+                Ok(node) => node,
+                Err(error) => self.state.take_scalar(&error).ok_or(error)?,
+            };
+            entries.push((key, value));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(line: u32, column: u32) -> Mark {
+        Mark { line, column }
+    }
+
+    #[test]
+    fn every_scalar_and_container_knows_its_place() {
+        let text = "a: 1\nb:\n  - x y\n  - {c: [2.5, ~]}\n";
+        let tree = parse(text).unwrap();
+        let Value::Map(entries) = &tree.value else { panic!("a map") };
+        assert_eq!(entries[0].0.mark, Some(at(1, 1)));
+        assert_eq!(entries[0].1.mark, Some(at(1, 4)));
+        let Value::List(items) = &entries[1].1.value else { panic!("a list") };
+        assert_eq!(items[0].mark, Some(at(3, 5)));
+        assert_eq!(items[1].mark(text), at(4, 5));
+        let Value::Map(inner) = &items[1].value else { panic!("a map") };
+        assert_eq!(inner[0].1.mark(text), at(4, 9));
+        let Value::List(numbers) = &inner[0].1.value else { panic!("a list") };
+        assert!(matches!(numbers[0].value, Value::Real(x) if (x - 2.5).abs() < 1e-12));
+        assert!(matches!(numbers[1].value, Value::Null));
+        assert_eq!(numbers[1].mark, Some(at(4, 15)));
+    }
+
+    #[test]
+    fn a_document_of_one_scalar_parses() {
+        assert_eq!(parse("hello").unwrap().text(), Some("hello"));
+    }
+
+    #[test]
+    fn aliases_keep_their_value_and_cannot_explode() {
+        let tree = parse("a: &x [1, 2]\nb: *x\n").unwrap();
+        let Value::Map(entries) = &tree.value else { panic!("a map") };
+        assert_eq!(entries[1].1.one_or_many().len(), 2);
+        // 9^8 leaves would be 43 million; serde_yaml's limit alone lets a wide bomb of 10^5 pass.
+        let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+        for i in 1..9 {
+            let row = vec![format!("*a{}", i - 1); 9].join(", ");
+            bomb += &format!("a{i}: &a{i} [{row}]\n");
+        }
+        assert!(parse(&bomb).unwrap_err().message.contains("aliases"));
+        let wide = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(20_000), vec!["*a"; 60].join(","));
+        assert!(parse(&wide).unwrap_err().message.contains("aliases"));
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_without_a_stack_overflow() {
+        for text in ["[".repeat(10_000), "- ".repeat(10_000), "? ".repeat(10_000), "{a: ".repeat(10_000)] {
+            let error = parse(&text).unwrap_err();
+            assert!(error.mark.is_some(), "{error:?}");
+        }
+        let long = "[".repeat(MAX_BYTES);
+        assert!(parse(&long).unwrap_err().message.contains("brackets"));
+    }
+
+    #[test]
+    fn syntax_errors_tell_place_and_remedy() {
+        let error = parse("a: 1\n\tb: 2\n").unwrap_err();
+        assert_eq!((error.message.as_str(), error.mark), ("a tab where YAML wants spaces", Some(at(2, 1))));
+        let error = parse("a: 1\n---\nb: 1\n").unwrap_err();
+        assert_eq!(error.mark, Some(at(2, 1)));
+        assert!(parse("").unwrap_err().message.contains("no YAML document"));
+        assert!(parse("a: !x 1").unwrap_err().message.contains("tags"));
+        assert!(parse("a: *nowhere").unwrap_err().message.contains("not valid YAML"));
+    }
+}
