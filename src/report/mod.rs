@@ -1,7 +1,11 @@
 //! Summary → view model → bytes. The view model is computed before rendering, so every format says
 //! the same; adding a format is one file and one line in [`FORMATS`].
 
+pub mod json;
+pub mod markdown;
 pub mod model;
+pub mod si;
+pub mod text;
 
 pub use model::ReportModel;
 
@@ -24,7 +28,7 @@ pub struct Format {
 pub type Render = fn(&ReportModel) -> Result<Vec<u8>, ReportError>;
 
 /// Every format of the product, in the order in which `list formats` prints them.
-pub const FORMATS: &[Format] = &[];
+pub const FORMATS: &[Format] = &[json::FORMAT, markdown::FORMAT];
 
 /// The format with this id or extension.
 #[must_use]
@@ -44,3 +48,6 @@ pub enum ReportError {
         reason: String,
     },
 }
+
+#[cfg(test)]
+mod tests;
