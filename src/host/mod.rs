@@ -8,13 +8,15 @@ mod build_facts;
 mod cpu;
 mod identity;
 mod kernel_text;
+mod memory;
 pub mod readiness;
 mod state;
 mod temperature;
 
 pub use build_facts::{commit, compiler, features};
 pub use identity::{container, is_virtual, salted_hash};
-pub use readiness::readiness;
+pub use memory::available_memory;
+pub use readiness::{Advice, Readiness, readiness};
 
 use crate::record::{Environment, Gpu};
 use std::path::{Path, PathBuf};

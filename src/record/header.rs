@@ -4,7 +4,7 @@ use super::Environment;
 use crate::clock::Utc;
 use crate::plan::Plan;
 use crate::sensors::SensorInfo;
-use crate::suite::Profile;
+use crate::suite::{Profile, Suite};
 use crate::units::Watts;
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +94,20 @@ pub struct SuiteSource {
     pub digest: String,
     /// The YAML.
     pub text: String,
+}
+
+impl SuiteSource {
+    /// The source of a validated suite.
+    #[must_use]
+    pub fn of(suite: &Suite) -> Self {
+        Self {
+            id: suite.id.clone(),
+            title: suite.title.clone(),
+            path: suite.path.clone(),
+            digest: suite.digest.clone(),
+            text: suite.text.clone(),
+        }
+    }
 }
 
 /// What the probe of a sensor family answered, as data.

@@ -15,7 +15,8 @@ pub mod store;
 
 pub use environment::{Cache, Compiler, Cpu, Environment, Gpu, HostIdentity, MachineState};
 pub use event::{
-    Activity, EnergyMethod, EnergySpan, Event, Flag, IdlePhase, IdleWindow, Prepared, Sample, State, TracePoint, WarmUp,
+    Activity, EnergyMethod, EnergySpan, Event, Flag, IdlePhase, IdleWindow, Prepared, Sample, SamplerSummary, State,
+    TracePoint, WarmUp,
 };
 pub use fold::{Measurement, Outcome, RunRecord};
 pub use header::{Header, RunState, SCHEMA, SamplesDigest, SensorStatus, SuiteSource, TdpModel, Tool};
