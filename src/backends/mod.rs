@@ -2,6 +2,7 @@
 //! window, run inside it.
 
 pub mod cpu;
+pub mod fault;
 
 use crate::kernels::{Canary, Correctness, KernelError};
 use crate::suite::Case;

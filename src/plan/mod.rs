@@ -4,7 +4,7 @@
 
 mod ceilings;
 
-use crate::kernels::{Params, Work};
+use crate::kernels::{Params, Role, Work};
 use crate::suite::{Case, Catalog, Profile, Suite, Threads};
 use crate::units::{Bytes, Seconds};
 use serde::{Deserialize, Serialize};
@@ -58,6 +58,19 @@ impl Capacity {
             Threads::Cores => self.cores.clamp(1, self.usable_cpus.max(1)),
             Threads::All => self.usable_cpus.max(1),
         }
+    }
+}
+
+impl Plan {
+    /// Keeps the workloads whose id is `wanted`, and the ceiling probes that they are compared with
+    /// (those of their thread counts). The estimate shrinks in proportion.
+    pub fn retain(&mut self, catalog: &Catalog, wanted: impl Fn(&str) -> bool) {
+        let is_workload = |case: &Case| catalog.find(&case.kernel).is_some_and(|k| k.info().role == Role::Workload);
+        let before = self.cases.len();
+        let kept: Vec<Threads> =
+            self.cases.iter().filter(|c| is_workload(c) && wanted(&c.id)).map(|c| c.threads).collect();
+        self.cases.retain(|c| if is_workload(c) { wanted(&c.id) } else { kept.contains(&c.threads) });
+        self.estimate = self.estimate * (self.cases.len() as f64 / before.max(1) as f64);
     }
 }
 
