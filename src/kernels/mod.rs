@@ -15,11 +15,11 @@ mod simd;
 mod split;
 
 pub(crate) use buffer::Buffer;
-#[cfg(test)]
-pub(crate) use split::Parts;
 pub use correctness::{Canary, Correctness, Coverage};
 pub use isa::Isa;
 pub use params::{Default as ParamDefault, Dtype, ParamError, ParamKind, ParamSpec, ParamValue, Params};
+#[cfg(test)]
+pub(crate) use split::Parts;
 
 use crate::units::{Bytes, Flops};
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,6 @@ pub struct Work {
     #[serde(rename = "footprint_bytes")]
     pub footprint: Bytes,
 }
-
 
 /// A fixed set of pinned threads that run one closure each, lent by the backend.
 ///
