@@ -7,6 +7,7 @@ use super::suggest::hint;
 use super::tree::{Node, Value};
 use super::wire::pairs;
 use crate::kernels::{Dtype, KernelInfo, ParamKind, ParamSpec, ParamValue};
+use std::collections::HashMap;
 
 /// Most threads a case may ask for.
 pub(super) const MAX_THREADS: u64 = 4096;
@@ -90,17 +91,15 @@ pub(super) fn read<'t>(report: &mut Report, info: &KernelInfo, node: &'t Node, r
             report.at(value, format!("the list of `{name}` is empty"), "write at least one value, or remove the key");
         }
         let mut choices: Vec<Choice<'t>> = Vec::new();
+        let mut seen = HashMap::new();
         for item in items {
             let Some(sets) = choice(report, info, name, spec, item) else { continue };
-            // Quadratic in a list that a person writes; long ones are refused by their length.
-            if items.len() <= super::MAX_CASES
-                && let Some(earlier) = choices.iter().find(|c| c.sets == sets)
-            {
+            if let Some(earlier) = seen.insert(format!("{sets:?}"), item) {
                 report.at_both(
                     item,
                     format!("a value of `{name}` is repeated"),
                     "remove one",
-                    (earlier.node, "first written here"),
+                    (earlier, "first written here"),
                 );
             } else {
                 choices.push(Choice { node: item, sets });

@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, HashMap};
 /// Most cases of a suite, counted before exclusions.
 pub(super) const MAX_CASES: usize = 10_000;
 
+/// Most values in all exclusions of an entry: each is compared with each case.
+const MAX_EXCLUDED: usize = 1000;
+
 /// An entry whose parameters are known to be valid one by one.
 struct Entry<'t> {
     kernel: &'static dyn Kernel,
@@ -58,12 +61,12 @@ pub(super) fn expand(report: &mut Report, entries: &[WireEntry<'_>], catalog: &C
             let id = entry.label.map_or_else(|| bare.clone(), |label| format!("{label}-{bare}"));
             owners.insert(bare, index);
             let kernel = entry.kernel.info().id.to_owned();
-            cases.push(Case { id, kernel, params, threads, line: entry.at.line().unwrap_or(1) });
+            cases.push(Case { id, kernel, params, threads, line: line(entry.at) });
         }
         for (owner, (id, n)) in clashes {
             let earlier = checked[owner].at;
             let more = if n > 1 { format!(" and {} more", n - 1) } else { String::new() };
-            let message = format!("case {}{more} stands already in line {}", quoted(&id), earlier.line().unwrap_or(1));
+            let message = format!("case {}{more} stands already in line {}", quoted(&id), line(earlier));
             report.at_both(
                 entry.at,
                 message,
@@ -73,6 +76,11 @@ pub(super) fn expand(report: &mut Report, entries: &[WireEntry<'_>], catalog: &C
         }
     }
     cases
+}
+
+/// The line of a kernel's name, which is always a scalar.
+fn line(kernel: &Node) -> u32 {
+    kernel.mark().map_or(1, |m| m.line)
 }
 
 fn check<'t>(report: &mut Report, wire: &WireEntry<'t>, catalog: &Catalog) -> Option<Entry<'t>> {
@@ -93,11 +101,18 @@ fn check<'t>(report: &mut Report, wire: &WireEntry<'t>, catalog: &Catalog) -> Op
     let mut axes = wire.with.map_or_else(Vec::new, |n| axes::read(report, info, n, MapRole::With));
     axes.extend(wire.matrix.map_or_else(Vec::new, |n| axes::read(report, info, n, MapRole::Matrix)));
     let excludes: Vec<_> = wire.exclude.iter().map(|n| (n, axes::read(report, info, n, MapRole::Exclude))).collect();
+    let excluded: usize = excludes.iter().flat_map(|(_, axes)| axes).map(|a| a.choices.len()).sum();
+    if excluded > MAX_EXCLUDED {
+        let message = format!("the exclusions list {excluded} values, more than {MAX_EXCLUDED}");
+        report.at(wire.exclude.first().unwrap_or(wire.kernel), message, "shorten the matrix instead");
+    }
     if report.count() == before {
         conflicts(report, info, &axes);
-        missing(report, info, &axes, wire.kernel);
+        if !wire.flawed {
+            missing(report, info, &axes, wire.kernel);
+        }
     }
-    (report.count() == before).then_some(Entry { kernel, at: wire.kernel, label, axes, excludes })
+    (report.count() == before && !wire.flawed).then_some(Entry { kernel, at: wire.kernel, label, axes, excludes })
 }
 
 /// A parameter may be fixed in one place only.

@@ -25,7 +25,6 @@ pub use schema::schema;
 
 use crate::kernels::Params;
 use crate::units::{Bytes, Hertz, Seconds};
-use expand::MAX_CASES;
 use problem::Report;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -1,7 +1,7 @@
 //! Errors of a suite file: all of them at once, each with its place and what to do.
 
 use super::tree::{Malformed, Mark, Node, Value};
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,13 @@ use std::sync::Arc;
 
 /// Problems that are shown; more are counted.
 const SHOWN: usize = 50;
-/// Characters of a line quoted on either side of the place.
+/// Characters of a line quoted before the place; twice as many behind it.
 const CONTEXT: usize = 100;
+/// Bytes of a file that are read again, in all, to find places: all of them in any file of a usual
+/// size, a few in a huge one, so that no file makes its errors slow.
+const REREADS: usize = 4 << 20;
+/// Bytes between two places that are still quoted together.
+const NEAR: usize = 16 << 10;
 
 /// A file and its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,34 +107,43 @@ impl SuiteErrors {
 
 fn render(problem: &Problem, renderer: &Renderer) -> String {
     let path = escaped(&problem.source.path.display().to_string());
+    let title = Level::ERROR.primary_title(&problem.message);
     let text = &problem.source.text;
-    let mut origin = Origin::path(path);
-    if let Some((line, column)) = problem.position() {
-        origin = origin.line(line).char_column(column);
-    }
-    let mut group: Group<'_> = Level::ERROR.primary_title(&problem.message).element(origin);
-    if let Some(span) = &problem.span {
-        let related = problem.related.as_ref().map(|(s, label)| (s, label.as_str(), AnnotationKind::Context));
-        let mut marks: Vec<_> = related.into_iter().chain([(span, "", AnnotationKind::Primary)]).collect();
-        marks.sort_by_key(|(s, ..)| s.start);
-        for (span, label, kind) in marks {
-            let (quote, inner) = clipped(text, span);
-            let mark = kind.span(inner);
-            let mark = if label.is_empty() { mark } else { mark.label(label.to_owned()) };
-            group = group.element(Snippet::source(quote).line_start(position(text, span.start).0).annotation(mark));
+    let group = match &problem.span {
+        None => title.element(Origin::path(path)),
+        Some(span) => {
+            let related = problem.related.as_ref().filter(|(r, _)| span.start.abs_diff(r.start) <= NEAR);
+            let first = related.map_or(span.start, |(r, _)| r.start.min(span.start));
+            let last = related.map_or(span.start, |(r, _)| r.start.max(span.start));
+            let quote = quote(text, first, last);
+            let inside =
+                |r: &Range<usize>| r.start - quote.start..r.end.clamp(r.start, quote.end.max(r.start)) - quote.start;
+            let mut snippet = Snippet::source(&text[quote.clone()])
+                .line_start(position(text, first).0)
+                .annotation(AnnotationKind::Primary.span(inside(span)));
+            if let Some((r, label)) = related {
+                snippet = snippet.annotation(AnnotationKind::Context.span(inside(r)).label(label));
+            }
+            let (line, column) = position(text, span.start);
+            if position(text, quote.start).1 == 1 {
+                title.element(snippet.path(path))
+            } else {
+                // The renderer would count the column from the cut.
+                title.element(Origin::path(path).line(line).char_column(column)).element(snippet)
+            }
         }
-    }
+    };
     renderer.render(&[group.element(Level::HELP.message(&problem.help))])
 }
 
-/// The line around `span`, shortened, and the span inside it.
-fn clipped<'t>(text: &'t str, span: &Range<usize>) -> (&'t str, Range<usize>) {
-    let start = text[..span.start].rfind('\n').map_or(0, |n| n + 1);
-    let end = text[span.start..].find('\n').map_or(text.len(), |n| span.start + n);
-    let before = text[start..span.start].char_indices().rev().nth(CONTEXT - 1).map_or(start, |(n, _)| start + n);
-    let stop = span.end.clamp(span.start, end);
-    let after = text[span.start..end].char_indices().nth(2 * CONTEXT).map_or(end, |(n, _)| span.start + n);
-    (&text[before..after], span.start - before..stop.min(after) - before)
+/// The lines from `first` to `last` without a final line break; very long ones are cut.
+fn quote(text: &str, first: usize, last: usize) -> Range<usize> {
+    let start = text[..first].rfind('\n').map_or(0, |n| n + 1);
+    let end = text[last..].find('\n').map_or(text.len(), |n| last + n);
+    let end = if text[last..end].ends_with('\r') { end - 1 } else { end };
+    let cut = text[start..first].char_indices().rev().nth(CONTEXT - 1);
+    let stop = text[last..end].char_indices().nth(2 * CONTEXT);
+    cut.map_or(start, |(n, _)| start + n)..stop.map_or(end, |(n, _)| last + n)
 }
 
 fn position(text: &str, byte: usize) -> (usize, usize) {
@@ -159,12 +173,14 @@ pub(super) struct Report {
     source: Arc<Source>,
     problems: Vec<Problem>,
     more: usize,
+    /// Bytes that may still be read again to find where lists and maps begin.
+    rereads: usize,
 }
 
 impl Report {
     pub(super) fn new(path: &Path, text: &str) -> Self {
         let source = Source { path: path.to_owned(), text: text.to_owned() };
-        Self { source: Arc::new(source), problems: Vec::new(), more: 0 }
+        Self { source: Arc::new(source), problems: Vec::new(), more: 0, rereads: REREADS }
     }
 
     /// Number of problems so far.
@@ -178,7 +194,7 @@ impl Report {
             return;
         }
         let span = self.span(node);
-        self.push(Some(span), message.into(), help.into(), None);
+        self.push(span, message.into(), help.into(), None);
     }
 
     /// A problem at a node that an earlier node explains.
@@ -193,7 +209,7 @@ impl Report {
             return;
         }
         let (span, related) = (self.span(node), self.span(earlier.0));
-        self.push(Some(span), message.into(), help.into(), Some((related, earlier.1.to_owned())));
+        self.push(span, message.into(), help.into(), related.map(|r| (r, earlier.1.to_owned())));
     }
 
     /// The text is no YAML at all: the only problem there can be.
@@ -263,8 +279,17 @@ impl Report {
     }
 
     /// The bytes of a key or value. serde_yaml tells only where it begins.
-    fn span(&self, node: &Node) -> Range<usize> {
-        let start = self.byte(node.mark(&self.source.text));
+    fn span(&mut self, node: &Node) -> Option<Range<usize>> {
+        let text = &self.source.text;
+        let mark = match node.mark() {
+            Some(mark) => mark,
+            None if self.rereads >= text.len() => {
+                self.rereads -= text.len();
+                node.located(text)?
+            }
+            None => node.near()?,
+        };
+        let start = self.byte(mark);
         let rest = &self.source.text[start..];
         let line = rest.split(['\n', '\r']).next().unwrap_or_default();
         let len = match (line.chars().next(), &node.value) {
@@ -273,6 +298,6 @@ impl Report {
             (_, Value::Text(text)) if !text.is_empty() && line.starts_with(text.as_str()) => text.len(),
             _ => line.find([' ', ',', ']', '}', ':', '\t']).unwrap_or(line.len()),
         };
-        start..start + len.max(line.chars().next().map_or(0, char::len_utf8))
+        Some(start..start + len.max(line.chars().next().map_or(0, char::len_utf8)))
     }
 }

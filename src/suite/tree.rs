@@ -46,14 +46,23 @@ pub(super) enum Value {
 }
 
 impl Node {
-    /// Where the node stands; reads the text again for a list or a map.
-    pub(super) fn mark(&self, text: &str) -> Mark {
-        self.mark.or_else(|| locate(text, self.number)).unwrap_or(Mark { line: 1, column: 1 })
+    /// Where a scalar stands; `None` for a list or a map.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        self.mark
     }
 
-    /// The line of a scalar.
-    pub(super) fn line(&self) -> Option<u32> {
-        self.mark.map(|m| m.line)
+    /// Where a list or a map begins, by reading the text again up to it.
+    pub(super) fn located(&self, text: &str) -> Option<Mark> {
+        self.mark.or_else(|| locate(text, self.number))
+    }
+
+    /// Where the first scalar inside stands: near the beginning, and known without reading again.
+    pub(super) fn near(&self) -> Option<Mark> {
+        match &self.value {
+            Value::List(items) => items.iter().find_map(Self::near),
+            Value::Map(entries) => entries.iter().find_map(|(key, value)| key.near().or_else(|| value.near())),
+            _ => self.mark,
+        }
     }
 
     pub(super) fn text(&self) -> Option<&str> {
@@ -124,7 +133,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Malformed> {
 fn locate(text: &str, number: usize) -> Option<Mark> {
     let mut state = State::new(text, Some(number));
     let error = Seed { state: &mut state }.deserialize(serde_yaml::Deserializer::from_str(text)).err()?;
-    if state.stopped { stamped(&error) } else { None }
+    state.stopped.then(|| stamped(&error))
 }
 
 fn bracket_flood(text: &str) -> Option<Mark> {
@@ -147,12 +156,13 @@ fn bracket_flood(text: &str) -> Option<Mark> {
 }
 
 /// Line and column at the end of serde_yaml's message. [`de::Error`] hides the type behind a trait
-/// inside a visitor, so the text is the only way; a test holds its form.
-fn stamped(error: &impl fmt::Display) -> Option<Mark> {
+/// inside a visitor, so the text is the only way; a test holds its form. At the very beginning of
+/// the text serde_yaml prints no position.
+fn stamped(error: &impl fmt::Display) -> Mark {
     let text = error.to_string();
-    let (_, place) = text.rsplit_once(" at line ")?;
-    let (line, column) = place.split_once(" column ")?;
-    Some(Mark { line: line.parse().ok()?, column: column.parse().ok()? })
+    let place = text.rsplit_once(" at line ").and_then(|(_, place)| place.split_once(" column "));
+    let number = |digits: &str| digits.parse().unwrap_or(1);
+    place.map_or(Mark { line: 1, column: 1 }, |(line, column)| Mark { line: number(line), column: number(column) })
 }
 
 fn explain(error: &serde_yaml::Error, state: &State, text: &str) -> Malformed {
@@ -160,7 +170,7 @@ fn explain(error: &serde_yaml::Error, state: &State, text: &str) -> Malformed {
         .location()
         .and_then(|l| Some(Mark { line: u32::try_from(l.line()).ok()?, column: u32::try_from(l.column()).ok()? }));
     if let Some((message, help)) = state.refused {
-        return Malformed::new(mark, message, help);
+        return Malformed::new(mark.filter(|_| !text.is_empty()), message, help);
     }
     let full = error.to_string();
     let brief = full.split(" at line ").next().unwrap_or_default();
@@ -230,7 +240,7 @@ impl State {
     /// The scalar whose visitor failed with `error`, `None` when the error is a real one.
     fn take_scalar(&mut self, error: &impl fmt::Display) -> Option<Node> {
         let (number, value) = self.scalar.take()?;
-        Some(Node { number, mark: stamped(error), value })
+        Some(Node { number, mark: Some(stamped(error)), value })
     }
 }
 
@@ -263,6 +273,11 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
     fn visit_unit<E: de::Error>(self) -> Result<Node, E> {
         self.scalar(Value::Null)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Node, E> {
+        self.state.refused = Some(("the file holds no YAML document", "begin it with `version: 1`"));
+        Err(E::custom(""))
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<Node, E> {
@@ -345,9 +360,9 @@ mod tests {
         assert_eq!(entries[0].1.mark, Some(at(1, 4)));
         let Value::List(items) = &entries[1].1.value else { panic!("a list") };
         assert_eq!(items[0].mark, Some(at(3, 5)));
-        assert_eq!(items[1].mark(text), at(4, 5));
+        assert_eq!(items[1].located(text), Some(at(4, 5)));
         let Value::Map(inner) = &items[1].value else { panic!("a map") };
-        assert_eq!(inner[0].1.mark(text), at(4, 9));
+        assert_eq!(inner[0].1.located(text), Some(at(4, 9)));
         let Value::List(numbers) = &inner[0].1.value else { panic!("a list") };
         assert!(matches!(numbers[0].value, Value::Real(x) if (x - 2.5).abs() < 1e-12));
         assert!(matches!(numbers[1].value, Value::Null));

@@ -67,6 +67,8 @@ pub(super) struct WireEntry<'t> {
     pub(super) with: Option<&'t Node>,
     pub(super) matrix: Option<&'t Node>,
     pub(super) exclude: &'t [Node],
+    /// Whether a key was unknown: what seems to be missing may then only be misspelt.
+    pub(super) flawed: bool,
 }
 
 /// The key-value pairs of a map whose keys are distinct words.
@@ -167,8 +169,10 @@ impl<'t> WireSuite<'t> {
 
 impl<'t> WireEntry<'t> {
     fn read(report: &mut Report, node: &'t Node) -> Option<Self> {
+        let before = report.count();
         let fields = Fields::read(report, node, "a case", ENTRY);
         Some(Self {
+            flawed: report.count() > before,
             kernel: fields.get("kernel")?,
             label: fields.get("label"),
             with: fields.get("with"),

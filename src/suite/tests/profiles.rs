@@ -61,7 +61,7 @@ fn every_number_can_be_lowered_below_certify_only_by_losing_the_certificate() {
         "probe_size: 512 MiB",
         "foreign_load_limit: 3 %",
         "steal_limit: 1 %",
-        "retries: 4",
+        "retries: 3",
         "bootstrap_resamples: 9999",
         "confidence: 0.9",
     ];
@@ -102,7 +102,7 @@ fn a_profile_may_be_a_file_beside_the_suite_but_cannot_certify_itself() {
 
     std::fs::write(folder.path().join("mine.yaml"), mine.replace("repeats: 5", "repeats: five")).unwrap();
     let shown = Suite::parse(&suite, &text, &catalog()).unwrap_err().to_string();
-    assert!(shown.contains("mine.yaml:7:10"), "{shown}");
+    assert!(shown.contains("mine.yaml:8:10"), "{shown}");
     let shown = Suite::parse(&suite, &with_settings("./none.yaml", "{}"), &catalog()).unwrap_err().to_string();
     assert!(shown.contains("cannot be read: no such file"), "{shown}");
 }
