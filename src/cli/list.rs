@@ -1,7 +1,7 @@
 //! `wattproof list`: what the program knows, straight from the registries.
 
-use super::{Exit, Failure, Format, print, print_json, run::read_suite, style, table};
-use crate::kernels::{self, ParamKind, ParamSpec, Role};
+use super::{Exit, Failure, Format, print, print_json, run::read_suite, table};
+use crate::kernels::{self, ParamKind, ParamSpec};
 use crate::report::FORMATS;
 use crate::sensors;
 use crate::suite::Catalog;
@@ -68,8 +68,7 @@ fn kernels() -> (&'static [&'static str], Vec<Vec<String>>, Value) {
         .map(|k| {
             let dtypes = k.dtypes.iter().map(|d| d.name()).collect::<Vec<_>>().join(" ");
             let params = k.params.iter().map(param).collect::<Vec<_>>().join(" ");
-            let id = if k.role == Role::Workload { k.id.to_owned() } else { style::dim(k.id) };
-            vec![id, k.title.to_owned(), dtypes, params, k.flops.to_owned(), k.bytes.to_owned()]
+            vec![k.id.to_owned(), k.title.to_owned(), dtypes, params, k.flops.to_owned(), k.bytes.to_owned()]
         })
         .collect();
     let json = infos()
@@ -114,7 +113,7 @@ fn suites(dir: &Path) -> Result<(&'static [&'static str], Vec<Vec<String>>, Valu
                 json.push(json!({"path": shown, "id": suite.id, "title": suite.title, "profile": suite.profile.name, "cases": suite.cases.len(), "valid": true}));
             }
             Err(failure) => {
-                rows.push(vec![shown.clone(), "-".into(), "-".into(), style::error("not a valid suite")]);
+                rows.push(vec![shown.clone(), "-".into(), "-".into(), "not a valid suite".into()]);
                 json.push(json!({"path": shown, "valid": false, "reason": failure.message}));
             }
         }

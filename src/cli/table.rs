@@ -2,14 +2,19 @@
 
 use super::{duration, style};
 use crate::plan::Plan;
-use crate::report::model::{CellKind, ReportModel, Table as ModelTable, Tone};
+use crate::report;
+use crate::report::model::{ReportModel, Tone};
+use crate::report::text::TextTable;
 use crate::suite::Suite;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use std::path::{Path, PathBuf};
+
+/// A rule under the header and nothing else: many short rows read best that way.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 fn new_table() -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(STYLE).set_content_arrangement(ContentArrangement::Disabled);
     table
 }
 
@@ -48,14 +53,14 @@ pub(super) fn plan(suite: &Suite, plan: &Plan) -> String {
 /// The result table, then the caveats, then the verdict.
 pub(super) fn results(model: &ReportModel) -> String {
     let mut text = format!("\n{}\n{}\n", style::bold(&model.title), style::dim(&model.subtitle));
-    for table in [&model.results, &model.ceilings] {
-        if !table.rows.is_empty() {
-            text.push_str(&format!("\n{}\n{}\n", style::bold(&table.caption), model_table(table)));
-            for note in &table.notes {
-                text.push_str(&format!("{}\n", style::dim(note)));
-            }
+    let tables = [(&model.results, report::text::results(model)), (&model.ceilings, report::text::ceilings(model))];
+    for (source, table) in tables {
+        text.push_str(&format!("\n{}\n{}", style::bold(&source.caption), text_table(&table)));
+        for note in &table.notes {
+            text.push_str(&format!("{}\n", style::dim(note)));
         }
     }
+    text.push('\n');
     for caveat in &model.caveats {
         let subject = if caveat.case.is_empty() { String::new() } else { format!("{}: ", caveat.case) };
         text.push_str(&format!("{} {subject}{}\n", tone(caveat.tone, caveat.code), caveat.text));
@@ -73,28 +78,23 @@ fn tone(tone: Tone, text: &str) -> String {
     }
 }
 
-fn model_table(source: &ModelTable) -> Table {
+/// Colours go on whole lines: inside a cell they would count as width.
+fn text_table(source: &TextTable) -> String {
     let mut table = new_table();
-    table.set_header(source.columns.iter().map(|c| match &c.unit {
-        Some(unit) => format!("{}\n{unit}", c.title),
-        None => c.title.clone(),
-    }));
+    table.set_header(source.header.clone());
     for row in &source.rows {
-        table.add_row(row.cells.iter().zip(&source.columns).map(|(cell, column)| {
-            let text = match cell.kind {
-                CellKind::Failed => style::error(&cell.text),
-                CellKind::Missing => style::dim(&cell.text),
-                _ => cell.text.clone(),
-            };
-            let text = match &cell.interval {
-                Some(interval) => format!("{text}\n{}", style::dim(interval)),
-                None => text,
-            };
-            let align = if column.numeric { CellAlignment::Right } else { CellAlignment::Left };
-            Cell::new(text).set_alignment(align)
+        table.add_row(row.cells.iter().zip(&source.numeric).map(|(cell, numeric)| {
+            Cell::new(cell).set_alignment(if *numeric { CellAlignment::Right } else { CellAlignment::Left })
         }));
     }
-    table
+    let text = table.to_string();
+    let mut lines = text.lines();
+    let mut out: String = lines.by_ref().take(2).map(|line| format!("{line}\n")).collect();
+    for (line, row) in lines.zip(&source.rows) {
+        let line = if row.tone == Tone::Good { line.to_owned() } else { tone(row.tone, line) };
+        out.push_str(&format!("{line}\n"));
+    }
+    out
 }
 
 /// Which files were written, and how large they are.

@@ -1,6 +1,6 @@
 //! `wattproof run --verify`: is every kernel's answer right? Nothing is timed.
 
-use super::{Exit, Failure, Format, print, print_json, style, table};
+use super::{Exit, Failure, Format, print, print_json, table};
 use crate::backends::Backend;
 use crate::kernels::random::case_seed;
 use crate::plan::Plan;
@@ -39,8 +39,8 @@ pub(super) fn run(plan: &Plan, seed: u64, backend: &mut dyn Backend, format: For
             let cells: Vec<Vec<String>> = rows
                 .iter()
                 .map(|r| match &r.verdict {
-                    Ok(detail) => vec![r.case.clone(), r.path.clone(), style::good("correct"), detail.clone()],
-                    Err(detail) => vec![r.case.clone(), r.path.clone(), style::error("WRONG"), detail.clone()],
+                    Ok(detail) => vec![r.case.clone(), r.path.clone(), "correct".into(), detail.clone()],
+                    Err(detail) => vec![r.case.clone(), r.path.clone(), "WRONG".into(), detail.clone()],
                 })
                 .collect();
             print(&table::plain(&["case", "code path", "answer", "error against limit"], &cells))?;

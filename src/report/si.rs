@@ -72,6 +72,25 @@ pub fn quantity(value: f64, unit: &str) -> String {
     format!("{}{separator}{}", number(scale.apply(value)), scale.unit(unit))
 }
 
+/// As [`quantity`], for numbers that were set and not measured: `150 ms`, `61 µJ`, `2 s`.
+#[must_use]
+pub fn setting(value: f64, unit: &str) -> String {
+    let scale = Scale::of(value);
+    format!("{} {}", trimmed(scale.apply(value)), scale.unit(unit))
+}
+
+/// As [`percent`], for numbers that were set and not measured: `5 %`.
+#[must_use]
+pub fn set_percent(fraction: f64) -> String {
+    format!("{} %", trimmed(fraction * 100.0))
+}
+
+/// Three significant digits without the zeros at the end, which would claim a precision.
+fn trimmed(value: f64) -> String {
+    let text = number(value);
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
 /// Three significant digits without an exponent: `0.0123`, `1.23`, `123`, `1230`.
 #[must_use]
 pub fn number(value: f64) -> String {
@@ -176,6 +195,15 @@ mod tests {
     }
 
     #[test]
+    fn settings_claim_no_precision() {
+        assert_eq!(setting(0.15, "s"), "150 ms");
+        assert_eq!(setting(61e-6, "J"), "61 µJ");
+        assert_eq!(setting(2.0, "s"), "2 s");
+        assert_eq!(set_percent(0.02), "2 %");
+        assert_eq!(set_percent(0.999), "99.9 %");
+    }
+
+    #[test]
     fn columns_share_a_unit_unless_they_span_too_much() {
         let unit = |values: &[f64]| Scale::of_column(values).map(|s| s.unit("s"));
         assert_eq!(unit(&[1e-3, 2e-2, 5e-1]).as_deref(), Some("ms"));
@@ -189,7 +217,7 @@ mod tests {
         assert_eq!(bytes(67_108_864.0), "64 MiB");
         assert_eq!(bytes(1_610_612_736.0), "1.50 GiB");
         assert_eq!(bytes(0.0), "0 B");
-        assert_eq!(bytes(1023.9), "1.000 KiB".replace("1.000", "1.00"));
+        assert_eq!(bytes(1023.9), "1.00 KiB");
         assert_eq!(percent(0.9123), "91.2 %");
         assert_eq!(percent(1.0312), "103 %");
     }

@@ -1,9 +1,9 @@
 //! Record and summary → view model.
 
 use super::context::{self, fact};
-use super::plain::{Anchors, plain, shorten};
+use super::plain::{Anchors, plain, sentence, shorten};
 use super::{Data, Fact, Identity, ReportModel, Tone, VerdictLine, charts, tables, trace};
-use crate::analysis::{CaseSummary, Summary, summarise};
+use crate::analysis::{CaseSummary, Severity, Summary, summarise};
 use crate::kernels::Role;
 use crate::record::RunRecord;
 use crate::report::si;
@@ -56,12 +56,13 @@ fn subtitle(record: &RunRecord) -> String {
 
 fn verdict(summary: &Summary) -> VerdictLine {
     let v = &summary.verdict;
-    let tone = match (v.clean, v.wrong > 0) {
-        (_, true) => Tone::Bad,
-        (true, false) => Tone::Good,
+    let grave = summary.caveats.iter().any(|c| c.severity == Severity::Critical);
+    let tone = match (v.wrong > 0, v.clean && !grave) {
+        (true, _) => Tone::Bad,
+        (false, true) => Tone::Good,
         (false, false) => Tone::Warning,
     };
-    VerdictLine { tone, text: tables::sentence(&v.text) }
+    VerdictLine { tone, text: sentence(&v.text) }
 }
 
 fn facts(record: &RunRecord, summary: &Summary) -> Vec<Fact> {
@@ -72,7 +73,7 @@ fn facts(record: &RunRecord, summary: &Summary) -> Vec<Fact> {
         fact("Processor", shorten(model, 120)),
         fact("Usable CPUs", h.environment.cpu.usable),
         fact("Suite", format!("{}, profile {}", h.suite.id, p.name)),
-        fact("Windows", format!("{} a case, at least {} each", p.repeats, si::quantity(p.window_floor.get(), "s"))),
+        fact("Windows", format!("{} a case, at least {} each", p.repeats, si::setting(p.window_floor.get(), "s"))),
     ];
     if summary.verdict.with_energy == 0 {
         facts.push(fact("Energy", "not measured"));

@@ -1,7 +1,6 @@
 //! What stands around the figures: sensors, machine, method, caveats, provenance.
 
-use super::plain::{plain, shorten};
-use super::tables::sentence;
+use super::plain::{domain_name, plain, sentence, shorten};
 use super::{CaveatLine, Fact, FactGroup, Paragraph, SensorCard, Tone};
 use crate::analysis::{Caveat, Severity, Summary};
 use crate::record::{Cache, Environment, RunRecord, RunState, SensorStatus};
@@ -73,11 +72,11 @@ pub(super) fn sensors(record: &RunRecord) -> Vec<SensorCard> {
 fn channel(channel: &Channel) -> String {
     let mut text = format!("{}: {}", shorten(&channel.name, 80), kind(&channel.quantity));
     if !channel.name.ends_with(&channel.domain.to_string()) {
-        text.push_str(&format!(" of {}", shorten(&channel.domain.to_string(), 80)));
+        text.push_str(&format!(" of {}", domain_name(&channel.domain)));
     }
     if let Quantity::Energy { resolution, range, .. } = channel.quantity {
         if let Some(step) = resolution {
-            text.push_str(&format!(", step {}", si::quantity(step.to_joules().get(), "J")));
+            text.push_str(&format!(", step {}", si::setting(step.to_joules().get(), "J")));
         }
         if let Some(range) = range {
             text.push_str(&format!(", wraps at {}", si::quantity(range.to_joules().get(), "J")));
@@ -122,7 +121,7 @@ pub(super) fn environment(e: &Environment) -> Vec<FactGroup> {
                 maybe("SMT", yes_no(cpu.smt)),
                 maybe("NUMA nodes", cpu.numa_nodes),
                 maybe("Caches", unless_empty(caches)),
-                maybe("Highest clock", cpu.max_frequency.map(|f| si::quantity(f.get(), "Hz"))),
+                maybe("Highest clock", cpu.max_frequency.map(|f| si::setting(f.get(), "Hz"))),
                 maybe("Instruction sets", unless_empty(cpu.features.join(", "))),
                 maybe("Memory", e.memory.map(|m| si::bytes(m.get()))),
             ],
@@ -151,7 +150,7 @@ pub(super) fn environment(e: &Environment) -> Vec<FactGroup> {
                 maybe("Clock source", state.clock_source.as_ref()),
                 maybe("Temperature", state.temperature.map(|t| format!("{:.0} °C", t.get()))),
                 maybe("Energy filtering", yes_no(state.energy_filtering)),
-                maybe("Power cap", state.power_cap.map(|w| si::quantity(w.get(), "W"))),
+                maybe("Power cap", state.power_cap.map(|w| si::setting(w.get(), "W"))),
                 maybe("On battery", yes_no(state.on_battery)),
             ],
         ),
@@ -168,7 +167,7 @@ pub(super) fn environment(e: &Environment) -> Vec<FactGroup> {
         let facts = vec![
             fact("Name", &gpu.name),
             maybe("Driver", gpu.driver.as_ref()),
-            maybe("Power limit", gpu.power_limit.map(|w| si::quantity(w.get(), "W"))),
+            maybe("Power limit", gpu.power_limit.map(|w| si::setting(w.get(), "W"))),
             maybe("Memory", gpu.memory.map(|m| si::bytes(m.get()))),
             maybe("ECC", yes_no(gpu.ecc)),
             maybe("MIG", yes_no(gpu.mig)),
@@ -223,9 +222,9 @@ const fn tone(caveat: &Caveat) -> Tone {
 /// How the figures were obtained, with the numbers of the profile.
 pub(super) fn method(record: &RunRecord, summary: &Summary) -> Vec<Paragraph> {
     let p = &record.header.profile;
-    let time = |s: crate::units::Seconds| si::quantity(s.get(), "s");
+    let time = |s: crate::units::Seconds| si::setting(s.get(), "s");
     let paragraph = |title: &str, text: String| Paragraph { title: title.to_owned(), text: plain(&text) };
-    let confidence = si::percent(p.confidence).replace(".0", "");
+    let confidence = si::set_percent(p.confidence);
     let windows = format!(
         "Every case runs {} times, interleaved with the others, each time for a window of at least {} and {} update \
          periods of the slowest energy counter. Warm-up lasts {} to {} and ends when the slope is below {}. A window \
@@ -236,9 +235,9 @@ pub(super) fn method(record: &RunRecord, summary: &Summary) -> Vec<Paragraph> {
         p.window_tau_multiple,
         time(p.warm_up_min),
         time(p.warm_up_max),
-        si::percent(p.warm_up_slope),
-        si::percent(p.foreign_load_limit),
-        si::percent(p.steal_limit),
+        si::set_percent(p.warm_up_slope),
+        si::set_percent(p.foreign_load_limit),
+        si::set_percent(p.steal_limit),
         p.retries
     );
     let interval = format!(
@@ -254,7 +253,7 @@ pub(super) fn method(record: &RunRecord, summary: &Summary) -> Vec<Paragraph> {
     let energy = if summary.boundary.domains.is_empty() {
         "Energy was not measured in this run, and nothing is put in its place.".to_owned()
     } else {
-        let names: Vec<String> = summary.boundary.domains.iter().map(ToString::to_string).collect();
+        let names: Vec<String> = summary.boundary.domains.iter().map(domain_name).collect();
         format!(
             "Energy is the difference of hardware counters read around each window, scaled from the reads to the \
              window itself. Rated figures are gross: everything that {} drew. Domains inside others are shown and \
@@ -262,7 +261,7 @@ pub(super) fn method(record: &RunRecord, summary: &Summary) -> Vec<Paragraph> {
              error of a window T with an update period τ is τ/(T·√6), limit {}.",
             names.join(" and "),
             time(p.idle),
-            si::percent(p.alignment_limit)
+            si::set_percent(p.alignment_limit)
         )
     };
     let ceilings = "Probes of arithmetic and read bandwidth run in the same suite with the same threads. A case is \

@@ -1,5 +1,6 @@
 //! Free text from outside (titles, CPU names, sensor messages) as plain text.
 
+use crate::sensors::Domain;
 use std::collections::BTreeSet;
 
 /// Longest text taken over from outside. The record keeps the rest.
@@ -33,6 +34,35 @@ pub(super) fn shorten(text: &str, longest: usize) -> String {
         }
     }
     out
+}
+
+/// First letter upper case, full stop at the end. A first word that is an identifier or a path stays
+/// as it is.
+pub(super) fn sentence(text: &str) -> String {
+    let text = plain(text);
+    let word = text.split(' ').next().unwrap_or_default();
+    let is_name =
+        word.trim_end_matches([',', ':', ';']).contains(|c: char| !c.is_alphabetic() && c != '-') || word.contains('`');
+    let stop = if text.ends_with(['.', '…', '!', '?']) || text.is_empty() { "" } else { "." };
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) if !is_name => format!("{}{}{stop}", first.to_uppercase(), chars.as_str()),
+        _ => format!("{text}{stop}"),
+    }
+}
+
+/// A domain's name for people; of a GPU's UUID only the first group, enough to tell boards apart.
+pub(super) fn domain_name(domain: &Domain) -> String {
+    match domain {
+        Domain::Gpu { uuid } => format!("gpu-{}", first_group(uuid)),
+        Domain::GpuModule { uuid } => format!("gpu-module-{}", first_group(uuid)),
+        other => other.to_string(),
+    }
+}
+
+fn first_group(uuid: &str) -> String {
+    let uuid = uuid.strip_prefix("GPU-").unwrap_or(uuid);
+    uuid.chars().take_while(char::is_ascii_alphanumeric).take(16).collect()
 }
 
 /// Control characters, bidirectional overrides and isolates, zero-width marks, private use and
@@ -94,6 +124,22 @@ mod tests {
         assert!(text.ends_with('…'));
         assert_eq!(shorten("abc def", 7), "abc def");
         assert_eq!(shorten("abc def", 5), "abc d…");
+    }
+
+    #[test]
+    fn sentences_begin_and_end_as_such_and_names_stay() {
+        assert_eq!(sentence("warm-up did not end"), "Warm-up did not end.");
+        assert_eq!(sentence("libnvidia-ml.so.1 cannot be loaded"), "libnvidia-ml.so.1 cannot be loaded.");
+        assert_eq!(sentence("/sys has no zone."), "/sys has no zone.");
+        assert_eq!(sentence("`x` was not run"), "`x` was not run.");
+        assert_eq!(sentence(""), "");
+    }
+
+    #[test]
+    fn gpu_names_are_short() {
+        let domain: Domain = "gpu-GPU-5c3a9d10-77f2-4be1-9c55-2f6e0b1d8a43".parse().unwrap();
+        assert_eq!(domain_name(&domain), "gpu-5c3a9d10");
+        assert_eq!(domain_name(&Domain::Psys), "psys");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The tables of the report: every cell final.
 
-use super::plain::{plain, shorten};
+use super::plain::{domain_name, plain, sentence, shorten};
 use super::{Cell, CellKind, Column, Row, Table, Tone};
 use crate::analysis::{Binding, CaseSummary, Estimate, Figure, IdlePower, Method, Status, Summary};
 use crate::kernels::{Coverage, Role};
@@ -19,7 +19,8 @@ struct Numbers<'a> {
 
 impl Numbers<'_> {
     /// Chooses one unit for the column, or one a cell where they differ too much.
-    fn fill(&self, figures: &[Figure], notes: &[Option<String>]) -> (Column, Vec<Cell>) {
+    /// `void` tells for each row that nothing in it counts.
+    fn fill(&self, figures: &[Figure], void: &[bool]) -> (Column, Vec<Cell>) {
         let medians: Vec<f64> = figures.iter().filter_map(|f| f.estimate().map(|e| e.median)).collect();
         let percent = self.unit == "%";
         let scale = if percent { Some(Scale::ONE) } else { Scale::of_column(&medians) };
@@ -30,8 +31,8 @@ impl Numbers<'_> {
             numeric: true,
             meaning: self.meaning.to_owned(),
         };
-        let cells = figures.iter().zip(notes).map(|(figure, note)| match figure {
-            Figure::NotMeasured { reason } => missing(self.missing, reason),
+        let cells = figures.iter().zip(void).map(|(figure, void)| match figure {
+            Figure::NotMeasured { reason } => missing(if *void { "void" } else { self.missing }, reason),
             Figure::Measured(e) => {
                 let used = scale.unwrap_or_else(|| Scale::of(e.median));
                 let show = |v: f64| if percent { v * 100.0 } else { used.apply(v) };
@@ -40,10 +41,7 @@ impl Numbers<'_> {
                     text: if scale.is_some() { number } else { format!("{number} {}", used.unit(self.unit)) },
                     interval: e.low.zip(e.high).map(|(l, h)| si::interval(show(l), show(h), show(e.median))),
                     kind: self.kind,
-                    note: Some(match note {
-                        Some(note) => format!("{note}; {}", basis(e)),
-                        None => basis(e),
-                    }),
+                    note: Some(basis(e)),
                     sort: Some(e.median),
                 }
             }
@@ -54,12 +52,12 @@ impl Numbers<'_> {
 
 /// `n = 5, 95 % interval, bootstrap of the median`.
 fn basis(e: &Estimate) -> String {
-    let confidence = si::number(e.confidence * 100.0).replace(".0", "");
+    let confidence = si::set_percent(e.confidence);
     match e.method {
         Method::SingleWindow => "n = 1, no interval".to_owned(),
-        Method::BootstrapMedian => format!("n = {}, {confidence} % interval, bootstrap of the median", e.n),
-        Method::Transformed => format!("n = {}, {confidence} % interval, from a bootstrapped median", e.n),
-        Method::RatioOfMedians => format!("n = {}, {confidence} % interval, ratio of two medians", e.n),
+        Method::BootstrapMedian => format!("n = {}, {confidence} interval, bootstrap of the median", e.n),
+        Method::Transformed => format!("n = {}, {confidence} interval, from a bootstrapped median", e.n),
+        Method::RatioOfMedians => format!("n = {}, {confidence} interval, ratio of two medians", e.n),
     }
 }
 
@@ -114,11 +112,9 @@ pub(super) fn results(summary: &Summary, anchors: &[(String, &CaseSummary)]) -> 
         cases.iter().map(|c| answer(c)).collect(),
     ));
     let figures = |pick: &dyn Fn(&CaseSummary) -> Figure| cases.iter().map(|c| pick(c)).collect::<Vec<_>>();
-    let silent = vec![None; cases.len()];
+    let void = void_rows(&cases);
     let mut add = |key, title, unit, missing, meaning, pick: &dyn Fn(&CaseSummary) -> Figure| {
-        grid.push(
-            Numbers { key, title, unit, meaning, missing, kind: CellKind::Measured }.fill(&figures(pick), &silent),
-        );
+        grid.push(Numbers { key, title, unit, meaning, missing, kind: CellKind::Measured }.fill(&figures(pick), &void));
     };
     let equal = |f: &Option<Figure>, useful: &Figure| f.clone().unwrap_or_else(|| useful.clone());
     let sparse = cases.iter().any(|c| c.dense_rate.is_some());
@@ -184,7 +180,7 @@ fn estimates(grid: &mut Grid, cases: &[&CaseSummary]) {
     let energy = |c: &&CaseSummary| plain_figure(c.estimated.as_ref().map(|e| e.per_iteration), "the case has no time");
     let efficiency =
         |c: &&CaseSummary| plain_figure(c.estimated.as_ref().and_then(|e| e.efficiency), "the case has no operations");
-    let silent = vec![None; cases.len()];
+    let void = void_rows(cases);
     let columns = [
         ("estimated-energy", "Energy, estimated", "J", cases.iter().map(energy).collect::<Vec<_>>()),
         ("estimated-efficiency", "Perf/W, estimated", "FLOP/J", cases.iter().map(efficiency).collect()),
@@ -192,7 +188,7 @@ fn estimates(grid: &mut Grid, cases: &[&CaseSummary]) {
     for (key, title, unit, figures) in columns {
         let meaning = "from an assumed power: a model, not a measurement";
         let numbers = Numbers { key, title, unit, meaning, missing: "–", kind: CellKind::Estimated };
-        let (column, mut cells) = numbers.fill(&figures, &silent);
+        let (column, mut cells) = numbers.fill(&figures, &void);
         for (cell, case) in cells.iter_mut().zip(cases) {
             if let (CellKind::Estimated, Some(estimate)) = (cell.kind, &case.estimated) {
                 cell.note = Some(format!("estimated: {}", estimate.inputs));
@@ -200,6 +196,11 @@ fn estimates(grid: &mut Grid, cases: &[&CaseSummary]) {
         }
         grid.push((column, cells));
     }
+}
+
+/// Rows of which no figure counts.
+fn void_rows(cases: &[&CaseSummary]) -> Vec<bool> {
+    cases.iter().map(|c| matches!(c.status, Status::WrongAnswer { .. } | Status::Failed { .. })).collect()
 }
 
 fn how(case: &CaseSummary) -> String {
@@ -235,6 +236,7 @@ fn answer(case: &CaseSummary) -> Cell {
 
 fn bound(case: &CaseSummary) -> Cell {
     match case.binding {
+        None if case.time.estimate().is_none() => missing("–", case.time.reason().unwrap_or_default()),
         Some(Binding::Compute) => words("compute", CellKind::Text, None),
         Some(Binding::Memory) => words("memory", CellKind::Text, None),
         None => missing("–", "a ceiling of this type and thread count is missing"),
@@ -280,15 +282,6 @@ fn result_notes(summary: &Summary, cases: &[&CaseSummary]) -> Vec<String> {
     notes
 }
 
-/// First letter upper case, full stop at the end.
-pub(super) fn sentence(text: &str) -> String {
-    let text = plain(text);
-    let mut chars = text.chars();
-    let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
-    let stop = if text.ends_with(['.', '…', '!', '?']) { "" } else { "." };
-    format!("{first}{}{stop}", chars.as_str())
-}
-
 /// One row a ceiling probe.
 pub(super) fn ceilings(anchors: &[(String, &CaseSummary)]) -> Table {
     let cases: Vec<&CaseSummary> = anchors.iter().map(|(_, c)| *c).collect();
@@ -304,7 +297,7 @@ pub(super) fn ceilings(anchors: &[(String, &CaseSummary)]) -> Table {
             .map(|c| words(if c.role == Role::ComputeCeiling { "arithmetic" } else { "reading" }, CellKind::Text, None))
             .collect(),
     ));
-    let silent = vec![None; cases.len()];
+    let void = void_rows(&cases);
     let columns: [(_, _, _, _, &dyn Fn(&&CaseSummary) -> Figure); 4] = [
         ("rate", "Rate", "FLOP/s", "operations a second", &|c| c.rate.clone()),
         ("bandwidth", "Bandwidth", "B/s", "bytes a second", &|c| c.bandwidth.clone()),
@@ -317,9 +310,7 @@ pub(super) fn ceilings(anchors: &[(String, &CaseSummary)]) -> Table {
             continue;
         }
         let figures: Vec<Figure> = cases.iter().map(pick).collect();
-        grid.push(
-            Numbers { key, title, unit, meaning, missing: "–", kind: CellKind::Measured }.fill(&figures, &silent),
-        );
+        grid.push(Numbers { key, title, unit, meaning, missing: "–", kind: CellKind::Measured }.fill(&figures, &void));
     }
     let (columns, rows) = grid.rows(anchors.iter().map(|(a, c)| (a.clone(), tone(c))).collect());
     Table {
@@ -340,19 +331,19 @@ pub(super) fn domains(summary: &Summary, anchors: &[(String, &CaseSummary)]) -> 
     grid.push((text_column("case", "Case", "the case"), rows.iter().map(|(_, c, _)| code(&c.id)).collect()));
     grid.push((
         text_column("domain", "Domain", "the part of the machine"),
-        rows.iter().map(|(.., d)| code(&d.domain.to_string())).collect(),
+        rows.iter().map(|(.., d)| code(&domain_name(&d.domain))).collect(),
     ));
     grid.push((
         text_column("use", "Counts as", "whether it is part of the rated boundary"),
         rows.iter()
             .map(|(.., d)| match (&d.inside, d.rated) {
                 (_, true) => words("rated", CellKind::Text, None),
-                (Some(outer), false) => words(format!("inside {outer}"), CellKind::Text, None),
+                (Some(outer), false) => words(format!("inside {}", domain_name(outer)), CellKind::Text, None),
                 (None, false) => words("shown apart", CellKind::Text, None),
             })
             .collect(),
     ));
-    let silent = vec![None; rows.len()];
+    let void = vec![false; rows.len()];
     type Pick<'a> = &'a dyn Fn(&crate::analysis::EnergyFigures) -> Figure;
     let columns: [(_, _, _, _, Pick<'_>); 3] = [
         ("energy", "Energy", "J", "gross joules an iteration", &|f| f.per_iteration.clone()),
@@ -362,7 +353,7 @@ pub(super) fn domains(summary: &Summary, anchors: &[(String, &CaseSummary)]) -> 
     for (key, title, unit, meaning, pick) in columns {
         let figures: Vec<Figure> = rows.iter().map(|(.., d)| pick(&d.figures)).collect();
         let numbers = Numbers { key, title, unit, meaning, missing: "not measured", kind: CellKind::Measured };
-        grid.push(numbers.fill(&figures, &silent));
+        grid.push(numbers.fill(&figures, &void));
     }
     let relative = |u: Option<f64>, why: &str| match u {
         Some(u) => Cell { sort: Some(u), ..words(si::percent(u), CellKind::Measured, None) },
@@ -374,7 +365,7 @@ pub(super) fn domains(summary: &Summary, anchors: &[(String, &CaseSummary)]) -> 
             .map(|(.., d)| relative(d.figures.type_b.and_then(|b| b.u_align), "the update period is not known"))
             .collect(),
     ));
-    let anchors = rows.iter().map(|(a, _, d)| (format!("{a}-{}", shorten(&d.domain.to_string(), 60)), Tone::Neutral));
+    let anchors = rows.iter().map(|(a, _, d)| (format!("{a}-{}", domain_name(&d.domain)), Tone::Neutral));
     let anchors = anchors.collect();
     let (columns, rows) = grid.rows(anchors);
     Table {
@@ -394,10 +385,10 @@ pub(super) fn idle(summary: &Summary) -> Table {
         None => missing("not measured", "no undisturbed idle window on this side"),
     };
     let row = |i: &IdlePower| Row {
-        anchor: format!("idle-{}", shorten(&i.domain.to_string(), 60)),
+        anchor: format!("idle-{}", domain_name(&i.domain)),
         tone: Tone::Neutral,
         cells: vec![
-            words(shorten(&i.domain.to_string(), 120), CellKind::Code, None),
+            words(domain_name(&i.domain), CellKind::Code, None),
             watts(i.before),
             watts(i.after),
             watts(Some(i.mean)),

@@ -1,7 +1,6 @@
 //! The power trace: decimated, with windows to shade.
 
-use super::plain::shorten;
-use super::tables::sentence;
+use super::plain::{domain_name, sentence, shorten};
 use super::{Axis, Series, Span, SpanKind, Trace};
 use crate::analysis::Summary;
 use crate::record::{IdlePhase, RunRecord};
@@ -22,8 +21,8 @@ pub(super) fn trace(record: &RunRecord, summary: &Summary) -> Trace {
     let domains: Vec<&Domain> = lines.keys().copied().collect();
     let label = |domain: &Domain| {
         let outer = domains.iter().find(|d| d.contains(domain));
-        let name = shorten(&domain.to_string(), 60);
-        outer.map_or_else(|| name.clone(), |outer| format!("{name} (inside {outer})"))
+        let name = domain_name(domain);
+        outer.map_or_else(|| name.clone(), |outer| format!("{name} (inside {})", domain_name(outer)))
     };
     let series: Vec<Series> = lines
         .iter()
