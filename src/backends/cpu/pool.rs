@@ -26,7 +26,7 @@ const SPIN_NANOS: u64 = 100_000;
 /// Spins between two looks at the clock.
 const SPINS_PER_LOOK: u32 = 64;
 
-type Job = dyn Fn(usize) + Sync;
+type Job<'a> = dyn Fn(usize) + Sync + 'a;
 
 /// Keeps what one thread writes off the cache line another one spins on.
 #[repr(align(128))]
@@ -36,7 +36,7 @@ struct Shared {
     epoch: Apart<AtomicU64>,
     running: Apart<AtomicUsize>,
     asleep: Vec<Apart<AtomicBool>>,
-    job: UnsafeCell<Option<&'static Job>>,
+    job: UnsafeCell<Option<&'static Job<'static>>>,
     stop: AtomicBool,
     panic: Mutex<Option<String>>,
     /// More threads than CPUs: spinning would keep the others from running.
@@ -173,12 +173,12 @@ impl Team for Pool {
         self.workers.len() + 1
     }
 
-    fn run(&self, job: &Job) {
+    fn run(&self, job: &Job<'_>) {
         assert!(!self.busy.swap(true, Ordering::Acquire), "a team cannot run a job inside a job");
         if !self.workers.is_empty() {
             // SAFETY: only the lifetime changes. This function does not return, and does not
             // unwind, before every worker is done with the reference.
-            let job = unsafe { std::mem::transmute::<&Job, &'static Job>(job) };
+            let job = unsafe { std::mem::transmute::<&Job<'_>, &'static Job<'static>>(job) };
             // SAFETY: no worker reads `job` now: `running` is zero and the epoch not yet raised.
             unsafe { *self.shared.job.get() = Some(job) };
             self.shared.running.0.store(self.workers.len(), Ordering::Relaxed);
