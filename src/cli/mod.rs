@@ -98,7 +98,13 @@ pub fn main() -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("{} {failure}", style::error("error:"));
+            // The problems of a file come with their own headings.
+            let message = failure.to_string();
+            if message.trim_start_matches(|c: char| c == '\u{1b}' || "[0123456789;m".contains(c)).starts_with("error") {
+                eprintln!("{message}");
+            } else {
+                eprintln!("{} {message}", style::error("error:"));
+            }
             failure.exit.into()
         }
     }

@@ -88,11 +88,6 @@ impl<T: Plain> Buffer<T> {
     pub(crate) const fn pages(&self) -> HugePages {
         self.pages
     }
-
-    /// Bytes that a buffer of `len` elements takes.
-    pub(crate) const fn bytes(len: u64) -> Option<u64> {
-        len.checked_mul(size_of::<T>() as u64)
-    }
 }
 
 #[cfg(target_os = "linux")]

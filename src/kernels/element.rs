@@ -19,7 +19,9 @@ macro_rules! plain {
 plain!(u8, u16, u32, u64, f32, f64);
 
 /// A floating-point type that kernels compute in.
-pub(crate) trait Element: Plain + PartialEq + PartialOrd + std::fmt::Debug {
+pub(crate) trait Element:
+    Plain + PartialEq + PartialOrd + std::fmt::Debug + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self>
+{
     /// The type's name in suites.
     const DTYPE: Dtype;
     /// Positive zero.

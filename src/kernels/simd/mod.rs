@@ -83,7 +83,7 @@ pub(crate) trait SimdExp: Simd<Elem = f32> {
 /// As for [`Simd`].
 #[inline(always)]
 pub(crate) unsafe fn exp_non_positive<S: SimdExp>(x: S::V) -> S::V {
-    const POLYNOMIAL: [f32; 5] = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+    const POLYNOMIAL: [f32; 5] = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
     // SAFETY: passed on to the caller.
     unsafe {
         let x = S::max(x, S::splat(-87.0));
@@ -106,9 +106,9 @@ pub(crate) unsafe fn exp_non_positive<S: SimdExp>(x: S::V) -> S::V {
 /// `f64`; `T::pick(isa)` is the compiled `body::<S, R>(&Args<T>)`, where `R` is `a` for AVX-512,
 /// `b` for AVX2 and `c` for portable code (a tile height, mostly).
 macro_rules! paths {
-    (trait $name:ident: $body:ident($args:ident), registers = [$r512:literal, $r2:literal, $r0:literal], for $($t:ty),+) => {
+    ($vis:vis trait $name:ident: $body:ident($args:ident), registers = [$r512:literal, $r2:literal, $r0:literal], for $($t:ty),+) => {
         /// The compiled paths of this kernel.
-        pub(super) trait $name: $crate::kernels::element::Element {
+        $vis trait $name: $crate::kernels::element::Element {
             /// The program for an instruction set, which must be available here.
             fn pick(isa: $crate::kernels::Isa) -> unsafe fn(&$args<'_, Self>);
         }
