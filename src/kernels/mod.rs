@@ -27,25 +27,18 @@ mod triad;
 mod verify;
 
 pub(crate) use buffer::Buffer;
-#[cfg(test)]
-pub(crate) use split::Parts;
 pub use correctness::{Canary, Correctness, Coverage};
 pub use isa::Isa;
 pub use params::{Default as ParamDefault, Dtype, ParamError, ParamKind, ParamSpec, ParamValue, Params};
+#[cfg(test)]
+pub(crate) use split::Parts;
 
 use crate::units::{Bytes, Flops};
 use serde::{Deserialize, Serialize};
 
 /// Every kernel of the product, in the order in which `list kernels` prints them.
-pub const REGISTRY: &[&dyn Kernel] = &[
-    &gemm::Gemm,
-    &spmv::Spmv,
-    &spmm::Spmm,
-    &attention::Attention,
-    &triad::Triad,
-    &fma::FmaPeak,
-    &read::ReadBandwidth,
-];
+pub const REGISTRY: &[&dyn Kernel] =
+    &[&gemm::Gemm, &spmv::Spmv, &spmm::Spmm, &attention::Attention, &triad::Triad, &fma::FmaPeak, &read::ReadBandwidth];
 
 /// The kernel with this id.
 #[must_use]
@@ -118,7 +111,6 @@ pub struct Work {
     #[serde(rename = "footprint_bytes")]
     pub footprint: Bytes,
 }
-
 
 impl Work {
     /// From whole numbers of operations and bytes.

@@ -245,7 +245,8 @@ impl ParamSpec {
     pub fn check(&self, params: &Params) -> Result<(), ParamError> {
         let name = self.name;
         let value = params.values.get(name).ok_or(ParamError::Missing(name))?;
-        let within = |inside: bool, expected: String| if inside { Ok(()) } else { Err(invalid(name, value, &expected)) };
+        let within =
+            |inside: bool, expected: String| if inside { Ok(()) } else { Err(invalid(name, value, &expected)) };
         match self.kind {
             ParamKind::Count { min, max } | ParamKind::Size { min, max } => {
                 let n = params.integer(name)?;

@@ -126,9 +126,9 @@ fn sin_cos_turns(turns: f64) -> (f64, f64) {
 /// Seed of a case: FNV-1a of its id, combined with the seed of the run.
 #[must_use]
 pub fn case_seed(case_id: &str, run_seed: u64) -> u64 {
-    let hash = case_id.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    });
+    let hash = case_id
+        .bytes()
+        .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3));
     hash ^ run_seed
 }
 

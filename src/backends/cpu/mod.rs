@@ -87,8 +87,7 @@ impl Backend for CpuBackend {
     }
 
     fn prepare(&mut self, case: &Case, seed: u64) -> Result<Box<dyn Workload>, BackendError> {
-        let kernel =
-            kernels::find(&case.kernel).ok_or_else(|| BackendError::UnknownKernel(case.kernel.clone()))?;
+        let kernel = kernels::find(&case.kernel).ok_or_else(|| BackendError::UnknownKernel(case.kernel.clone()))?;
         let cpus = self.topology.assign(case.threads).map_err(|e| failed(e.to_string()))?;
         let pool = self.pool(&cpus)?;
         let pin = self.pin(&cpus);

@@ -16,7 +16,9 @@ pub struct Topology {
 
 /// More threads were asked for than this process may use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{asked} threads asked for, but only {usable} logical CPUs are usable: lower `threads` or widen the CPU affinity")]
+#[error(
+    "{asked} threads asked for, but only {usable} logical CPUs are usable: lower `threads` or widen the CPU affinity"
+)]
 pub struct TooManyThreads {
     asked: u32,
     usable: usize,
@@ -63,9 +65,7 @@ impl Topology {
         };
         match self.order.get(..count) {
             Some(cpus) => Ok(cpus.to_vec()),
-            None => {
-                Err(TooManyThreads { asked: u32::try_from(count).unwrap_or(u32::MAX), usable: self.order.len() })
-            }
+            None => Err(TooManyThreads { asked: u32::try_from(count).unwrap_or(u32::MAX), usable: self.order.len() }),
         }
     }
 }

@@ -174,13 +174,7 @@ impl Program for AttentionProgram {
 type Operands<'a> = [&'a dyn Fn(f32) -> f32; 3];
 
 /// A small head through the same code.
-fn canary(
-    dim: usize,
-    causal: bool,
-    isa: Isa,
-    team: &dyn Team,
-    operands: Operands<'_>,
-) -> Result<Canary, KernelError> {
+fn canary(dim: usize, causal: bool, isa: Isa, team: &dyn Team, operands: Operands<'_>) -> Result<Canary, KernelError> {
     let shape = Shape { heads: 1, seq: exact::CANARY_KEYS, dim, causal };
     let inputs = exact::canary_inputs(dim);
     let [q, k, v] = &inputs;

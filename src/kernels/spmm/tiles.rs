@@ -191,11 +191,7 @@ unsafe fn strip<S: Simd, const N: usize, const RAGGED: bool>(args: &Args<'_, S::
             // packed panel; the row of C lies inside the output.
             unsafe {
                 let out = args.c.as_mut_ptr().add(row * n + column);
-                let mut sums = if panel == 0 {
-                    [S::splat(S::Elem::ZERO); N]
-                } else {
-                    load::<S, N, RAGGED>(out, last)
-                };
+                let mut sums = if panel == 0 { [S::splat(S::Elem::ZERO); N] } else { load::<S, N, RAGGED>(out, last) };
                 for q in start..end {
                     let value = S::splat(*a.values.as_ptr().add(q));
                     let packed = args.packed.byte_add(usize::from(*a.offsets.as_ptr().add(q)));

@@ -247,11 +247,7 @@ impl<T: SpmvPath> SpmvProgram<T> {
 }
 
 /// A small product through the same code.
-fn canary<T: SpmvPath>(
-    path: (Isa, bool),
-    team: &dyn Team,
-    operand: &dyn Fn(T) -> T,
-) -> Result<Canary, KernelError> {
+fn canary<T: SpmvPath>(path: (Isa, bool), team: &dyn Team, operand: &dyn Fn(T) -> T) -> Result<Canary, KernelError> {
     let operands = Cancelling::new(64, 1, operand);
     let a = Csr::full(&operands.left, LENGTH, team)?;
     let mut y = vec![T::NAN; 64];

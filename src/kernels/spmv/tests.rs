@@ -1,11 +1,12 @@
+#![expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
+
 use super::*;
 use crate::kernels::ParamValue;
 use crate::kernels::canary::round_mantissa;
 use crate::kernels::verify::{Threads, params, verify};
 
 fn case(dtype: Dtype, m: u64, k: u64, density: f64) -> Params {
-    let values =
-        [("m", ParamValue::Integer(m)), ("k", ParamValue::Integer(k)), ("density", ParamValue::Real(density))];
+    let values = [("m", ParamValue::Integer(m)), ("k", ParamValue::Integer(k)), ("density", ParamValue::Real(density))];
     params(dtype, &values)
 }
 
