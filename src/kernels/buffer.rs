@@ -128,6 +128,7 @@ impl<T: Plain> DerefMut for Buffer<T> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
 mod tests {
     use super::*;
 

@@ -89,10 +89,10 @@ pub(crate) fn round_mantissa<T: Element>(value: T, bits: u32) -> T {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
 mod tests {
     use super::*;
 
-    #[expect(clippy::needless_range_loop, reason = "the textbook triple loop")]
     fn multiply<T: Element>(operands: &Cancelling<T>, m: usize, n: usize) -> Vec<T> {
         let mut output = vec![T::ZERO; m * n];
         for i in 0..m {

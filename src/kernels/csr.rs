@@ -3,7 +3,7 @@
 use super::element::Element;
 use super::params::product;
 use super::random::SplitMix64;
-use super::split::{fill, normal_buffer};
+use super::split::{Parts, balanced, fill, normal_buffer};
 use super::{Buffer, KernelError, ParamError, Team};
 
 /// Index elements past the last one, so that a vector of indices may be read at any element.
@@ -76,18 +76,17 @@ impl<T: Element> Csr<T> {
         team: &dyn Team,
     ) -> Result<Self, KernelError> {
         let row_ptr = random_row_ptr(rows, columns, nnz, seed);
-        let mut indices = Vec::new();
-        indices
-            .try_reserve_exact(nnz)
-            .map_err(|_| KernelError::OutOfMemory { what: "column indices", bytes: 4 * nnz as u64 })?;
-        for (row, bounds) in row_ptr.windows(2).enumerate() {
-            push_columns(
-                &mut indices,
-                (bounds[1] - bounds[0]) as usize,
-                columns,
-                SplitMix64::new(seed, row as u64 + 16),
-            );
-        }
+        let mut indices = Buffer::zeroed(nnz, "column indices")?;
+        let (ranges, parts) = (balanced(&row_ptr, team.threads()), Parts::of(&mut indices));
+        team.run(&|thread| {
+            for row in ranges[thread].clone() {
+                let elements = row_ptr[row] as usize..row_ptr[row + 1] as usize;
+                #[expect(unsafe_code, reason = "threads fill disjoint rows")]
+                // SAFETY: each row belongs to one thread, and rows do not overlap.
+                let part = unsafe { parts.range(elements) };
+                draw_columns(part, columns, SplitMix64::new(seed, row as u64 + 16));
+            }
+        });
         let values = normal_buffer(nnz, "values", SplitMix64::new(seed, 1), team)?;
         Self::new(columns, row_ptr, &indices, values, team)
     }
@@ -228,14 +227,15 @@ fn random_row_ptr(rows: usize, columns: usize, nnz: usize, seed: u64) -> Vec<u32
     std::iter::once(0).chain(ends).collect()
 }
 
-/// Appends `count` ascending distinct columns: sorted draws from a range shorter by `count − 1`,
-/// each moved up by its rank.
-fn push_columns(indices: &mut Vec<u32>, count: usize, columns: usize, generator: SplitMix64) {
-    let start = indices.len();
-    let choices = (columns - count + 1) as u64;
-    indices.extend((0..count as u64).map(|i| u32::try_from(generator.below(i, choices)).unwrap_or(u32::MAX)));
-    indices[start..].sort_unstable();
-    for (rank, index) in (0..).zip(&mut indices[start..]) {
+/// Fills `indices` with ascending distinct columns: sorted draws from a range shorter by their
+/// number less one, each moved up by its rank.
+fn draw_columns(indices: &mut [u32], columns: usize, generator: SplitMix64) {
+    let choices = (columns + 1 - indices.len().max(1)) as u64;
+    for (i, index) in (0..).zip(&mut *indices) {
+        *index = u32::try_from(generator.below(i, choices)).unwrap_or(u32::MAX);
+    }
+    indices.sort_unstable();
+    for (rank, index) in (0..).zip(indices) {
         *index += rank;
     }
 }

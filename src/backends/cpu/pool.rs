@@ -60,12 +60,13 @@ impl Shared {
         first.get_or_insert_with(|| format!("thread {thread} panicked: {text}"));
     }
 
-    /// Waits until `ready`, spinning; gives the CPU away when threads share one.
+    /// Waits until `ready`, spinning; offers the CPU now and then, for a worker that was moved onto
+    /// it or another program that keeps one from running.
     fn spin_until(&self, ready: impl Fn() -> bool) {
         let mut spins = 0_u32;
         while !ready() {
             spins = spins.wrapping_add(1);
-            if self.yields || spins.is_multiple_of(1 << 16) {
+            if self.yields || spins.is_multiple_of(1 << 10) {
                 std::thread::yield_now();
             } else {
                 std::hint::spin_loop();

@@ -1,3 +1,5 @@
+#![expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
+
 use super::*;
 use crate::kernels::ParamValue;
 use crate::kernels::canary::round_mantissa;

@@ -202,6 +202,7 @@ impl<T: ChainsPath> Program for Chains<T> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
 mod tests {
     use super::*;
     use crate::kernels::canary::round_mantissa;

@@ -202,6 +202,7 @@ fn dispatched() -> &'static str {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
 mod tests {
     use super::*;
     use crate::kernels::canary::round_mantissa;

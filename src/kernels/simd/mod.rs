@@ -157,6 +157,7 @@ macro_rules! operations {
 use operations;
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
 mod tests {
     use super::*;
     use crate::kernels::Isa;

@@ -165,6 +165,7 @@ impl<T: SpmmPath> Program for SpmmProgram<T> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
 mod tests {
     use super::*;
     use crate::kernels::ParamValue;

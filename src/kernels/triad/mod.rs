@@ -221,6 +221,7 @@ impl<T: TriadPath> Program for Triadic<T> {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
 mod tests {
     use super::*;
     use crate::kernels::canary::round_mantissa;
