@@ -346,6 +346,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn at(line: u32, column: u32) -> Mark {
         Mark { line, column }
@@ -409,5 +410,72 @@ mod tests {
         assert!(parse("").unwrap_err().message.contains("no YAML document"));
         assert!(parse("a: !x 1").unwrap_err().message.contains("tags"));
         assert!(parse("a: *nowhere").unwrap_err().message.contains("not valid YAML"));
+    }
+
+    fn same(node: &Node, value: &serde_yaml::Value, text: &str) -> bool {
+        use serde_yaml::Value as Yaml;
+        let begins = |start: &str| {
+            let mark = node.mark().expect("a scalar has a mark");
+            let line = text.lines().nth(mark.line as usize - 1).unwrap_or_default();
+            let rest: String = line.chars().skip(mark.column as usize - 1).collect();
+            rest.starts_with(start) || rest.starts_with(['"', '\'', '|', '>'])
+        };
+        match (&node.value, value) {
+            (Value::Null, Yaml::Null) => begins("null"),
+            (Value::Bool(a), Yaml::Bool(b)) => a == b && begins(&b.to_string()),
+            (Value::Integer(a), Yaml::Number(b)) => {
+                b.as_i64().is_some_and(|b| i128::from(b) == *a) && begins(&a.to_string())
+            }
+            (Value::Real(a), Yaml::Number(b)) => b.as_f64().is_some_and(|b| b.to_bits() == a.to_bits()) && begins(""),
+            (Value::Text(a), Yaml::String(b)) => a == b && begins(b),
+            (Value::List(a), Yaml::Sequence(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b, text)),
+            (Value::Map(a), Yaml::Mapping(b)) => {
+                a.len() == b.len()
+                    && a.iter().zip(b).all(|((ka, va), (kb, vb))| same(ka, kb, text) && same(va, vb, text))
+            }
+            _ => false,
+        }
+    }
+
+    fn documents() -> impl Strategy<Value = serde_yaml::Value> {
+        use serde_yaml::Value as Yaml;
+        let leaf = prop_oneof![
+            Just(Yaml::Null),
+            any::<bool>().prop_map(Yaml::from),
+            any::<i64>().prop_map(Yaml::from),
+            (-1e9f64..1e9).prop_map(Yaml::from),
+            "[ -~äµ\n]{0,12}".prop_map(Yaml::from),
+        ];
+        leaf.prop_recursive(6, 60, 6, |inner| {
+            let map = prop::collection::vec(("[a-z: #\\-]{1,8}", inner.clone()), 0..6);
+            prop_oneof![
+                prop::collection::vec(inner, 0..6).prop_map(Yaml::Sequence),
+                map.prop_map(|entries| Yaml::Mapping(entries.into_iter().map(|(k, v)| (k.into(), v)).collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        /// Catching the errors of scalars loses no step: the tree equals serde_yaml's own value, and
+        /// each mark points at what it marks.
+        #[test]
+        fn the_tree_is_what_serde_yaml_reads(value in documents()) {
+            let text = serde_yaml::to_string(&value).unwrap();
+            let node = parse(&text).unwrap();
+            prop_assert!(same(&node, &value, &text), "{text}\n{node:?}");
+        }
+
+        /// Text made of YAML's own signs gives a tree or an error, never a panic.
+        #[test]
+        fn yaml_noise_never_panics(parts in prop::collection::vec(prop_oneof![
+            Just("- "), Just(": "), Just("? "), Just("["), Just("]"), Just("{"), Just("}"), Just(","), Just("\n"), Just("  "),
+            Just("&a "), Just("*a"), Just("!x "), Just("!!str "), Just("|\n"), Just("'"), Just("\""), Just("#"), Just("a"), Just("1"),
+            Just("---\n"), Just("...\n"), Just("%YAML 1.2\n"), Just("\t"), Just("\r"), Just("<<"), Just("\\"), Just("\u{85}"),
+        ], 0..40)) {
+            let text = parts.concat();
+            if let Err(error) = parse(&text) {
+                prop_assert!(!error.message.is_empty() && !error.help.is_empty());
+            }
+        }
     }
 }

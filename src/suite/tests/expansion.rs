@@ -55,9 +55,9 @@ fn sizes_and_labels_make_readable_file_names() {
     assert_eq!(
         found,
         [
-            "big-triad-f32-bytes64MiB-tcores",
-            "big-triad-f32-bytes1500000000B-tcores",
-            "big-triad-f32-bytes20000B-tcores"
+            "big.triad-f32-bytes64MiB-tcores",
+            "big.triad-f32-bytes1500000000B-tcores",
+            "big.triad-f32-bytes20000B-tcores"
         ]
     );
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
