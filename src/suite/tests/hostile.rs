@@ -40,8 +40,8 @@ fn odd_files_get_a_clear_answer() {
         ("version: 1\nsuite: a\n? [x]\n: 1\ncases: []\n", "a list cannot be a key"),
         ("version: 1\nsuite: a\n1: 1\ncases: []\n", "the number 1 cannot be a key"),
         ("version: 1\nsuite: a\n<<: {x: 1}\ncases: []\n", "unknown key `<<`"),
-        ("version: 1\u{0}", "not valid YAML"),
-        ("version: 1 # \u{1b}[31mred\nsuite: a\n", "not valid YAML"),
+        ("version: 1\u{0}", "control character U+0000"),
+        ("version: 1 # \u{1b}[31mred\nsuite: a\n", "control character U+001B"),
         ("version: 1\nsuite: \u{202e}a\ncases: []\n", "is no suite id"),
     ] {
         let shown = errors(text).to_string();
