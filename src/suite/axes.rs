@@ -186,6 +186,12 @@ fn threads(report: &mut Report, node: &Node) -> Option<Threads> {
     None
 }
 
+/// How many parts the compact form needs: up to the last parameter without a default.
+pub(super) fn compact_parts(info: &KernelInfo) -> usize {
+    let last = compact(info).iter().rposition(|i| info.params[*i].default.is_none());
+    last.map_or(1, |n| n + 1)
+}
+
 /// The parameters that the compact form `MxNxK` lists, in its order.
 pub(super) fn compact(info: &KernelInfo) -> Vec<usize> {
     let count = |(_, p): &(usize, &ParamSpec)| matches!(p.kind, ParamKind::Count { .. });
@@ -214,9 +220,8 @@ fn shape(report: &mut Report, info: &KernelInfo, node: &Node) -> Option<Vec<Assi
             (report.count() == before).then_some(sets)
         }
         Value::Text(text) => {
-            let needed = counts.iter().filter(|i| info.params[**i].default.is_none()).count();
             let parts: Vec<&str> = text.split('x').collect();
-            if parts.len() < needed.max(1) || parts.len() > counts.len() {
+            if parts.len() < compact_parts(info) || parts.len() > counts.len() {
                 let help = if counts.is_empty() {
                     "this kernel has no such shape: name its parameters".to_owned()
                 } else {
