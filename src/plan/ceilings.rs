@@ -8,6 +8,10 @@ use std::collections::BTreeMap;
 /// Most in-cache sizes whose bandwidth is probed.
 const IN_CACHE_SIZES: usize = 4;
 
+/// Smallest probe: below it the probe's own loop would be measured.
+const SMALLEST: u64 = 16 << 10;
+const PAGE: u64 = 4096;
+
 /// Arithmetic peak for each type and thread count in use; read bandwidth for each thread count, of
 /// main memory and at the footprints of the cases that fit the last-level cache.
 pub(super) fn probes(
@@ -43,7 +47,7 @@ pub(super) fn probes(
         for &(n, asked) in &counts {
             let own = || planned.iter().filter(move |p| p.case.threads == Threads::Count(n));
             let Some(first) = own().next() else { continue };
-            let mut sizes = in_cache(own(), capacity, min);
+            let mut sizes = in_cache(own(), capacity);
             sizes.push(bytes(profile.probe_size.get()));
             for size in sizes {
                 let mut values = defaults(info);
@@ -81,15 +85,16 @@ fn size_parameter(info: &KernelInfo) -> Option<(&'static str, u64, u64)> {
 
 /// Compulsory footprints that fit the last-level cache, rounded up to powers of two, smallest
 /// first; when there are more than [`IN_CACHE_SIZES`], evenly chosen ones with both ends.
-fn in_cache<'p>(cases: impl Iterator<Item = &'p Planned>, capacity: &Capacity, min: u64) -> Vec<u64> {
+fn in_cache<'p>(cases: impl Iterator<Item = &'p Planned>, capacity: &Capacity) -> Vec<u64> {
     let Some(cache) = capacity.last_level_cache else { return Vec::new() };
     let fits = |b: &f64| *b > 0.0 && *b <= cache.get();
-    // Rounding up must not leave the cache.
+    // A power of two beyond the cache would measure main memory: there the footprint itself serves.
     let rounded = |b: f64| {
         let up = bytes(b).next_power_of_two();
-        if up as f64 > cache.get() { up / 2 } else { up }
+        if up as f64 > cache.get() { bytes(b).next_multiple_of(PAGE) } else { up }
     };
-    let mut sizes: Vec<u64> = cases.map(|p| p.work.bytes.get()).filter(fits).map(|b| rounded(b).max(min)).collect();
+    let mut sizes: Vec<u64> =
+        cases.map(|p| p.work.bytes.get()).filter(fits).map(|b| rounded(b).max(SMALLEST)).collect();
     sizes.sort_unstable();
     sizes.dedup();
     if sizes.len() > IN_CACHE_SIZES {

@@ -1,12 +1,12 @@
 //! `with`, `matrix` and `exclude`: maps of parameters, checked against the kernel.
 
-use super::Threads;
 use super::problem::{Report, quoted};
 use super::quantity::{Quantity, whole};
 use super::suggest::hint;
 use super::tree::{Node, Value};
-use super::wire::pairs;
-use crate::kernels::{Dtype, KernelInfo, ParamKind, ParamSpec, ParamValue};
+use super::wire::{self, pairs};
+use super::{Catalog, Threads};
+use crate::kernels::{Dtype, KernelInfo, ParamKind, ParamSpec, ParamValue, Role as KernelRole};
 use std::collections::HashMap;
 
 /// Most threads a case may ask for.
@@ -68,18 +68,27 @@ impl Role {
     }
 }
 
+/// Keys that every kernel understands.
+const COMMON: [&str; 3] = ["shape", "dtype", "threads"];
+
+/// Whether any kernel understands this key inside `with` or `matrix`.
+pub(super) fn is_parameter(catalog: &Catalog, name: &str) -> bool {
+    let own = |info: &KernelInfo| info.params.iter().any(|p| p.name == name);
+    COMMON.contains(&name) || catalog.infos(KernelRole::Workload).any(own)
+}
+
 /// Reads a map of parameters.
 pub(super) fn read<'t>(report: &mut Report, info: &KernelInfo, node: &'t Node, role: Role) -> Vec<Axis<'t>> {
     let mut axes = Vec::new();
     for (name, key, value) in pairs(report, node, role.name()) {
         let spec = info.params.iter().position(|p| p.name == name);
-        if spec.is_none() && !matches!(name, "shape" | "dtype" | "threads") {
-            let words = info.params.iter().map(|p| p.name).chain(["shape", "dtype", "threads"]);
-            report.at(
-                key,
-                format!("kernel `{}` has no parameter {}", info.id, quoted(name)),
-                hint(name, "parameters", words),
-            );
+        if spec.is_none() && !COMMON.contains(&name) {
+            let help = if wire::ENTRY.iter().any(|k| k.name == name) {
+                format!("write `{name}:` beside {}, not inside", role.name())
+            } else {
+                hint(name, "parameters", info.params.iter().map(|p| p.name).chain(COMMON.iter().copied()))
+            };
+            report.at(key, format!("kernel `{}` has no parameter {}", info.id, quoted(name)), help);
             continue;
         }
         if let (Role::With, Value::List(_)) = (role, &value.value) {
@@ -177,6 +186,12 @@ fn threads(report: &mut Report, node: &Node) -> Option<Threads> {
     None
 }
 
+/// How many parts the compact form needs: up to the last parameter without a default.
+pub(super) fn compact_parts(info: &KernelInfo) -> usize {
+    let last = compact(info).iter().rposition(|i| info.params[*i].default.is_none());
+    last.map_or(1, |n| n + 1)
+}
+
 /// The parameters that the compact form `MxNxK` lists, in its order.
 pub(super) fn compact(info: &KernelInfo) -> Vec<usize> {
     let count = |(_, p): &(usize, &ParamSpec)| matches!(p.kind, ParamKind::Count { .. });
@@ -205,9 +220,8 @@ fn shape(report: &mut Report, info: &KernelInfo, node: &Node) -> Option<Vec<Assi
             (report.count() == before).then_some(sets)
         }
         Value::Text(text) => {
-            let needed = counts.iter().filter(|i| info.params[**i].default.is_none()).count();
             let parts: Vec<&str> = text.split('x').collect();
-            if parts.len() < needed.max(1) || parts.len() > counts.len() {
+            if parts.len() < compact_parts(info) || parts.len() > counts.len() {
                 let help = if counts.is_empty() {
                     "this kernel has no such shape: name its parameters".to_owned()
                 } else {

@@ -58,7 +58,8 @@ pub(super) fn expand(report: &mut Report, entries: &[WireEntry<'_>], catalog: &C
                 clashes.entry(*owner).or_insert_with(|| (bare.clone(), 0)).1 += 1;
                 continue;
             }
-            let id = entry.label.map_or_else(|| bare.clone(), |label| format!("{label}-{bare}"));
+            // A full stop cannot stand in a label, and after one in a number comes no letter.
+            let id = entry.label.map_or_else(|| bare.clone(), |label| format!("{label}.{bare}"));
             owners.insert(bare, index);
             let kernel = entry.kernel.info().id.to_owned();
             cases.push(Case { id, kernel, params, threads, line: line(entry.at) });

@@ -131,6 +131,12 @@ pub struct Profile {
     pub confidence: f64,
 }
 
+/// The suites that come with the product: id and text.
+pub const SHIPPED: &[(&str, &str)] = &[
+    ("quick", include_str!("../../suites/quick.yaml")),
+    ("reference-cpu", include_str!("../../suites/reference-cpu.yaml")),
+];
+
 impl Suite {
     /// Reads and validates a suite file.
     ///
@@ -155,7 +161,7 @@ impl Suite {
             Ok(root) => root,
             Err(malformed) => return Err(report.malformed(malformed)),
         };
-        let wire = WireSuite::read(&mut report, &root);
+        let wire = WireSuite::read(&mut report, &root, &|name| axes::is_parameter(catalog, name));
         wire::check_version(&mut report, wire.version);
         let id = wire.id.and_then(|node| wire::identifier(&mut report, node, "suite id", 64)).unwrap_or_default();
         let title = wire::prose(&mut report, wire.title, 200);

@@ -58,7 +58,7 @@ impl Quantity {
             #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 it is refused just below")]
             (Value::Integer(n), Self::Count { .. } | Self::Size { .. } | Self::Fraction { .. }) => *n as f64,
             (Value::Real(x), Self::Fraction { .. }) => *x,
-            (Value::Real(x), Self::Count { .. }) if x.is_finite() && x.fract() == 0.0 => *x,
+            (Value::Real(x), Self::Count { .. } | Self::Size { .. }) if x.is_finite() && x.fract() == 0.0 => *x,
             (Value::Integer(_) | Value::Real(_), Self::Duration { .. } | Self::Frequency { .. }) => {
                 return Err(Fault { message: format!("{} has no unit", node.describe()), help: self.example() });
             }

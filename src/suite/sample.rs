@@ -97,7 +97,7 @@ static SAMPLES: &[Sample] = &[
             "attention",
             Role::Workload,
             &[Dtype::F32],
-            &[count("heads", None), count("seq", None), count("dim", Some(64)), MASK],
+            &[count("heads", Some(1)), count("seq", None), count("dim", Some(64)), MASK],
         ),
         work: |p| {
             let (h, s, d) = (p.integer("heads")? as f64, p.integer("seq")? as f64, p.integer("dim")? as f64);

@@ -1,7 +1,7 @@
 //! JSON Schema of suite files, generated from the key tables, the profile's numbers and the kernels.
 
 use super::Profile;
-use super::axes::{MAX_THREADS, compact};
+use super::axes::{MAX_THREADS, compact, compact_parts};
 use super::catalog::Catalog;
 use super::profile::NUMBERS;
 use super::quantity::Quantity;
@@ -75,11 +75,10 @@ fn shape(info: &KernelInfo) -> Value {
     let mut map = closed(keys, &[]);
     map["minProperties"] = json!(1);
     let counts = compact(info);
-    let needed = counts.iter().filter(|i| info.params[**i].default.is_none()).count().max(1);
     match counts.len() {
         0 => map,
         most => {
-            let pattern = format!("^[0-9]+(x[0-9]+){{{},{}}}$", needed - 1, most - 1);
+            let pattern = format!("^[0-9]+(x[0-9]+){{{},{}}}$", compact_parts(info) - 1, most - 1);
             let mut forms = vec![map, json!({"type": "string", "pattern": pattern})];
             if most == 1 {
                 forms.push(parameter(&info.params[counts[0]]));

@@ -106,6 +106,17 @@ pub(super) struct Fields<'t> {
 impl<'t> Fields<'t> {
     /// Reports keys that are not in `known` and required keys that are not there.
     pub(super) fn read(report: &mut Report, node: &'t Node, what: &str, known: &[Key]) -> Self {
+        Self::read_advised(report, node, what, known, &|_| None)
+    }
+
+    /// Like [`read`](Self::read), with advice for keys that belong somewhere else.
+    fn read_advised(
+        report: &mut Report,
+        node: &'t Node,
+        what: &str,
+        known: &[Key],
+        advice: &dyn Fn(&str) -> Option<String>,
+    ) -> Self {
         let names = || known.iter().map(|k| k.name);
         let mut found = Vec::new();
         let before = report.count();
@@ -113,7 +124,7 @@ impl<'t> Fields<'t> {
             if known.iter().any(|k| k.name == name) {
                 found.push((name, value));
             } else {
-                let help = hint(name, "keys", names());
+                let help = advice(name).unwrap_or_else(|| hint(name, "keys", names()));
                 report.at(key, format!("unknown key {} in {what}", quoted(name)), help);
             }
         }
@@ -140,14 +151,15 @@ impl<'t> Fields<'t> {
 }
 
 impl<'t> WireSuite<'t> {
-    pub(super) fn read(report: &mut Report, root: &'t Node) -> Self {
+    /// `parameter` tells whether any kernel has a parameter of this name.
+    pub(super) fn read(report: &mut Report, root: &'t Node, parameter: &dyn Fn(&str) -> bool) -> Self {
         let fields = Fields::read(report, root, "a suite", SUITE);
         let cases = fields.get("cases").map_or_else(Vec::new, |node| match &node.value {
             Value::List(items) => {
                 if items.is_empty() {
                     report.at(node, "the list of cases is empty", "add an entry such as `- kernel: gemm`");
                 }
-                items.iter().filter_map(|item| WireEntry::read(report, item)).collect()
+                items.iter().filter_map(|item| WireEntry::read(report, item, parameter)).collect()
             }
             _ => {
                 let message = format!("`cases` is a list, this is {}", node.describe());
@@ -168,9 +180,12 @@ impl<'t> WireSuite<'t> {
 }
 
 impl<'t> WireEntry<'t> {
-    fn read(report: &mut Report, node: &'t Node) -> Option<Self> {
+    fn read(report: &mut Report, node: &'t Node, parameter: &dyn Fn(&str) -> bool) -> Option<Self> {
         let before = report.count();
-        let fields = Fields::read(report, node, "a case", ENTRY);
+        let inside = |name: &str| {
+            parameter(name).then(|| format!("`{name}` is a parameter: write it inside `with:` or `matrix:`"))
+        };
+        let fields = Fields::read_advised(report, node, "a case", ENTRY, &inside);
         Some(Self {
             flawed: report.count() > before,
             kernel: fields.get("kernel")?,

@@ -47,6 +47,12 @@ fn the_compact_shape_follows_the_kernels_own_order_and_may_leave_defaults_out() 
         ids("  - {kernel: attention, with: {shape: 8x1024x32}}\n"),
         ["attention-f32-heads8-seq1024-dim32-dense-tall"]
     );
+    // `heads` has a default but stands before `seq`, which has none: one number could mean either.
+    let found = errors(&with_cases("  - {kernel: attention, with: {shape: 1024}}\n"));
+    assert_eq!(summary(&found), [(4, 39, "1024", "the number 1024 is no shape")]);
+    let found = errors(&with_cases("  - {kernel: attention, with: {shape: \"1024\"}}\n"));
+    assert_eq!(summary(&found)[0].3, "`1024` is no shape of kernel `attention`");
+    assert_eq!(ids("  - {kernel: attention, with: {seq: 64}}\n"), ["attention-f32-heads1-seq64-dim64-dense-tall"]);
 }
 
 #[test]
@@ -55,9 +61,9 @@ fn sizes_and_labels_make_readable_file_names() {
     assert_eq!(
         found,
         [
-            "big-triad-f32-bytes64MiB-tcores",
-            "big-triad-f32-bytes1500000000B-tcores",
-            "big-triad-f32-bytes20000B-tcores"
+            "big.triad-f32-bytes64MiB-tcores",
+            "big.triad-f32-bytes1500000000B-tcores",
+            "big.triad-f32-bytes20000B-tcores"
         ]
     );
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');

@@ -1,14 +1,10 @@
 //! The shipped suites, the format's reference and the JSON Schema agree with the parser.
 
-use super::super::{profile::NUMBERS, schema, wire};
+use super::super::{SHIPPED, profile::NUMBERS, schema, wire};
 use super::*;
 use serde_json::Value;
 
 const FORMAT: &str = include_str!("../../../suites/FORMAT.md");
-const SHIPPED: [(&str, &str); 2] = [
-    ("quick", include_str!("../../../suites/quick.yaml")),
-    ("reference-cpu", include_str!("../../../suites/reference-cpu.yaml")),
-];
 
 /// The fenced blocks with this info string.
 fn blocks(info: &str) -> Vec<String> {
@@ -30,7 +26,7 @@ fn blocks(info: &str) -> Vec<String> {
 
 #[test]
 fn the_shipped_suites_are_valid() {
-    for (id, text) in SHIPPED {
+    for &(id, text) in SHIPPED {
         let suite = parse(text).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(suite.id, id);
         assert!(!suite.title.is_empty() && !suite.description.is_empty());
@@ -42,6 +38,15 @@ fn the_shipped_suites_are_valid() {
             assert!(quick.cases.iter().any(|c| c.kernel == wanted && c.threads == threads), "{wanted}");
         }
     }
+}
+
+#[test]
+fn every_shipped_suite_is_registered() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("suites");
+    let files = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap());
+    let mut found: Vec<String> = files.filter_map(|f| f.strip_suffix(".yaml").map(str::to_owned)).collect();
+    found.sort_unstable();
+    assert_eq!(found, SHIPPED.iter().map(|(id, _)| *id).collect::<Vec<_>>());
 }
 
 #[test]

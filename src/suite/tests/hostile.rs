@@ -40,7 +40,9 @@ fn odd_files_get_a_clear_answer() {
         ("version: 1\nsuite: a\n? [x]\n: 1\ncases: []\n", "a list cannot be a key"),
         ("version: 1\nsuite: a\n1: 1\ncases: []\n", "the number 1 cannot be a key"),
         ("version: 1\nsuite: a\n<<: {x: 1}\ncases: []\n", "unknown key `<<`"),
-        ("version: 1\u{0}", "not valid YAML"),
+        ("version: 1\u{0}", "control character U+0000"),
+        ("version: 1 # \u{1b}[31mred\nsuite: a\n", "control character U+001B"),
+        ("version: 1\nsuite: \u{202e}a\ncases: []\n", "is no suite id"),
     ] {
         let shown = errors(text).to_string();
         assert!(shown.contains(part), "{text:?}: {shown}");
@@ -59,7 +61,7 @@ fn values_that_are_no_numbers_are_refused() {
         ("{kernel: triad, with: {bytes: -5}}", "out of range"),
         ("{kernel: triad, with: {bytes: -64 MiB}}", "out of range"),
         ("{kernel: triad, with: {bytes: .inf}}", "not a size"),
-        ("{kernel: triad, with: {bytes: 99999999999999999999999999999999999999999}}", "not a size"),
+        ("{kernel: triad, with: {bytes: 99999999999999999999999999999999999999999}}", "out of range"),
         ("{kernel: spmv-csr, with: {shape: 8x8, density: .nan}}", "out of range"),
         ("{kernel: spmv-csr, with: {shape: 8x8, density: 0}}", "out of range"),
         ("{kernel: gemm, with: {shape: 8x8x8, threads: 0}}", "no number of threads"),
@@ -133,8 +135,6 @@ fn hostile_files_are_answered_quickly() {
 const VALID: &str = include_str!("../../../suites/reference-cpu.yaml");
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     /// Whatever is done to a valid suite, the answer is a suite or errors with places, no panic.
     #[test]
     fn mutated_suites_never_panic(edits in prop::collection::vec((any::<prop::sample::Index>(), 0usize..24, 0usize..12), 1..6)) {

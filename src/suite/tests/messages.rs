@@ -124,3 +124,18 @@ fn columns_count_characters_and_survive_crlf() {
     assert_eq!(summary(&found)[0].0, 5);
     assert!(summary(&found).contains(&(5, 30, "wiht", "unknown key `wiht` in a case")), "{:?}", summary(&found));
 }
+#[test]
+fn a_key_in_the_wrong_place_is_told_its_place() {
+    let found = errors(&with_cases("  - kernel: gemm\n    shape: 8x8x8\n"));
+    assert_eq!(summary(&found), [(5, 5, "shape", "unknown key `shape` in a case")]);
+    assert_eq!(found.problems()[0].help, "`shape` is a parameter: write it inside `with:` or `matrix:`");
+    let found = errors(&with_cases("  - kernel: gemm\n    with: {shape: 8x8x8, label: x}\n"));
+    assert_eq!(found.problems()[0].help, "write `label:` beside `with`, not inside");
+}
+
+#[test]
+fn control_characters_are_shown_at_their_place_and_harmless() {
+    let found = errors("version: 1 # \u{1b}[31mred\n");
+    assert_eq!(summary(&found), [(1, 14, "\u{1b}", "the control character U+001B stands here")]);
+    assert!(!found.to_string().contains('\u{1b}'));
+}

@@ -5,6 +5,7 @@ mod format;
 mod hostile;
 mod messages;
 mod profiles;
+mod tree;
 
 use super::sample::catalog;
 use super::{Case, Suite, SuiteErrors, Threads};
