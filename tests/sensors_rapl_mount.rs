@@ -3,6 +3,9 @@
 //! A mount namespace of its own gives the test an empty `/sys/class`, without root. Where the
 //! kernel forbids that, the test says so and passes.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![expect(clippy::print_stdout, reason = "what was skipped and what was measured")]
+
 mod sensors_support;
 
 use sensors_support::{Powercap, Timeline, energy, ready};
@@ -40,6 +43,7 @@ fn in_namespace(name: &str) {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
+    print!("{text}");
     assert!(
         output.status.success() && text.contains("1 passed"),
         "{text}\n{}",

@@ -85,3 +85,28 @@ pub fn environment(host: &Host, gpus: Vec<Gpu>) -> Environment {
         compiler: compiler(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_real_machine_is_described_and_quickly() {
+        let clock = crate::clock::Clock::start();
+        let environment = environment(&Host::real(), Vec::new());
+        let took = clock.now().seconds().get();
+        println!("{took:.4} s {}", serde_json::to_string_pretty(&environment).unwrap());
+        assert!(environment.host.kernel.is_some() && environment.memory.is_some());
+        assert!(environment.cpu.usable >= 1 && environment.cpu.logical.is_some());
+        assert!(took < 0.1, "{took} s");
+    }
+
+    #[test]
+    fn paths_stay_below_the_root() {
+        let host = Host::at("/tmp/machine");
+        assert_eq!(host.path("/proc/stat"), Path::new("/tmp/machine/proc/stat"));
+        assert!(host.is_redirected() && !Host::real().is_redirected());
+        assert_eq!(Host::real().path("proc/stat"), Path::new("/proc/stat"));
+        assert!(host.list("nowhere").is_empty() && host.read("nowhere").is_none());
+    }
+}

@@ -83,6 +83,7 @@ fn on_battery(host: &Host) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::fs;
 
     fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
@@ -173,5 +174,16 @@ mod tests {
             ("sys/class/power_supply/hid-mouse/status", "Discharging\n"),
         ]);
         assert_eq!(on_battery(&host), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_load_average_makes_the_parser_panic(text in "(?s).{0,60}", word in "[0-9eE+.naif-]{0,20}") {
+            for text in [text, word] {
+                if let Some(value) = load(&text) {
+                    prop_assert!(value.is_finite() && value >= 0.0);
+                }
+            }
+        }
     }
 }
