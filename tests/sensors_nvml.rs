@@ -134,6 +134,9 @@ fn refusals_are_told_apart() {
     assert!(absent(Double::new("driver 1.2\n").probe()).contains("no GPU"));
     assert!(absent(Double::new("nonsense\n").probe()).contains("cannot be used"));
     assert!(absent(nvml::probe(&Host::at("/tmp"))).contains("redirected"));
+    let double = Double::new("gpu NVIDIA H200\npower 0 1000\n");
+    let host = Host::at("/tmp").with_nvml_library(&double.library);
+    assert!(ready(nvml::probe(&host)).info().simulated, "a named library serves on a redirected host");
     match Double::new("init no-permission\n").probe() {
         Probe::Denied { remedy, .. } => assert!(remedy.contains("/dev/nvidiactl"), "{remedy}"),
         _ => panic!("not denied"),

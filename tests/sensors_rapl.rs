@@ -106,14 +106,14 @@ fn a_tree_that_vanishes_says_so_and_does_not_panic() {
 #[test]
 fn the_update_period_of_a_tree_is_found_out() {
     let dir = tempfile::tempdir().unwrap();
-    let arguments = ["period-us=5000", "intel-rapl:0=package-0,power=65", "intel-rapl:1=psys,power=0"];
+    let arguments = ["period-us=1000", "intel-rapl:0=package-0,power=65", "intel-rapl:1=psys,power=0"];
     let _double = Powercap::start(&dir.path().join("sys/class/powercap"), &arguments);
     let timeline = Timeline::start();
     let mut sensor = ready(rapl::probe(&Host::at(dir.path())));
     let periods = probe_period(&mut *sensor, &timeline.clock);
-    let tau = periods[0].1.expect("it changes every 5 ms").get();
-    // The double sleeps 5 ms between writes, so it is never faster.
-    assert!((0.0049..0.02).contains(&tau), "{tau}");
+    let tau = periods[0].1.expect("it changes every millisecond").get();
+    // The double sleeps a millisecond between writes, so it is never faster; it may be kept waiting.
+    assert!((0.001..0.004).contains(&tau), "{tau}");
     assert_eq!(periods[1], ("psys".to_owned(), None));
 }
 

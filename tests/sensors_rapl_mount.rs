@@ -109,6 +109,8 @@ mod inside {
             values.map(|(acc, v)| acc.push(super::energy(v), at).0).collect::<Vec<_>>()
         };
         let first = read(&mut *sensor);
+        let cost = sensor.read(&timeline.clock).unwrap();
+        println!("one read of {} zones: {:.1} µs", ZONES.len(), cost.after.since(cost.before).get() * 1e6);
         for _ in 0..20 {
             std::thread::sleep(Duration::from_millis(100));
             read(&mut *sensor);
