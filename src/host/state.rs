@@ -132,6 +132,22 @@ mod tests {
     }
 
     #[test]
+    fn files_whose_reads_fail_are_unknown() {
+        // Reading this file from its start gives EIO, as firmware-backed attributes may.
+        let (dir, host) = machine(&[("sys/class/power_supply/BAT0/scope", "System")]);
+        for file in
+            ["proc/loadavg", "proc/sys/kernel/perf_event_paranoid", "dev/cpu/0/msr", "sys/class/power_supply/BAT0/type"]
+        {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink("/proc/self/mem", path).unwrap();
+        }
+        let state = state(&host);
+        assert_eq!((state.load_1min, state.perf_event_paranoid), (None, None));
+        assert_eq!((state.energy_filtering, state.on_battery), (None, None));
+    }
+
+    #[test]
     fn a_laptop_on_battery() {
         let mut msr = vec![0u8; 0xBC];
         msr.extend([1, 0, 0, 0, 0, 0, 0, 0]);
