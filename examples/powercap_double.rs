@@ -135,9 +135,9 @@ fn drive(zones: &[Zone], mut open: Vec<Option<(PathBuf, File)>>, start: u64, per
             let seconds = (monotonic() - start) as f64 / 1e9;
             let Some((folder, file)) = place else { continue };
             if zone.vanish_at.is_some_and(|vanish| seconds >= vanish) {
-                // An empty file tells readers that kept it open; a removed one all others.
-                let _ = file.set_len(0);
+                // First removed, then emptied: readers that kept it open see no empty file that is there.
                 let _ = fs::remove_dir_all(folder);
+                let _ = file.set_len(0);
                 *place = None;
             } else if let Err(error) = file.write_all_at(line(zone.counter(seconds)).as_bytes(), 0) {
                 println!("error: {}: {error}", zone.path);

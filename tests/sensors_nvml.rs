@@ -1,5 +1,7 @@
 //! NVML through its real loader, against a stand-in library whose GPUs draw a known power.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 mod sensors_support;
 
 use sensors_support::{Timeline, energy, example, ready};
@@ -8,6 +10,7 @@ use std::time::Duration;
 use wattproof::host::Host;
 use wattproof::sensors::counter::{Counter, Step};
 use wattproof::sensors::{Domain, Probe, Quantity, Sensor, SensorError, Value, nvml, probe_period};
+use wattproof::units::{Celsius, Hertz, Watts};
 
 /// A copy of the double with its own script: every copy is a machine of its own.
 struct Double {
@@ -61,12 +64,12 @@ fn a_gpu_shows_energy_power_clock_temperature_and_limit() {
     let ratio = drawn.to_joules().get() / (100.0 * seconds.get());
     assert!((ratio - 1.0).abs() < 0.02, "{ratio}");
     for power in &last.values[1..3] {
-        assert!(matches!(power, Some(Value::Power(w)) if w.get() == 100.0), "{power:?}");
+        assert_eq!(*power, Watts::new(100.0).ok().map(Value::Power));
     }
-    assert!(matches!(last.values[3], Some(Value::Clock(f)) if f.get() == 1.98e9));
-    assert!(matches!(last.values[4], Some(Value::Temperature(t)) if t.get() == 40.0));
+    assert_eq!(last.values[3], Hertz::new(1.98e9).ok().map(Value::Clock));
+    assert_eq!(last.values[4], Celsius::new(40.0).ok().map(Value::Temperature));
     assert_eq!(last.values[5], Some(Value::Throttle(vec!["idle".to_owned()])));
-    assert!(matches!(last.values[6], Some(Value::Power(w)) if w.get() == 700.0));
+    assert_eq!(last.values[6], Watts::new(700.0).ok().map(Value::Power));
 }
 
 #[test]
@@ -131,6 +134,9 @@ fn refusals_are_told_apart() {
     assert!(absent(Double::new("driver 1.2\n").probe()).contains("no GPU"));
     assert!(absent(Double::new("nonsense\n").probe()).contains("cannot be used"));
     assert!(absent(nvml::probe(&Host::at("/tmp"))).contains("redirected"));
+    let double = Double::new("gpu NVIDIA H200\npower 0 1000\n");
+    let host = Host::at("/tmp").with_nvml_library(&double.library);
+    assert!(ready(nvml::probe(&host)).info().simulated, "a named library serves on a redirected host");
     match Double::new("init no-permission\n").probe() {
         Probe::Denied { remedy, .. } => assert!(remedy.contains("/dev/nvidiactl"), "{remedy}"),
         _ => panic!("not denied"),

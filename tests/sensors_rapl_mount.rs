@@ -3,6 +3,9 @@
 //! A mount namespace of its own gives the test an empty `/sys/class`, without root. Where the
 //! kernel forbids that, the test says so and passes.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![expect(clippy::print_stdout, reason = "what was skipped and what was measured")]
+
 mod sensors_support;
 
 use sensors_support::{Powercap, Timeline, energy, ready};
@@ -40,6 +43,7 @@ fn in_namespace(name: &str) {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
+    print!("{text}");
     assert!(
         output.status.success() && text.contains("1 passed"),
         "{text}\n{}",
@@ -81,6 +85,13 @@ mod inside {
         Powercap::start(Path::new(FOLDER), &zones.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
+    fn clear(double: Powercap) {
+        drop(double);
+        for entry in std::fs::read_dir(FOLDER).unwrap() {
+            std::fs::remove_dir_all(entry.unwrap().path()).unwrap();
+        }
+    }
+
     fn reader(sensor: &dyn Sensor) -> &str {
         assert!(!sensor.info().simulated, "the real path is no simulation");
         &sensor.info().source
@@ -105,6 +116,8 @@ mod inside {
             values.map(|(acc, v)| acc.push(super::energy(v), at).0).collect::<Vec<_>>()
         };
         let first = read(&mut *sensor);
+        let cost = sensor.read(&timeline.clock).unwrap();
+        println!("one read of {} zones: {:.1} µs", ZONES.len(), cost.after.since(cost.before).get() * 1e6);
         for _ in 0..20 {
             std::thread::sleep(Duration::from_millis(100));
             read(&mut *sensor);
@@ -124,7 +137,7 @@ mod inside {
     #[ignore = "run in a mount namespace by its outer test"]
     fn fallback() {
         assert_inside();
-        // A hole in the numbers, a hexadecimal index, a missing range, equal names under two parents.
+        // A hole in the numbers, a hexadecimal index, a missing range, the memory-mapped interface.
         for zones in [
             &["intel-rapl/intel-rapl:0=package-0,power=1", "intel-rapl/intel-rapl:2=package-1,power=1,start=5"][..],
             &["intel-rapl/intel-rapl:a=package-0,power=1"],
@@ -136,11 +149,17 @@ mod inside {
             assert!(reader(&*sensor).starts_with("direct reader"), "{zones:?}: {}", reader(&*sensor));
             assert_eq!(sensor.info().channels.len(), zones.len(), "{zones:?}");
             sensor.read(&Timeline::start().clock).unwrap();
-            drop(double);
-            for entry in std::fs::read_dir(FOLDER).unwrap() {
-                std::fs::remove_dir_all(entry.unwrap().path()).unwrap();
-            }
+            clear(double);
         }
+        // A power limit that does not parse makes the crate panic while it opens.
+        let double = start("");
+        let zone = Path::new(FOLDER).join("intel-rapl/intel-rapl:0");
+        std::fs::write(zone.join("constraint_0_power_limit_uw"), "nonsense\n").unwrap();
+        let sensor = ready(rapl::probe(&Host::real()));
+        let source = reader(&*sensor);
+        assert!(source.starts_with("direct reader"), "{source}");
+        assert!(source.contains("Could not parse nonsense") || !cfg!(feature = "rapl-energy"), "{source}");
+        clear(double);
     }
 
     #[test]

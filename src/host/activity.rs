@@ -101,7 +101,7 @@ impl Watcher {
 
 impl Glimpse {
     /// The machine between this glimpse and a `later` one. Shares are `None` for windows too short
-    /// for the kernel's 10 ms ticks.
+    /// for the kernel's 10 ms ticks. A child process counts as foreign until it has ended.
     #[must_use]
     pub fn until(&self, later: &Self) -> State {
         let shares = match (self.times, later.times, self.own_ticks, later.own_ticks) {

@@ -83,6 +83,7 @@ fn on_battery(host: &Host) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::fs;
 
     fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
@@ -131,6 +132,22 @@ mod tests {
     }
 
     #[test]
+    fn files_whose_reads_fail_are_unknown() {
+        // Reading this file from its start gives EIO, as firmware-backed attributes may.
+        let (dir, host) = machine(&[("sys/class/power_supply/BAT0/scope", "System")]);
+        for file in
+            ["proc/loadavg", "proc/sys/kernel/perf_event_paranoid", "dev/cpu/0/msr", "sys/class/power_supply/BAT0/type"]
+        {
+            let path = dir.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink("/proc/self/mem", path).unwrap();
+        }
+        let state = state(&host);
+        assert_eq!((state.load_1min, state.perf_event_paranoid), (None, None));
+        assert_eq!((state.energy_filtering, state.on_battery), (None, None));
+    }
+
+    #[test]
     fn a_laptop_on_battery() {
         let mut msr = vec![0u8; 0xBC];
         msr.extend([1, 0, 0, 0, 0, 0, 0, 0]);
@@ -173,5 +190,16 @@ mod tests {
             ("sys/class/power_supply/hid-mouse/status", "Discharging\n"),
         ]);
         assert_eq!(on_battery(&host), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_load_average_makes_the_parser_panic(text in "(?s).{0,60}", word in "[0-9eE+.naif-]{0,20}") {
+            for text in [text, word] {
+                if let Some(value) = load(&text) {
+                    prop_assert!(value.is_finite() && value >= 0.0);
+                }
+            }
+        }
     }
 }

@@ -50,6 +50,7 @@ fn celsius(text: &str) -> Option<Celsius> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::fs;
 
     #[test]
@@ -82,6 +83,17 @@ mod tests {
         assert_eq!(celsius("-5000"), Celsius::new(-5.0).ok());
         for bad in ["", "x", "1e3", "99999999999", "-100000", "1 2"] {
             assert_eq!(celsius(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "(?s).{0,60}", number in any::<i64>()) {
+            for text in [text, number.to_string()] {
+                if let Some(value) = celsius(&text) {
+                    prop_assert!((-40.0..=150.0).contains(&value.get()));
+                }
+            }
         }
     }
 }

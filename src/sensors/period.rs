@@ -10,10 +10,14 @@ const ENOUGH: usize = 20;
 const LEAST: usize = 5;
 /// Longest time spent on it, in nanoseconds.
 const LIMIT: u64 = 2_500_000_000;
+/// A channel without a change for this long, in nanoseconds, cannot change often enough within
+/// the limit: it is not waited for.
+const HOPELESS: u64 = 600_000_000;
 
 /// Probes the update period τ of every channel of `sensor`: reads without pause until the energy
 /// channels (power channels where there are none) changed 20 times, for 2.5 s at most. The period
 /// is the median time between changes; `None` for a channel that changed fewer than five times.
+/// A channel that stands still at first is not waited for.
 /// A sensor that fails on the way ends the probe with what was seen until then.
 pub fn probe_period(sensor: &mut dyn Sensor, clock: &Clock) -> Vec<(String, Option<Seconds>)> {
     let mut watched: Vec<Watched> = sensor.info().channels.iter().map(Watched::new).collect();
@@ -25,8 +29,10 @@ pub fn probe_period(sensor: &mut dyn Sensor, clock: &Clock) -> Vec<(String, Opti
             channel.see(value.as_ref(), at);
         }
         let mut decisive = watched.iter().filter(|w| if energy { w.energy } else { w.power }).peekable();
-        let done = decisive.peek().is_none() || decisive.all(|w| w.intervals.len() >= ENOUGH);
-        if done || clock.now().nanos().saturating_sub(start.nanos()) >= LIMIT {
+        let elapsed = clock.now().nanos().saturating_sub(start.nanos());
+        let finished = |w: &Watched| w.intervals.len() >= ENOUGH || (w.changed.is_none() && elapsed >= HOPELESS);
+        let done = decisive.peek().is_none() || decisive.all(finished);
+        if done || elapsed >= LIMIT {
             break;
         }
     }
@@ -142,12 +148,22 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_hardly_moves_has_no_period_and_the_probe_ends() {
+    fn a_counter_that_stands_still_has_no_period_and_is_not_waited_for() {
         let clock = Clock::start();
-        let periods = probe_period(&mut Stepping::new(700_000_000, u32::MAX), &clock);
+        let periods = probe_period(&mut Stepping::new(60_000_000_000, u32::MAX), &clock);
         assert_eq!(periods[0].1, None);
         let took = clock.now().seconds().get();
-        assert!((2.5..3.5).contains(&took), "{took}");
+        assert!((0.6..1.5).contains(&took), "{took}");
+    }
+
+    #[test]
+    fn a_slow_counter_is_given_the_whole_time() {
+        let clock = Clock::start();
+        let periods = probe_period(&mut Stepping::new(300_000_000, u32::MAX), &clock);
+        let tau = periods[0].1.unwrap().get();
+        assert!((tau - 0.3).abs() < 0.03, "{tau}");
+        let periods = probe_period(&mut Stepping::new(590_000_000, u32::MAX), &clock);
+        assert_eq!(periods[0].1, None, "fewer than five changes say nothing");
     }
 
     #[test]

@@ -51,6 +51,7 @@ impl Function {
         }
     }
 
+    /// `limit` is the highest power limit that can be set.
     fn quantity(self, limit: Option<Watts>) -> Quantity {
         match self {
             // The counter is a 64-bit number of millijoules: it does not wrap. A board can exceed
@@ -78,6 +79,7 @@ pub(super) struct Gpu {
     name: String,
     domain: Domain,
     functions: Vec<Function>,
+    /// Highest power limit that can be set.
     limit: Option<Watts>,
 }
 
@@ -86,7 +88,7 @@ impl Gpu {
     pub(super) fn open(device: Device<'static>, notes: &mut Vec<String>) -> Result<Self, NvmlError> {
         let uuid = public_id(&device.uuid()?);
         let name = device.name()?;
-        let limit = device.enforced_power_limit().ok().and_then(milliwatts);
+        let limit = highest_limit(&device);
         let mut functions = Vec::new();
         for function in FUNCTIONS {
             let has_field = |f: &Function| matches!(f, Function::InstantPower | Function::AveragePower);
@@ -144,6 +146,14 @@ impl Gpu {
         }
         Ok(())
     }
+}
+
+/// The highest power limit that can be set, or the one in force where that is higher or the only
+/// one known: it may be raised while the program runs.
+fn highest_limit(device: &Device<'_>) -> Option<Watts> {
+    let settable = device.power_management_limit_constraints().ok().map(|c| c.max_limit);
+    let in_force = device.enforced_power_limit().ok();
+    settable.max(in_force).and_then(milliwatts)
 }
 
 /// Whether the error says that the GPU or the driver is gone.

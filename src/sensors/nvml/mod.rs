@@ -20,14 +20,16 @@ const TITLE: &str = "NVML (NVIDIA GPU counters)";
 /// NVML in the registry.
 pub const FAMILY: SensorFamily = SensorFamily { id: ID, title: TITLE, probe };
 
-/// Looks for NVIDIA GPUs of the real machine. A redirected host has none: a library cannot be
-/// redirected, and mixing a real GPU into another machine's record would be false.
+/// Looks for NVIDIA GPUs, through the host's NVML library where it names one. A redirected host
+/// that names none has no GPU: mixing a real one into another machine's record would be false.
 #[must_use]
 pub fn probe(host: &Host) -> Probe {
-    if host.is_redirected() {
-        return Probe::Absent { reason: "the host's root is redirected, and NVML cannot be".to_owned() };
+    if host.is_redirected() && host.nvml_library().is_none() {
+        return Probe::Absent {
+            reason: "the host's root is redirected, and the system's NVML is not asked then".to_owned(),
+        };
     }
-    probe_with(host, None)
+    probe_with(host, host.nvml_library())
 }
 
 /// Looks for GPUs through the NVML library at `library`, or the system's when `None`. A sensor

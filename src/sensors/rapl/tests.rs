@@ -210,6 +210,25 @@ fn bad_files_leave_a_zone_out_or_its_range_unknown_and_never_panic() {
 }
 
 #[test]
+fn counters_that_cannot_be_read_leave_a_zone_out() {
+    let tree = Tree::new();
+    tree.zone("intel-rapl:0", "package-0", 10)
+        .file("intel-rapl:1", "name", "package-1\n")
+        .file("intel-rapl:2", "name", "package-2\n")
+        .file("intel-rapl:3", "name", "package-3\n");
+    // A folder instead of a file, a file whose reads give EIO, and none at all.
+    fs::create_dir(tree.base().join("intel-rapl:1/energy_uj")).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", tree.base().join("intel-rapl:2/energy_uj")).unwrap();
+    let sensor = tree.sensor();
+    assert_eq!(names(&*sensor), ["package-0"]);
+    let notes = &sensor.info().notes;
+    for (note, words) in notes.iter().zip(["Is a directory", "Input/output error", "is gone"]) {
+        assert!(note.contains(words), "{notes:?}");
+    }
+    assert_eq!(notes.len(), 3);
+}
+
+#[test]
 fn nothing_there_says_what_was_looked_for() {
     let tree = Tree::new();
     assert!(tree.absent().contains("sys/class/powercap"), "{}", tree.absent());

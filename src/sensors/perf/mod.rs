@@ -3,8 +3,8 @@
 //! Counters are opened once a thread, run all the time and are read at both edges of a window, so
 //! an edge costs one system call a counter and nothing is enabled or disabled while a kernel runs.
 
-use super::quiet::catch_quietly;
 use crate::record::Activity;
+use crate::sensors::quiet::catch_quietly;
 use crate::units::Seconds;
 use perf_event::events::{Event, Hardware, Software};
 use perf_event::{Builder, CountAndTime, Counter};
@@ -176,103 +176,4 @@ fn scaled_difference(start: &CountAndTime, end: &CountAndTime) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(count: u64, time_enabled: u64, time_running: u64) -> CountAndTime {
-        CountAndTime { count, time_enabled, time_running }
-    }
-
-    #[test]
-    fn multiplexed_counts_are_scaled_and_silence_is_unknown() {
-        let cases = [
-            ("alone on its counter", at(10, 100, 100), at(30, 300, 300), Some(20)),
-            ("ran half of the time", at(0, 0, 0), at(500, 1_000, 500), Some(1_000)),
-            ("ran half of the window", at(100, 1_000, 1_000), at(150, 2_000, 1_500), Some(100)),
-            ("never ran", at(0, 0, 0), at(0, 1_000, 0), None),
-            ("thread slept all the time", at(7, 50, 50), at(7, 50, 50), Some(0)),
-            ("went backwards", at(7, 50, 50), at(6, 60, 60), None),
-            ("large", at(0, 0, 0), at(u64::MAX / 2, 3, 1), None),
-        ];
-        for (what, start, end, expected) in cases {
-            assert_eq!(scaled_difference(&start, &end), expected, "{what}");
-        }
-    }
-
-    #[test]
-    fn every_counter_is_available_or_says_why() {
-        let counters = ActivityCounters::open(&[0]);
-        let available: Vec<_> = counters.available().collect();
-        for kind in &KINDS {
-            let missing = counters.unavailable().iter().find(|u| u.counter == kind.name);
-            assert_eq!(available.contains(&kind.name), missing.is_none(), "{}", kind.name);
-            assert!(missing.is_none_or(|m| !m.reason.is_empty()));
-        }
-    }
-
-    #[test]
-    fn no_thread_and_a_dead_thread_are_no_zeroes() {
-        assert_eq!(ActivityCounters::open(&[]).end(), Activity::default());
-        let mut dead = ActivityCounters::open(&[i32::MAX]);
-        dead.begin();
-        assert_eq!(dead.end(), Activity::default());
-        assert_eq!(dead.unavailable().len(), KINDS.len());
-    }
-
-    #[test]
-    fn a_busy_thread_shows_its_cpu_time_and_faults() {
-        let mut counters = ActivityCounters::open(&[0]);
-        counters.begin();
-        let pages = 256;
-        let mut block = vec![0u8; pages * 4096 + (8 << 20)];
-        for page in block.chunks_mut(4096) {
-            page[0] = 1;
-        }
-        let mut x = std::hint::black_box(1u64);
-        for i in 0..20_000_000u64 {
-            x = std::hint::black_box(x.wrapping_mul(31).wrapping_add(i));
-        }
-        let activity = counters.end();
-        if counters.available().any(|name| name == "task-clock") {
-            assert!(activity.task_clock.unwrap().get() > 0.001, "{activity:?}");
-            assert!(activity.page_faults.unwrap() > 0, "{activity:?}");
-        } else {
-            assert_eq!(activity.task_clock, None);
-        }
-        counters.begin();
-        let nothing = counters.end();
-        if let (Some(busy), Some(idle)) = (activity.task_clock, nothing.task_clock) {
-            assert!(idle.get() < busy.get() / 10.0, "{idle:?} {busy:?}");
-        }
-        drop(block);
-    }
-
-    #[test]
-    fn counters_follow_the_thread_they_were_opened_for() {
-        // A thread that sleeps: this thread's work must not appear in its counters.
-        let (tid_out, tid_in) = std::sync::mpsc::channel();
-        let (stop, stopped) = std::sync::mpsc::channel::<()>();
-        let sleeper = std::thread::spawn(move || {
-            let text = std::fs::read_link("/proc/thread-self").unwrap();
-            let tid: i32 = text.file_name().unwrap().to_str().unwrap().parse().unwrap();
-            tid_out.send(tid).unwrap();
-            let _ = stopped.recv();
-        });
-        let mut counters = ActivityCounters::open(&[tid_in.recv().unwrap()]);
-        let mut own = ActivityCounters::open(&[0]);
-        std::thread::sleep(std::time::Duration::from_millis(5));
-        counters.begin();
-        own.begin();
-        let mut x = std::hint::black_box(1u64);
-        for i in 0..20_000_000u64 {
-            x = std::hint::black_box(x.wrapping_mul(31).wrapping_add(i));
-        }
-        let (slept, worked) = (counters.end().task_clock, own.end().task_clock);
-        drop(stop);
-        sleeper.join().unwrap();
-        assert_eq!(slept.is_some(), worked.is_some());
-        if let (Some(slept), Some(worked)) = (slept, worked) {
-            assert!(slept.get() < worked.get() / 10.0, "{slept:?} {worked:?}");
-        }
-    }
-}
+mod tests;
