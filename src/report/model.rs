@@ -5,7 +5,9 @@
 mod build;
 mod charts;
 mod context;
+mod grid;
 mod plain;
+mod results;
 mod tables;
 mod trace;
 
