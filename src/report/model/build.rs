@@ -31,6 +31,7 @@ impl ReportModel {
             facts: facts(record, &summary),
             results: results::results(&summary, &workloads),
             domains: tables::domains(&summary, &workloads),
+            counters: tables::counters(&workloads),
             ceilings: tables::ceilings(&probes),
             idle: tables::idle(&summary),
             bars: charts::bars(&summary, &workloads),

@@ -26,7 +26,7 @@ impl Numbers<'_> {
         let column = Column {
             key: self.key,
             title: self.title.to_owned(),
-            unit: scale.map(|s| s.unit(self.unit)),
+            unit: scale.map(|s| s.unit(self.unit)).filter(|unit| !unit.is_empty()),
             numeric: true,
             meaning: self.meaning.to_owned(),
         };
@@ -37,7 +37,11 @@ impl Numbers<'_> {
                 let show = |v: f64| if percent { v * 100.0 } else { used.apply(v) };
                 let number = si::number(show(e.median));
                 Cell {
-                    text: if scale.is_some() { number } else { format!("{number} {}", used.unit(self.unit)) },
+                    text: if scale.is_some() {
+                        number
+                    } else {
+                        format!("{number} {}", used.unit(self.unit)).trim_end().to_owned()
+                    },
                     interval: e.low.zip(e.high).map(|(l, h)| si::interval(show(l), show(h), show(e.median))),
                     kind: self.kind,
                     note: Some(basis(e)),

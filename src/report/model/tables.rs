@@ -5,6 +5,7 @@ use super::plain::{domain_name, sentence, shorten};
 use super::{Cell, CellKind, Column, Row, Table, Tone};
 use crate::analysis::{CaseSummary, EnergyFigures, Figure, IdlePower, Summary};
 use crate::kernels::Role;
+use crate::record::EnergyMethod;
 use crate::report::si;
 
 type PickCase<'a> = &'a dyn Fn(&&CaseSummary) -> Figure;
@@ -51,6 +52,60 @@ pub(super) fn ceilings(anchors: &[(String, &CaseSummary)]) -> Table {
     }
 }
 
+/// One row a workload; a counter that no case has is named in a note instead of a column.
+pub(super) fn counters(anchors: &[(String, &CaseSummary)]) -> Table {
+    let cases: Vec<&CaseSummary> = anchors.iter().map(|(_, c)| *c).collect();
+    let mut grid = Grid::new();
+    grid.push((
+        text_column("case", "Case", "the case"),
+        cases.iter().map(|c| words(shorten(&c.id, 120), CellKind::Code, None)).collect(),
+    ));
+    let void = void_rows(&cases);
+    let columns: [(_, _, _, PickCase<'_>); 7] = [
+        ("instructions", "Instructions", "instructions an iteration", &|c| c.activity.instructions.clone()),
+        ("cycles", "Cycles", "core cycles an iteration", &|c| c.activity.cycles.clone()),
+        ("per-cycle", "Instr./cycle", "instructions a core cycle", &|c| c.activity.per_cycle.clone()),
+        ("llc-misses", "LLC misses", "last-level cache misses an iteration", &|c| c.activity.llc_misses.clone()),
+        ("cpus", "CPUs busy", "CPU time over wall time", &|c| c.activity.cpus.clone()),
+        ("context-switches", "Context switches", "a window", &|c| c.activity.context_switches.clone()),
+        ("page-faults", "Page faults", "a window", &|c| c.activity.page_faults.clone()),
+    ];
+    let mut absent = Vec::new();
+    let mut present = 0;
+    for (key, title, meaning, pick) in columns {
+        let figures: Vec<Figure> = cases.iter().map(pick).collect();
+        if figures.iter().all(|f| f.estimate().is_none()) {
+            absent.push(title);
+            continue;
+        }
+        present += 1;
+        let numbers = Numbers { key, title, unit: "", meaning, missing: "–", kind: CellKind::Measured };
+        let (column, mut cells) = numbers.fill(&figures, &void);
+        for cell in &mut cells {
+            // Counts are there to explain a figure, not to be compared: medians suffice, and whole
+            // numbers read as such.
+            cell.interval = None;
+            cell.text = cell.text.strip_suffix(".00").unwrap_or(&cell.text).to_owned();
+        }
+        grid.push((column, cells));
+    }
+    let (columns, mut rows) = grid.rows(anchors.iter().map(|(a, c)| (format!("{a}-counters"), tone(c))).collect());
+    if present == 0 {
+        rows.clear();
+    }
+    Table {
+        id: "counters",
+        caption: "Processor counters: medians".to_owned(),
+        columns,
+        rows,
+        notes: match absent.len() {
+            0 => Vec::new(),
+            _ => vec![format!("Not counted on this host: {}.", absent.join(", "))],
+        },
+        empty: "This host counts no processor events for this user.".to_owned(),
+    }
+}
+
 /// One row a case and domain.
 pub(super) fn domains(summary: &Summary, anchors: &[(String, &CaseSummary)]) -> Table {
     let rows: Vec<_> = anchors.iter().flat_map(|(a, c)| c.domains.iter().map(move |d| (a, *c, d))).collect();
@@ -59,7 +114,12 @@ pub(super) fn domains(summary: &Summary, anchors: &[(String, &CaseSummary)]) -> 
     grid.push((text_column("case", "Case", "the case"), rows.iter().map(|(_, c, _)| code(&c.id)).collect()));
     grid.push((
         text_column("domain", "Domain", "the part of the machine"),
-        rows.iter().map(|(.., d)| code(&domain_name(&d.domain))).collect(),
+        rows.iter()
+            .map(|(.., d)| match d.method {
+                EnergyMethod::Counter => code(&domain_name(&d.domain)),
+                EnergyMethod::Integrated => code(&format!("{} (polled power)", domain_name(&d.domain))),
+            })
+            .collect(),
     ));
     grid.push((
         text_column("use", "Counts as", "whether it is part of the rated boundary"),
