@@ -3,7 +3,7 @@
 use super::bootstrap::Resampler;
 use super::ceilings::role_of;
 use super::energy::Meters;
-use super::{CaseSummary, EnergyFigures, EstimatedEnergy, Figure, Status, Windows};
+use super::{ActivityFigures, CaseSummary, EnergyFigures, EstimatedEnergy, Figure, Status, Windows};
 use crate::backends::DeviceId;
 use crate::kernels::{Correctness, Work};
 use crate::record::{Header, Measurement, Outcome, Sample};
@@ -45,7 +45,12 @@ pub(super) fn summarise(measurement: &Measurement, header: &Header, meters: &Met
         }
         _ => (EnergyFigures::missing(&why, work.as_ref().unwrap_or(&nothing)), Vec::new()),
     };
+    let activity = match time {
+        Some(_) => super::activity::figures(&samples, &mut by),
+        None => ActivityFigures::missing(&why),
+    };
     CaseSummary {
+        activity,
         id: measurement.case.id.clone(),
         kernel: measurement.case.kernel.clone(),
         role: role_of(&measurement.case.kernel),

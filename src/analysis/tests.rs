@@ -308,6 +308,48 @@ fn dense_equivalents_are_printed_beside_useful_figures() {
 }
 
 #[test]
+fn counters_are_medians_over_the_windows_that_have_them() {
+    let mut record = by_hand();
+    for (sample, instructions) in record.measurements[0].samples.iter_mut().zip([4e9, 2e9, 9e9]) {
+        let wall = sample.wall.get();
+        sample.activity = crate::record::Activity {
+            instructions: Some(instructions as u64),
+            cycles: Some(2_000_000_000),
+            task_clock: Seconds::new(wall * 1.5).ok(),
+            ..Default::default()
+        };
+    }
+    record.measurements[0].samples[2].activity.cycles = None;
+    let activity = &summarise(&record).cases[0].activity;
+    assert!(close(median(&activity.instructions), 4e6));
+    assert!(close(median(&activity.per_cycle), 1.5));
+    assert_eq!(activity.per_cycle.estimate().unwrap().n, 2);
+    assert!(close(median(&activity.cpus), 1.5));
+    assert_eq!(activity.page_faults.reason(), Some("this host does not count page faults"));
+}
+
+#[test]
+fn a_case_above_its_ceiling_is_pointed_out() {
+    let mut record = fixture::cpu_only();
+    let codes = |record: &RunRecord| summarise(record).caveats.iter().any(|c| c.code == "above-ceiling");
+    assert!(!codes(&record));
+    let gemm = record.measurements.iter_mut().find(|m| m.case.kernel == "gemm").unwrap();
+    for sample in &mut gemm.samples {
+        sample.iterations *= 2;
+    }
+    assert!(codes(&record));
+}
+
+#[test]
+fn energy_known_for_some_windows_only_is_said() {
+    let mut record = by_hand();
+    record.measurements[0].samples[2].energy.clear();
+    let summary = summarise(&record);
+    let caveat = summary.caveats.iter().find(|c| c.code == "energy-partial").unwrap();
+    assert_eq!(caveat.text, "energy is known for 2 of 3 windows that count");
+}
+
+#[test]
 fn registered_probes_have_the_role_their_id_stands_for() {
     for kernel in crate::kernels::REGISTRY {
         let info = kernel.info();

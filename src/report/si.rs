@@ -97,15 +97,21 @@ pub fn number(value: f64) -> String {
     fixed(value, decimals(value, 3))
 }
 
-/// `low–high` with the digits of a value of three significant digits, or up to two more where the
-/// bounds would else read the same.
+/// `low–high` with the digits of a value of three significant digits, or up to two more where that
+/// tells the bounds apart.
 #[must_use]
 pub fn interval(low: f64, high: f64, value: f64) -> String {
     let first = decimals(value, 3);
-    let digits = (first..=first + 2).find(|d| fixed(low, *d) != fixed(high, *d)).unwrap_or(first + 2);
+    let digits = differing(low, high, first);
     // A minus sign after a dash reads badly.
     let dash = if low < 0.0 || high < 0.0 { " to " } else { "–" };
     format!("{}{dash}{}", fixed(low, digits), fixed(high, digits))
+}
+
+/// Fewest decimals, from `first` to two more, with which `low` and `high` read differently; `first`
+/// where even those do not tell them apart.
+fn differing(low: f64, high: f64, first: usize) -> usize {
+    (first..=first + 2).find(|d| fixed(low, *d) != fixed(high, *d)).unwrap_or(first)
 }
 
 /// A fraction as percent, three significant digits: `91.2 %`.
@@ -190,7 +196,9 @@ mod tests {
     fn intervals_show_enough_digits_to_differ() {
         assert_eq!(interval(12.14, 12.58, 12.3), "12.1–12.6");
         assert_eq!(interval(12.301, 12.342, 12.3), "12.30–12.34");
-        assert_eq!(interval(12.3, 12.3, 12.3), "12.300–12.300");
+        assert_eq!(interval(1.996_000_01, 1.996_000_02, 1.996), "2.00–2.00");
+        assert_eq!(interval(12.3, 12.3, 12.3), "12.3–12.3");
+        assert_eq!(interval(0.0, 0.0, 0.0), "0–0");
         assert_eq!(interval(-1.2, 0.8, 0.3), "−1.200 to 0.800");
     }
 
