@@ -61,7 +61,9 @@ fn compile(source: String, files: Vec<(String, String)>, record_id: &str) -> Res
     let reasons = |errors: typst::ecow::EcoVec<typst::diag::SourceDiagnostic>| {
         failed(errors.iter().map(|e| e.message.as_str()).collect::<Vec<_>>().join("; "))
     };
+    let t0=crate::clock::Clock::start();
     let document = typst::compile::<PagedDocument>(&world).output.map_err(reasons)?;
+    println!("compile {:?}", t0.now());
     let standards =
         PdfStandards::new(&[PdfStandard::A_2a, PdfStandard::Ua_1]).map_err(|e| failed(e.message().to_string()))?;
     let options = PdfOptions {

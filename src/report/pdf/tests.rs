@@ -3,8 +3,12 @@ use crate::report::plots::specimen::specimen;
 
 #[test]
 fn look() {
-    for n in [3, 60] {
-        let pdf = render(&specimen(n, &|s| s.to_owned()));
-        std::fs::write(format!("/tmp/look/p{n}.pdf"), pdf.unwrap()).unwrap();
+    let clock = crate::clock::Clock::start();
+    let model = specimen(50, &|s| s.to_owned());
+    for _ in 0..4 {
+        let from = clock.now();
+        let pdf = render(&model).unwrap();
+        println!("{:?}", clock.now().since(from));
+        std::fs::write("/tmp/look/p50.pdf", pdf).unwrap();
     }
 }
