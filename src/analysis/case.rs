@@ -59,7 +59,7 @@ pub(super) fn summarise(measurement: &Measurement, header: &Header, meters: &Met
         facts: prepared.map(|p| p.program.facts.clone()).unwrap_or_default(),
         correctness: worst(measurement),
         canary: prepared.and_then(|p| p.canary.clone()),
-        windows: windows(measurement, header),
+        windows: windows(measurement, header, samples.len()),
         work,
         intensity: work.map(|w| w.useful.get() / w.bytes.get()).filter(|i| i.is_finite() && *i > 0.0),
         time: known(time),
@@ -137,7 +137,7 @@ fn worst(measurement: &Measurement) -> Option<Correctness> {
     all.max_by(|a, b| excess(a).total_cmp(&excess(b)))
 }
 
-fn windows(measurement: &Measurement, header: &Header) -> Windows {
+fn windows(measurement: &Measurement, header: &Header, counted: usize) -> Windows {
     let mut discarded: BTreeMap<String, u32> = BTreeMap::new();
     for flag in measurement.samples.iter().filter_map(|s| s.flags.first()) {
         *discarded.entry(flag.code.clone()).or_default() += 1;
@@ -146,7 +146,7 @@ fn windows(measurement: &Measurement, header: &Header) -> Windows {
     Windows {
         planned: header.profile.repeats,
         taken: count(measurement.samples.len()),
-        counted: count(measurement.valid_samples().count()),
+        counted: count(counted),
         discarded: discarded.into_iter().collect(),
         warm_up_stable: measurement.prepared.as_ref().map(|p| p.warm_up.stable),
     }

@@ -73,7 +73,8 @@ impl Ceilings {
         let read = key.as_ref().zip(case.work).and_then(|(k, w)| self.read(k, w.bytes.get()));
         case.of_peak = share(&case.rate, peak, "no arithmetic probe of this type and thread count in the record");
         case.of_read = share(&case.bandwidth, read, "no read probe of this thread count in the record");
-        case.binding = peak.zip(read).zip(case.intensity).map(|((peak, read), intensity)| {
+        let counts = case.time.estimate().is_some();
+        case.binding = peak.zip(read).zip(case.intensity.filter(|_| counts)).map(|((peak, read), intensity)| {
             if peak.median <= read.median * intensity { Binding::Compute } else { Binding::Memory }
         });
     }

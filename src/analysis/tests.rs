@@ -232,6 +232,7 @@ fn wrong_answers_void_every_figure() {
     for case in void {
         assert!(case.time.estimate().is_none() && case.energy.efficiency.estimate().is_none());
         assert!(case.energy.efficiency.reason().unwrap().starts_with("wrong answer"));
+        assert_eq!((case.windows.counted, case.binding), (0, None));
     }
     assert_eq!((summary.verdict.wrong, summary.verdict.correct, summary.verdict.clean), (2, 5, false));
     assert!(summary.verdict.text.starts_with("5 of 8 cases correct, 2 WRONG and void, 1 failed"));

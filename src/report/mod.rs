@@ -2,10 +2,14 @@
 //! the same; adding a format is one file and one line in [`FORMATS`].
 
 pub mod html;
+pub mod json;
+pub mod markdown;
 pub mod model;
 #[cfg(feature = "pdf")]
 pub mod pdf;
 pub mod plots;
+pub mod si;
+pub mod text;
 
 pub use model::ReportModel;
 
@@ -28,7 +32,13 @@ pub struct Format {
 pub type Render = fn(&ReportModel) -> Result<Vec<u8>, ReportError>;
 
 /// Every format of the product, in the order in which `list formats` prints them.
-pub const FORMATS: &[Format] = &[];
+pub const FORMATS: &[Format] = &[
+    html::FORMAT,
+    #[cfg(feature = "pdf")]
+    pdf::FORMAT,
+    json::FORMAT,
+    markdown::FORMAT,
+];
 
 /// The format with this id or extension.
 #[must_use]
@@ -48,3 +58,6 @@ pub enum ReportError {
         reason: String,
     },
 }
+
+#[cfg(test)]
+mod tests;

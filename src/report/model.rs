@@ -2,6 +2,13 @@
 //! written; a renderer only places things. Every string is plain text without control characters,
 //! and every renderer must escape it for its own format.
 
+mod build;
+mod charts;
+mod context;
+mod plain;
+mod tables;
+mod trace;
+
 use crate::analysis::Summary;
 use serde::Serialize;
 

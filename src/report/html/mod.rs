@@ -2,13 +2,21 @@
 //! runs nothing but the one script whose hash it names.
 
 use super::plots::{self, Figure, PlotError, palette};
-use super::{ReportError, ReportModel};
+use super::{Format, ReportError, ReportModel};
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior, context};
 use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
 
-const FORMAT: &str = "html";
+/// The format's entry in the registry.
+pub const FORMAT: Format = Format {
+    id: "html",
+    extension: "html",
+    binary: false,
+    summary: "self-contained page with charts, light and dark",
+    render,
+};
+
 const TEMPLATE: &str = include_str!("../../../templates/report.html.j2");
 const STYLE: &str = include_str!("../../../templates/report.css");
 const SCRIPT: &str = include_str!("../../../templates/report.js");
@@ -48,7 +56,7 @@ pub fn render(model: &ReportModel) -> Result<Vec<u8>, ReportError> {
 }
 
 fn failed(reason: &dyn std::fmt::Display) -> ReportError {
-    ReportError::Render { format: FORMAT, reason: reason.to_string() }
+    ReportError::Render { format: FORMAT.id, reason: reason.to_string() }
 }
 
 /// What is the same on every page.

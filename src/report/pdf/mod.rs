@@ -7,7 +7,7 @@ mod world;
 
 use super::model::BarChart;
 use super::plots::{self, Figure, PlotError, palette};
-use super::{ReportError, ReportModel};
+use super::{Format, ReportError, ReportModel};
 use literal::{displayable, literal, unbroken};
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
@@ -20,7 +20,15 @@ use typst_layout::PagedDocument;
 use typst_pdf::{PdfOptions, PdfStandard, PdfStandards};
 use world::{ReportWorld, SANS};
 
-const FORMAT: &str = "pdf";
+/// The format's entry in the registry.
+pub const FORMAT: Format = Format {
+    id: "pdf",
+    extension: "pdf",
+    binary: true,
+    summary: "PDF/A-2a and PDF/UA-1 for archives, print and screen readers",
+    render,
+};
+
 const TEMPLATE: &str = include_str!("../../../templates/report.typ.j2");
 
 /// Width and height in mm that a chart may take on a portrait page.
@@ -53,7 +61,7 @@ pub fn render(model: &ReportModel) -> Result<Vec<u8>, ReportError> {
 }
 
 fn failed(reason: impl Into<String>) -> ReportError {
-    ReportError::Render { format: FORMAT, reason: reason.into() }
+    ReportError::Render { format: FORMAT.id, reason: reason.into() }
 }
 
 fn compile(source: String, files: Vec<(String, String)>, record_id: &str) -> Result<Vec<u8>, ReportError> {
@@ -61,9 +69,7 @@ fn compile(source: String, files: Vec<(String, String)>, record_id: &str) -> Res
     let reasons = |errors: typst::ecow::EcoVec<typst::diag::SourceDiagnostic>| {
         failed(errors.iter().map(|e| e.message.as_str()).collect::<Vec<_>>().join("; "))
     };
-    let t0=crate::clock::Clock::start();
     let document = typst::compile::<PagedDocument>(&world).output.map_err(reasons)?;
-    println!("compile {:?}", t0.now());
     let standards =
         PdfStandards::new(&[PdfStandard::A_2a, PdfStandard::Ua_1]).map_err(|e| failed(e.message().to_string()))?;
     let options = PdfOptions {

@@ -1,14 +1,15 @@
 use super::*;
-use crate::report::plots::specimen::specimen;
+use crate::record::fixture;
 
 #[test]
 fn look() {
     let clock = crate::clock::Clock::start();
-    let model = specimen(50, &|s| s.to_owned());
-    for _ in 0..4 {
+    for (name, record) in [("rapl", fixture::with_rapl()), ("cpu", fixture::cpu_only()), ("fifty", fixture::fifty_cases()), ("hostile", fixture::hostile()), ("gpu", fixture::with_gpu()), ("wrong", fixture::wrong_answer()), ("est", fixture::estimated())] {
+        let model = ReportModel::of(&record);
         let from = clock.now();
-        let pdf = render(&model).unwrap();
-        println!("{:?}", clock.now().since(from));
-        std::fs::write("/tmp/look/p50.pdf", pdf).unwrap();
+        let pdf = render(&model);
+        println!("{name} {:?}", clock.now().since(from));
+        std::fs::write(format!("/tmp/look/{name}.html"), crate::report::html::render(&model).unwrap()).unwrap();
+        std::fs::write(format!("/tmp/look/{name}.pdf"), pdf.unwrap()).unwrap();
     }
 }
