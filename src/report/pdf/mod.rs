@@ -2,6 +2,7 @@
 //!
 //! The same model gives the same bytes: no clock, no random id, fonts embedded.
 
+mod columns;
 mod literal;
 mod world;
 
@@ -51,7 +52,13 @@ pub fn render(model: &ReportModel) -> Result<Vec<u8>, ReportError> {
     let source = templates()?
         .get_template("report.typ")
         .and_then(|t| {
-            t.render(context! { report => Value::from(Serde(model)), charts, date => date(&model.date), ink => inks() })
+            t.render(context! {
+                report => Value::from(Serde(model)), charts, date => date(&model.date), ink => inks(),
+                widths => context! {
+                    results => columns::shares(&model.results), domains => columns::shares(&model.domains),
+                    ceilings => columns::shares(&model.ceilings), idle => columns::shares(&model.idle),
+                },
+            })
         })
         .map_err(|error| failed(format!("{error:#}")))?;
     let result = compile(source, files, &model.record_id);
