@@ -1,6 +1,8 @@
 //! The house rules that a compiler does not hold: which room may import which, who prints, how
 //! large a file may grow. ARCHITECTURE.md explains them.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail here")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -36,8 +36,11 @@ enum What {
     Formats,
 }
 
+/// Heading, rows and the same as JSON.
+type Listing = (&'static [&'static str], Vec<Vec<String>>, Value);
+
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
-    let (header, rows, json): (&[&str], Vec<Vec<String>>, Value) = match args.what {
+    let (header, rows, json): Listing = match args.what {
         What::Kernels => kernels(),
         What::Sensors => {
             let rows = sensors::REGISTRY.iter().map(|f| vec![f.id.to_owned(), f.title.to_owned()]).collect();
@@ -62,7 +65,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn kernels() -> (&'static [&'static str], Vec<Vec<String>>, Value) {
+fn kernels() -> Listing {
     let infos = || kernels::REGISTRY.iter().map(|k| k.info());
     let rows = infos()
         .map(|k| {
@@ -91,7 +94,7 @@ fn param(spec: &ParamSpec) -> String {
     }
 }
 
-fn suites(dir: &Path) -> Result<(&'static [&'static str], Vec<Vec<String>>, Value), Failure> {
+fn suites(dir: &Path) -> Result<Listing, Failure> {
     let entries = std::fs::read_dir(dir).map_err(|e| {
         Failure::usage(format!("cannot read the folder {}: {e}; name the suites' folder with --dir", dir.display()))
     })?;

@@ -36,8 +36,8 @@ pub const FORMATS: &[Format] = &[
     html::FORMAT,
     #[cfg(feature = "pdf")]
     pdf::FORMAT,
-    markdown::FORMAT,
     json::FORMAT,
+    markdown::FORMAT,
 ];
 
 /// The format with this id or extension.

@@ -116,7 +116,8 @@ fn energy_agrees_with_the_power_that_drives_the_counters() {
     assert!(!of_kind(&events, "trace").is_empty(), "the sampler wrote no power trace");
     assert_eq!(of_kind(&events, "sampler").len(), 1);
     // Cores lie inside the package: the rated boundary is package + memory.
-    let figure = &case(&ran.json(), "triad")["energy"]["power_w"];
+    let report = ran.json();
+    let figure = &case(&report, "triad")["energy"]["power_w"];
     let text = figure.to_string();
     let median =
         find_number(figure, "median").or_else(|| find_number(figure, "value")).unwrap_or_else(|| panic!("{text}"));

@@ -1,5 +1,7 @@
 //! Black-box tests: the real binary, real files, real signals.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail here")]
+
 mod bad_input;
 mod counters;
 mod discover;

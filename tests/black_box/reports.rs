@@ -130,6 +130,6 @@ fn no_part_of_the_page_sticks_out_of_a_phone() {
         return skip("phone width", "chromium is not installed");
     };
     let dom = String::from_utf8_lossy(&output.stdout);
-    let width = dom.split("width=").filter_map(|t| t.split('<').next()?.parse::<u32>().ok()).next_back();
+    let width = dom.split("width=").filter_map(|t| t.split('<').next()?.parse::<u32>().ok()).last();
     assert!(width.is_some_and(|w| w <= 390), "the page is {width:?} px wide in a 390 px frame");
 }

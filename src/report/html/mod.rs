@@ -8,9 +8,15 @@ use minijinja::{Environment, UndefinedBehavior, context};
 use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
 
-/// The format.
-pub const FORMAT: Format =
-    Format { id: "html", extension: "html", binary: false, summary: "one self-contained page, light and dark", render };
+/// The format's entry in the registry.
+pub const FORMAT: Format = Format {
+    id: "html",
+    extension: "html",
+    binary: false,
+    summary: "self-contained page with charts, light and dark",
+    render,
+};
+
 const TEMPLATE: &str = include_str!("../../../templates/report.html.j2");
 const STYLE: &str = include_str!("../../../templates/report.css");
 const SCRIPT: &str = include_str!("../../../templates/report.js");

@@ -2,6 +2,7 @@
 //!
 //! The same model gives the same bytes: no clock, no random id, fonts embedded.
 
+mod columns;
 mod literal;
 mod world;
 
@@ -20,14 +21,15 @@ use typst_layout::PagedDocument;
 use typst_pdf::{PdfOptions, PdfStandard, PdfStandards};
 use world::{ReportWorld, SANS};
 
-/// The format.
+/// The format's entry in the registry.
 pub const FORMAT: Format = Format {
     id: "pdf",
     extension: "pdf",
     binary: true,
-    summary: "PDF/A-2a and PDF/UA-1, the same content on paper",
+    summary: "PDF/A-2a and PDF/UA-1 for archives, print and screen readers",
     render,
 };
+
 const TEMPLATE: &str = include_str!("../../../templates/report.typ.j2");
 
 /// Width and height in mm that a chart may take on a portrait page.
@@ -50,7 +52,13 @@ pub fn render(model: &ReportModel) -> Result<Vec<u8>, ReportError> {
     let source = templates()?
         .get_template("report.typ")
         .and_then(|t| {
-            t.render(context! { report => Value::from(Serde(model)), charts, date => date(&model.date), ink => inks() })
+            t.render(context! {
+                report => Value::from(Serde(model)), charts, date => date(&model.date), ink => inks(),
+                widths => context! {
+                    results => columns::shares(&model.results), domains => columns::shares(&model.domains),
+                    ceilings => columns::shares(&model.ceilings), idle => columns::shares(&model.idle),
+                },
+            })
         })
         .map_err(|error| failed(format!("{error:#}")))?;
     let result = compile(source, files, &model.record_id);

@@ -1,10 +1,24 @@
 use super::*;
-use crate::report::plots::specimen::specimen;
+use crate::record::fixture;
 
 #[test]
 fn look() {
-    for n in [3, 60] {
-        let pdf = render(&specimen(n, &|s| s.to_owned()));
-        std::fs::write(format!("/tmp/look/p{n}.pdf"), pdf.unwrap()).unwrap();
+    let clock = crate::clock::Clock::start();
+    for (name, record) in [
+        ("warm", fixture::cpu_only()),
+        ("rapl", fixture::with_rapl()),
+        ("cpu", fixture::cpu_only()),
+        ("fifty", fixture::fifty_cases()),
+        ("hostile", fixture::hostile()),
+        ("gpu", fixture::with_gpu()),
+        ("wrong", fixture::wrong_answer()),
+        ("est", fixture::estimated()),
+    ] {
+        let model = ReportModel::of(&record);
+        let from = clock.now();
+        let pdf = render(&model);
+        println!("{name} {:?}", clock.now().since(from));
+        std::fs::write(format!("/tmp/look/{name}.html"), crate::report::html::render(&model).unwrap()).unwrap();
+        std::fs::write(format!("/tmp/look/{name}.pdf"), pdf.unwrap()).unwrap();
     }
 }

@@ -23,9 +23,9 @@ fn assets() -> &'static Assets {
     static ASSETS: OnceLock<Assets> = OnceLock::new();
     ASSETS.get_or_init(|| {
         let files: [&'static [u8]; 3] = [
-            include_bytes!("../../../templates/fonts/Inter-Regular.otf"),
-            include_bytes!("../../../templates/fonts/Inter-SemiBold.otf"),
-            include_bytes!("../../../templates/fonts/JetBrainsMono-Regular.ttf"),
+            include_bytes!("../../../templates/fonts/Inter-Regular.subset.otf"),
+            include_bytes!("../../../templates/fonts/Inter-SemiBold.subset.otf"),
+            include_bytes!("../../../templates/fonts/JetBrainsMono-Regular.subset.ttf"),
         ];
         let fonts: Vec<Font> = files.into_iter().flat_map(|data| Font::iter(Bytes::new(data))).collect();
         Assets { library: LazyHash::new(Library::default()), book: LazyHash::new(FontBook::from_fonts(&fonts)), fonts }
