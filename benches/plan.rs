@@ -1,4 +1,4 @@
-//! Reading and planning a suite of 1,000 cases; the bar is 50 ms for both together.
+//! Reading and planning a suite of 1,000 cases, and refusing one of 10^9; the bar is 50 ms for each.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::fmt::Write as _;
@@ -85,5 +85,17 @@ fn plans(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, plans);
+/// 10^9 cases must be refused before any is made; the bar is 50 ms.
+fn refusal(c: &mut Criterion) {
+    let catalog = Catalog::new(vec![&Product]);
+    let axis = list(1, 1000);
+    let text = format!(
+        "version: 1\nsuite: bench\ncases:\n  - kernel: product\n    matrix: {{m: [{axis}], n: [{axis}], k: [{axis}]}}\n"
+    );
+    c.bench_function("refuse 10^9 cases", |b| {
+        b.iter(|| Suite::parse(Path::new("bench.yaml"), black_box(&text), &catalog).expect_err("too many cases"));
+    });
+}
+
+criterion_group!(benches, plans, refusal);
 criterion_main!(benches);
