@@ -178,3 +178,46 @@ pub enum SensorError {
         detail: String,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sensor_family_of_the_folder_is_registered_once() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sensors");
+        let mut pending = vec![folder];
+        let mut families = 0;
+        while let Some(path) = pending.pop() {
+            if path.is_dir() {
+                pending.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            } else {
+                let text = std::fs::read_to_string(path).unwrap();
+                families += text.lines().filter(|line| line.starts_with("pub const FAMILY: SensorFamily")).count();
+            }
+        }
+        assert_eq!(families, REGISTRY.len(), "a family is missing in REGISTRY, or stands there twice");
+        let ids: std::collections::BTreeSet<_> = REGISTRY.iter().map(|f| f.id).collect();
+        assert_eq!(ids.len(), REGISTRY.len(), "two families share an id");
+    }
+
+    #[test]
+    fn every_probe_of_this_machine_answers_and_explains_itself() {
+        for family in REGISTRY {
+            match (family.probe)(&Host::real()) {
+                Probe::Ready(sensor) => {
+                    assert_eq!(sensor.info().id, family.id);
+                    assert!(!sensor.info().channels.is_empty() && !sensor.info().simulated);
+                }
+                Probe::Absent { reason } => {
+                    println!("{}: {reason}", family.id);
+                    assert!(reason.len() > 20, "{reason}");
+                }
+                Probe::Denied { reason, remedy } => {
+                    println!("{}: {reason}; {remedy}", family.id);
+                    assert!(reason.len() > 20 && remedy.len() > 20, "{reason}; {remedy}");
+                }
+            }
+        }
+    }
+}

@@ -11,7 +11,6 @@ use crate::host::Host;
 use device::Gpu;
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
-use std::ffi::OsStr;
 use std::path::Path;
 
 const ID: &str = "nvml";
@@ -83,14 +82,9 @@ pub fn probe_with(host: &Host, library: Option<&Path>) -> Probe {
 
 /// Loads and initialises the library.
 fn load(library: Option<&Path>) -> Result<Nvml, Probe> {
-    let open = |name: &OsStr| Nvml::builder().lib_path(name).init();
     let loaded = match library {
-        Some(path) => open(path.as_os_str()),
-        // The name without a version comes with the development files only.
-        None => match open(OsStr::new("libnvidia-ml.so.1")) {
-            Err(NvmlError::LibloadingError(_)) => Nvml::init(),
-            other => other,
-        },
+        Some(path) => Nvml::builder().lib_path(path.as_os_str()).init(),
+        None => Nvml::init(),
     };
     loaded.map_err(|error| refusal("the NVIDIA driver's library cannot be used", &error))
 }
