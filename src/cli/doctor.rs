@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         .map(|family| Finding {
             id: family.id,
             title: family.title,
-            state: match args.doubles.probe(family, &host) {
+            state: match (family.probe)(&host) {
                 Probe::Absent { reason } => State::Absent(reason),
                 Probe::Denied { reason, remedy } => State::Denied { reason, remedy },
                 Probe::Ready(mut sensor) => {

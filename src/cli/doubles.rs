@@ -3,7 +3,7 @@
 use crate::backends::fault::Fault;
 use crate::host::Host;
 use crate::record::Gpu;
-use crate::sensors::{Probe, SensorFamily, nvml};
+use crate::sensors::nvml;
 use std::path::PathBuf;
 
 /// Doubles for tests: whatever is made with them is marked as simulated for ever.
@@ -22,14 +22,10 @@ pub(super) struct Doubles {
 
 impl Doubles {
     pub(super) fn host(&self) -> Host {
-        self.sysfs_root.as_ref().map_or_else(Host::real, Host::at)
-    }
-
-    /// Asks a sensor family; the NVML family of the library named here.
-    pub(super) fn probe(&self, family: &SensorFamily, host: &Host) -> Probe {
+        let host = self.sysfs_root.as_ref().map_or_else(Host::real, Host::at);
         match &self.nvml_library {
-            Some(library) if family.id == nvml::FAMILY.id => nvml::probe_with(host, Some(library)),
-            _ => (family.probe)(host),
+            Some(library) => host.with_nvml_library(library),
+            None => host,
         }
     }
 
@@ -43,13 +39,7 @@ impl Doubles {
 
     /// Why a record made with these is no measurement of real hardware; empty without doubles.
     pub(super) fn reasons(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if let Some(root) = &self.sysfs_root {
-            reasons.push(format!("sysfs and procfs were read below {}", root.display()));
-        }
-        if self.nvml_library.is_some() {
-            reasons.push("NVML was replaced by another library".to_owned());
-        }
+        let mut reasons = self.host().simulated();
         if let Some(fault) = &self.inject {
             reasons.push(format!("a fault was injected: {fault}"));
         }

@@ -157,11 +157,11 @@ fn dry_run(args: &Args, suite: &Suite, plan: &Plan) -> Result<Exit, Failure> {
 }
 
 /// Sensors of this host: what every probe answered, and those that are ready.
-fn probe_sensors(doubles: &Doubles, host: &Host) -> (Vec<SensorStatus>, Vec<Box<dyn Sensor>>) {
+fn probe_sensors(host: &Host) -> (Vec<SensorStatus>, Vec<Box<dyn Sensor>>) {
     let (mut statuses, mut ready) = (Vec::new(), Vec::new());
     for family in sensors::REGISTRY {
         let (id, title) = (family.id.to_owned(), family.title.to_owned());
-        statuses.push(match doubles.probe(family, host) {
+        statuses.push(match (family.probe)(host) {
             Probe::Ready(sensor) => {
                 let status = SensorStatus::Ready(sensor.info().clone());
                 ready.push(sensor);
@@ -194,7 +194,7 @@ fn require_energy(bank: &Bank, statuses: &[SensorStatus]) -> Result<(), Failure>
 
 fn fresh(args: &Args, host: &Host, suite: &Suite, plan: Plan, environment: Environment) -> Result<Exit, Failure> {
     let clock = Clock::start();
-    let (mut sensors, ready) = probe_sensors(&args.doubles, host);
+    let (mut sensors, ready) = probe_sensors(host);
     let mut bank = Bank::new(ready);
     if args.require == Some(Require::Energy) {
         require_energy(&bank, &sensors)?;
@@ -239,7 +239,7 @@ fn resume(args: &Args, host: &Host, dir: &Path) -> Result<Exit, Failure> {
     header.samples = None;
     let resumed = record.last_moment();
     let clock = Clock::resume_at(resumed);
-    let (_, ready) = probe_sensors(&args.doubles, host);
+    let (_, ready) = probe_sensors(host);
     let mut bank = Bank::new(ready);
     if args.require == Some(Require::Energy) {
         require_energy(&bank, &header.sensors)?;

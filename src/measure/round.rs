@@ -1,6 +1,6 @@
 //! A group of cases: built, warmed up, then measured in interleaved rounds.
 
-use super::window::{Bench, WRONG_ANSWER, iterations_for};
+use super::window::{Bench, WRONG_ANSWER};
 use super::{End, MeasureError, Progress, Run, order, state, warm_up};
 use crate::backends::{BackendError, Workload};
 use crate::kernels::{Role, find, random::case_seed};
@@ -25,7 +25,7 @@ struct Live {
     workload: Box<dyn Workload>,
     threads: Vec<i32>,
     watch: state::Watch,
-    iterations: u64,
+    length: Seconds,
     per_iteration: Seconds,
     retries: u32,
     open: Vec<u32>,
@@ -122,7 +122,7 @@ impl Run<'_> {
         Ok(Ok(Live {
             threads: workload.thread_ids(),
             watch: state::Watch::new(self.host, self.profile, &workload.program().cpus),
-            iterations: iterations_for(length, per_iteration),
+            length,
             per_iteration,
             retries: self.profile.retries,
             open: self.remaining.repeats(&case.id).to_vec(),
@@ -168,14 +168,13 @@ impl Run<'_> {
                 power,
             });
             std::thread::sleep(dither.next(tau).to_duration());
-            let timed =
-                bench.time(live.workload.as_mut(), counters, &mut live.watch, live.iterations, live.per_iteration);
+            let timed = bench.time(live.workload.as_mut(), counters, &mut live.watch, live.length, live.per_iteration);
             let timed = match timed {
                 Ok(Some(timed)) => timed,
                 Ok(None) => return Ok(Window::Stopped),
                 Err(error) => return Ok(Window::Void(Failure::new(&error))),
             };
-            let sample = timed.into_sample(&case.id, repeat, live.iterations, live.workload.as_mut());
+            let sample = timed.into_sample(&case.id, repeat, live.workload.as_mut());
             let flag = sample.flags.first().cloned();
             self.append(&Event::Sample(sample))?;
             match flag {

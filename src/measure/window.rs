@@ -23,6 +23,7 @@ pub(super) struct Bench<'a> {
 pub(super) struct Timed {
     pub(super) start: Moment,
     pub(super) wall: Seconds,
+    pub(super) iterations: u64,
     pub(super) energy: Vec<EnergySpan>,
     pub(super) activity: Activity,
     pub(super) state: State,
@@ -30,28 +31,34 @@ pub(super) struct Timed {
 }
 
 impl Bench<'_> {
-    /// Times `iterations` of `workload`. `None` when the user asked to stop in the middle: an
-    /// unfinished window is no measurement.
+    /// Times `workload` for at least `length`. `None` when the user asked to stop in the middle:
+    /// an unfinished window is no measurement.
     pub(super) fn time(
         &self,
         workload: &mut dyn Workload,
         counters: &mut ActivityCounters,
         watch: &mut Watch,
-        iterations: u64,
+        length: Seconds,
         per_iteration: Seconds,
     ) -> Result<Option<Timed>, BackendError> {
-        let chunk = chunk(iterations, per_iteration);
         workload.poison();
         watch.begin(self.clock);
         counters.begin();
         let first = bank::edge(self.bank, self.clock);
         let start = self.clock.now();
-        let mut left = iterations;
-        while left > 0 {
-            let now = left.min(chunk);
-            workload.run(now)?;
-            left -= now;
-            if left > 0 && self.stop.load(Ordering::Relaxed) {
+        let mut iterations = 0;
+        loop {
+            // The warm-up's time per iteration plans the first batch; after that the window itself
+            // knows better. A window is never shorter than asked for.
+            let elapsed = self.clock.now().since(start);
+            let typical = if iterations == 0 { per_iteration } else { elapsed * (1.0 / iterations as f64) };
+            let batch = batch(length - elapsed, typical);
+            workload.run(batch)?;
+            iterations += batch;
+            if self.clock.now().since(start) >= length {
+                break;
+            }
+            if self.stop.load(Ordering::Relaxed) {
                 return Ok(None);
             }
         }
@@ -61,13 +68,13 @@ impl Bench<'_> {
         let (state, mut flags) = watch.end(self.clock);
         let (energy, energy_flags) = Edge::spans(&first, &last);
         flags.extend(energy_flags);
-        Ok(Some(Timed { start, wall: end.since(start), energy, activity, state, flags }))
+        Ok(Some(Timed { start, wall: end.since(start), iterations, energy, activity, state, flags }))
     }
 }
 
 impl Timed {
     /// As a sample of the record, with the answer that this very window left behind.
-    pub(super) fn into_sample(self, case: &str, repeat: u32, iterations: u64, workload: &mut dyn Workload) -> Sample {
+    pub(super) fn into_sample(self, case: &str, repeat: u32, workload: &mut dyn Workload) -> Sample {
         let correctness = workload.check();
         let mut flags = self.flags;
         if !correctness.passed() {
@@ -82,7 +89,7 @@ impl Timed {
             repeat,
             start: self.start,
             wall: self.wall,
-            iterations,
+            iterations: self.iterations,
             energy: self.energy,
             activity: self.activity,
             state: self.state,
@@ -95,14 +102,10 @@ impl Timed {
 /// Code of the flag that voids a case.
 pub(super) const WRONG_ANSWER: &str = "wrong-answer";
 
-fn chunk(iterations: u64, per_iteration: Seconds) -> u64 {
-    let fit = CHUNK_S / per_iteration.get().max(1e-9);
-    if fit >= iterations as f64 { iterations } else { (fit as u64).max(1) }
-}
-
-/// Iterations that fill `length`, at least one.
-pub(super) fn iterations_for(length: Seconds, per_iteration: Seconds) -> u64 {
-    length.ratio(per_iteration).map_or(1, |n| (n.ceil() as u64).max(1))
+/// Iterations that fill what is left of a window, but not more than [`CHUNK_S`], and at least one.
+fn batch(left: Seconds, per_iteration: Seconds) -> u64 {
+    let wanted = left.get().clamp(0.0, CHUNK_S);
+    ((wanted / per_iteration.get().max(1e-9)).ceil() as u64).max(1)
 }
 
 #[cfg(test)]
@@ -114,16 +117,12 @@ mod tests {
     }
 
     #[test]
-    fn windows_are_filled_and_never_empty() {
-        assert_eq!(iterations_for(s(0.15), s(0.001)), 150);
-        assert_eq!(iterations_for(s(0.15), s(2.0)), 1);
-        assert_eq!(iterations_for(s(0.15), Seconds::ZERO), 1);
-    }
-
-    #[test]
-    fn chunks_bound_the_reaction_to_a_stop() {
-        assert_eq!(chunk(100, s(0.001)), 100);
-        assert_eq!(chunk(60_000, s(0.001)), 250);
-        assert_eq!(chunk(4, s(3.0)), 1);
+    fn batches_fill_what_is_left_and_bound_the_reaction_to_a_stop() {
+        assert_eq!(batch(s(0.15), s(0.001)), 150);
+        assert_eq!(batch(s(60.0), s(0.001)), 250);
+        assert_eq!(batch(s(0.0004), s(0.001)), 1);
+        assert_eq!(batch(s(4.0), s(3.0)), 1);
+        assert_eq!(batch(s(-1.0), s(0.001)), 1);
+        assert!(batch(s(0.1), Seconds::ZERO) >= 1);
     }
 }

@@ -52,7 +52,7 @@ fn missing_files_and_wrong_arguments() {
     sandbox.run(&["run", "no-such.yaml"]).expect(2).says(&["no-such.yaml"]);
     sandbox.run(&["run"]).expect(2);
     sandbox.run(&["run", "tiny.yaml", "--format", "xml"]).expect(2);
-    sandbox.run(&["rnu"]).expect(2).says(&["run"]);
+    sandbox.run(&["doctr"]).expect(2).says(&["doctor"]);
     sandbox.run(&["report", "no-such-record"]).expect(2).says(&["no-such-record"]);
     sandbox.run(&["run", "--resume", "no-such-record"]).expect(2).says(&["no-such-record"]);
 }

@@ -16,7 +16,7 @@ fn samples(out: &Path) -> usize {
 /// Starts the slow run and waits until it has taken some samples.
 fn started(sandbox: &Sandbox) -> Child {
     sandbox.suite("slow", SLOW);
-    let child = sandbox
+    let mut child = sandbox
         .command(&["run", "slow.yaml", "--out", "out"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -28,6 +28,8 @@ fn started(sandbox: &Sandbox) -> Child {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+    child.kill().unwrap();
+    child.wait().unwrap();
     panic!("no samples after 12 s");
 }
 

@@ -40,10 +40,10 @@ fn windows_reach_the_floor_and_repeats_are_interleaved() {
     sandbox.run(&["run", "tiny.yaml", "--out", "out"]).expect(0);
     let events = events(&sandbox.path("out"));
     let samples = of_kind(&events, "sample");
-    let workloads: Vec<_> = samples.iter().filter(|s| !s["case"].as_str().unwrap().starts_with("fma")).collect();
-    for sample in &workloads {
-        // One warm-up estimate sets the iterations, so a window can come out a little short.
-        assert!(sample["wall_s"].as_f64().unwrap() > 0.001, "{sample}");
+    let is_probe = |case: &str| case.starts_with("fma-peak") || case.starts_with("read-bandwidth");
+    for sample in samples.iter().filter(|s| !is_probe(s["case"].as_str().unwrap())) {
+        // The floor of the suite: 5 ms.
+        assert!(sample["wall_s"].as_f64().unwrap() >= 0.005, "{sample}");
     }
     let order: Vec<(&str, u64)> =
         samples.iter().map(|s| (s["case"].as_str().unwrap(), s["repeat"].as_u64().unwrap())).collect();

@@ -117,6 +117,7 @@ pub(crate) fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
 }
 
 /// Says that something could not be tested here, and why; the test script counts it.
+#[expect(clippy::print_stderr, reason = "for whoever reads the test's output")]
 pub(crate) fn skip(what: &str, why: &str) {
     eprintln!("skipped: {what}: {why}");
     if let Some(path) = std::env::var_os("WATTPROOF_SKIPPED") {
