@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "what was skipped and what was measured")]
 
 mod sensors_support;
+mod skip;
 
 use sensors_support::{Powercap, Timeline, energy, ready};
 use std::path::Path;
@@ -26,12 +27,11 @@ fn in_namespace(name: &str) {
     match try_it {
         Ok(output) if output.status.success() => {}
         Ok(output) => {
-            println!("skipped: no mount namespace here: {}", String::from_utf8_lossy(&output.stderr).trim());
-            return;
+            let why = String::from_utf8_lossy(&output.stderr);
+            return skip::skip("rapl-energy in a mount namespace", why.trim());
         }
         Err(error) => {
-            println!("skipped: unshare cannot be run: {error}");
-            return;
+            return skip::skip("rapl-energy in a mount namespace", &format!("unshare cannot be run: {error}"));
         }
     }
     let script = "mount -t tmpfs none /sys/class && mkdir /sys/class/powercap && exec \"$0\" --ignored --exact \"$1\" --nocapture";

@@ -1,6 +1,7 @@
 //! Runs over a powercap tree that is driven by a known power: the figures have a truth.
 
-use crate::support::{Ran, Sandbox, events, header, of_kind, skip};
+use crate::skip::skip;
+use crate::support::{Ran, Sandbox, events, header, of_kind};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

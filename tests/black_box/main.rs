@@ -8,4 +8,6 @@ mod discover;
 mod interrupt;
 mod reports;
 mod run;
+#[path = "../skip/mod.rs"]
+mod skip;
 mod support;

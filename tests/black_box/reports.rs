@@ -1,6 +1,7 @@
 //! The written reports, opened by the programs that people open them with.
 
-use crate::support::{Sandbox, header, skip};
+use crate::skip::skip;
+use crate::support::{Sandbox, header};
 use std::path::Path;
 use std::process::Command;
 

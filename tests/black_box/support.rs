@@ -115,14 +115,3 @@ pub(crate) fn events(dir: &Path) -> Vec<Value> {
 pub(crate) fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
     events.iter().filter(|e| e["event"] == kind).collect()
 }
-
-/// Says that something could not be tested here, and why; the test script counts it.
-#[expect(clippy::print_stderr, reason = "for whoever reads the test's output")]
-pub(crate) fn skip(what: &str, why: &str) {
-    eprintln!("skipped: {what}: {why}");
-    if let Some(path) = std::env::var_os("WATTPROOF_SKIPPED") {
-        use std::io::Write;
-        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
-        file.and_then(|mut f| writeln!(f, "{what}: {why}")).unwrap();
-    }
-}
