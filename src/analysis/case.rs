@@ -4,10 +4,7 @@ use super::bootstrap::Resampler;
 use super::ceilings::role_of;
 use super::energy::Meters;
 use super::{ActivityFigures, CaseSummary, EnergyFigures, EstimatedEnergy, Figure, Status, Windows};
-use crate::backends::DeviceId;
-use crate::kernels::{Correctness, Work};
-use crate::record::{Header, Measurement, Outcome, Sample};
-use crate::suite::Threads;
+use crate::record::{Correctness, DeviceId, Header, Measurement, Outcome, Sample, Threads, Work};
 use crate::units::{Bytes, Flops};
 use std::collections::BTreeMap;
 

@@ -2,8 +2,7 @@
 
 use super::energy::Meters;
 use super::{CaseSummary, Caveat, Grade, IdlePower, Severity, Status};
-use crate::kernels::Role;
-use crate::record::{EnergyMethod, RunRecord, RunState};
+use crate::record::{EnergyMethod, Role, RunRecord, RunState};
 
 /// Below this many windows a 95 % interval of a median cannot be had without assumptions: the range
 /// of n values covers the median with probability 1 − 2^(1−n), 87.5 % at n = 4.

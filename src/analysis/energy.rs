@@ -3,10 +3,7 @@
 use super::bootstrap::Resampler;
 use super::idle;
 use super::{Boundary, DomainEnergy, EnergyFigures, Figure, IdlePower, TypeB};
-use crate::backends::DeviceId;
-use crate::kernels::Work;
-use crate::record::{EnergyMethod, EnergySpan, RunRecord, Sample, SensorStatus};
-use crate::sensors::{Domain, Quantity};
+use crate::record::{DeviceId, Domain, EnergyMethod, EnergySpan, Quantity, RunRecord, Sample, SensorStatus, Work};
 use std::collections::BTreeSet;
 
 /// One domain as one sensor sees it by one method. Counters sort before integrated power.

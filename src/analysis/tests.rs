@@ -1,8 +1,7 @@
 //! Figures against numbers computed by hand, and what must never happen.
 
 use super::*;
-use crate::record::{IdlePhase, IdleWindow, Outcome, RunRecord, SensorStatus, State, fixture};
-use crate::sensors::Domain;
+use crate::record::{Domain, IdlePhase, IdleWindow, Outcome, RunRecord, SensorStatus, State, fixture};
 use crate::units::{Flops, MicroJoules, Seconds};
 
 fn close(a: f64, b: f64) -> bool {

@@ -50,4 +50,6 @@ pub enum ReportError {
 }
 
 #[cfg(test)]
+mod robustness;
+#[cfg(test)]
 mod tests;
