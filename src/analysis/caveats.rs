@@ -97,10 +97,12 @@ fn of_record(record: &RunRecord, cases: &[CaseSummary], list: &mut List) {
     }
     let few = cases.iter().filter_map(|c| c.time.estimate()).map(|e| e.n).filter(|n| *n < FEW_WINDOWS).min();
     if let Some(n) = few {
-        let text = format!(
-            "some intervals rest on {n} window{}: below {FEW_WINDOWS} windows an interval covers less than it says",
-            if n == 1 { ", too few for any" } else { "s" }
-        );
+        let text = match n {
+            1 => "some figures rest on one window and have no interval".to_owned(),
+            _ => {
+                format!("some intervals rest on {n} windows: below {FEW_WINDOWS} an interval covers less than it says")
+            }
+        };
         list.add(Severity::Warning, "few-windows", text);
     }
 }
