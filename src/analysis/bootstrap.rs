@@ -54,8 +54,9 @@ impl Resampler {
         sorted.sort_unstable_by(f64::total_cmp);
         let n = sorted.len();
         let median = middle(sorted[(n - 1) / 2], sorted[n / 2]);
-        let bounds = (n > 1).then(|| self.interval(&sorted, median));
-        Some(Estimate {
+        let finite = |b: &(f64, f64)| b.0.is_finite() && b.1.is_finite();
+        let bounds = (n > 1).then(|| self.interval(&sorted, median)).filter(finite);
+        median.is_finite().then(|| Estimate {
             median,
             low: bounds.map(|b| b.0),
             high: bounds.map(|b| b.1),
@@ -197,12 +198,13 @@ impl Estimate {
         let arm = |mine: Option<f64>, theirs: Option<f64>, sign: f64| {
             let mine = (mine.filter(|x| *x > 0.0)? / self.median).ln();
             let theirs = (theirs.filter(|x| *x > 0.0)? / other.median).ln();
-            Some(median * (sign * mine.hypot(theirs)).exp())
+            Some(median * (sign * mine.hypot(theirs)).exp()).filter(|x| x.is_finite())
         };
+        let bounds = arm(self.low, other.high, -1.0).zip(arm(self.high, other.low, 1.0));
         Some(Self {
             median,
-            low: arm(self.low, other.high, -1.0),
-            high: arm(self.high, other.low, 1.0),
+            low: bounds.map(|b| b.0),
+            high: bounds.map(|b| b.1),
             n: self.n.min(other.n),
             confidence: self.confidence,
             method: if self.n.min(other.n) > 1 { Method::RatioOfMedians } else { Method::SingleWindow },

@@ -3,10 +3,7 @@
 //! Serialised, these types are the body of `report.json`; keys carry the unit and names never change
 //! within a schema (docs/analysis.md).
 
-use crate::backends::DeviceId;
-use crate::kernels::{Canary, Correctness, Params, Role, Work};
-use crate::record::EnergyMethod;
-use crate::sensors::Domain;
+use crate::record::{Canary, Correctness, DeviceId, Domain, EnergyMethod, Params, Role, Work};
 use serde::Serialize;
 
 /// Everything that can be said of one record.

@@ -1,8 +1,7 @@
 //! Figures against numbers computed by hand, and what must never happen.
 
 use super::*;
-use crate::record::{IdlePhase, IdleWindow, Outcome, RunRecord, SensorStatus, State, fixture};
-use crate::sensors::Domain;
+use crate::record::{Domain, IdlePhase, IdleWindow, Outcome, RunRecord, SensorStatus, State, fixture};
 use crate::units::{Flops, MicroJoules, Seconds};
 
 fn close(a: f64, b: f64) -> bool {
@@ -355,6 +354,57 @@ fn registered_probes_have_the_role_their_id_stands_for() {
         let info = kernel.info();
         assert_eq!(ceilings::role_of(info.id), info.role, "{}", info.id);
     }
+}
+
+#[test]
+fn times_without_the_work_they_belong_to_stay_times() {
+    let mut record = by_hand();
+    record.measurements[0].prepared = None;
+    let case = &summarise(&record).cases[0];
+    assert!(close(median(&case.time), 2e-3));
+    for figure in [&case.rate, &case.bandwidth, &case.energy.efficiency] {
+        assert_eq!(figure.reason(), Some("the record does not say what an iteration computes"));
+    }
+}
+
+#[test]
+fn few_windows_are_pointed_out() {
+    let text = |times: &[f64]| {
+        let caveats = summarise(&fixture::hand_made(times)).caveats;
+        caveats.into_iter().find(|c| c.code == "few-windows").map(|c| c.text)
+    };
+    assert!(text(&[1e-3]).unwrap().contains("one window and have no interval"));
+    assert!(text(&[1e-3, 2e-3]).unwrap().contains("rest on 2 windows"));
+    assert_eq!(text(&[1e-3; 5]), None);
+}
+
+#[test]
+fn steps_of_the_wall_clock_are_said_and_drift_is_not() {
+    let with_jump = |jump: f64| {
+        let mut record = by_hand();
+        record.measurements[0].samples[1].state.clock_jump = Seconds::new(jump).ok();
+        summarise(&record).caveats.into_iter().find(|c| c.code == "clock-jump")
+    };
+    assert!(with_jump(-3600.0).unwrap().text.contains("during 1 of the windows"));
+    assert_eq!(with_jump(2e-5), None);
+}
+
+#[test]
+fn every_caveat_code_is_documented() {
+    let mut codes = std::collections::BTreeSet::new();
+    for call in include_str!("caveats.rs").split("Severity::").skip(1) {
+        // `Severity::Note, "code", …`: nothing but the severity and a comma before the code.
+        let mut parts = call.split('"');
+        let is_call = |before: &str| before.trim().ends_with(',') && !before.contains(['(', ')', ';', '=']);
+        if parts.next().is_some_and(is_call) {
+            codes.extend(parts.next());
+        }
+    }
+    assert!(codes.len() > 20, "{codes:?}");
+    let page = include_str!("../../docs/analysis.md");
+    let section = page.split("## Caveat codes").nth(1).unwrap().split("\n## ").next().unwrap();
+    let documented: std::collections::BTreeSet<&str> = section.split('`').skip(1).step_by(2).collect();
+    assert_eq!(codes, documented);
 }
 
 #[test]

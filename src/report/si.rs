@@ -91,9 +91,14 @@ fn trimmed(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-/// Three significant digits without an exponent: `0.0123`, `1.23`, `123`, `1230`.
+/// Three significant digits: `0.0123`, `1.23`, `123`, `1230`; with an exponent only far outside what
+/// prefixes reach.
 #[must_use]
 pub fn number(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-6..1e9).contains(&size) {
+        return format!("{value:.2e}").replace('-', "−"); // no prefix reaches it: a broken record
+    }
     fixed(value, decimals(value, 3))
 }
 
@@ -102,6 +107,9 @@ pub fn number(value: f64) -> String {
 #[must_use]
 pub fn interval(low: f64, high: f64, value: f64) -> String {
     let first = decimals(value, 3);
+    if [low, high].iter().any(|v| v.abs() >= 1e9) {
+        return format!("{} to {}", number(low), number(high));
+    }
     let digits = differing(low, high, first);
     // A minus sign after a dash reads badly.
     let dash = if low < 0.0 || high < 0.0 { " to " } else { "–" };
@@ -179,6 +187,8 @@ mod tests {
             (-0.0042, "J", "−4.20 mJ"),
             (5e21, "FLOP", "5000 EFLOP"),
             (1e-21, "J", "0.00100 aJ"),
+            (1e30, "J", "1.00e12 EJ"),
+            (-1e-30, "J", "−1.00e−12 aJ"),
         ] {
             assert_eq!(quantity(value, unit), text, "{value}");
         }

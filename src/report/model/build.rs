@@ -4,8 +4,7 @@ use super::context::{self, fact};
 use super::plain::{Anchors, plain, sentence, shorten};
 use super::{Data, Fact, Identity, ReportModel, Tone, VerdictLine, charts, results, tables, trace};
 use crate::analysis::{CaseSummary, Severity, Summary, summarise};
-use crate::kernels::Role;
-use crate::record::RunRecord;
+use crate::record::{Role, RunRecord};
 use crate::report::si;
 
 impl ReportModel {

@@ -4,7 +4,7 @@ use super::grid::{Grid, Numbers, how, missing, text_column, tone, void_rows, wor
 use super::plain::{plain, sentence, shorten};
 use super::{Cell, CellKind, Table};
 use crate::analysis::{Binding, CaseSummary, Estimate, Figure, Method, Status, Summary};
-use crate::kernels::Coverage;
+use crate::record::Coverage;
 
 /// One row a workload.
 pub(super) fn results(summary: &Summary, anchors: &[(String, &CaseSummary)]) -> Table {

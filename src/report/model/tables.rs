@@ -4,8 +4,7 @@ use super::grid::{Grid, Numbers, how, missing, text_column, tone, void_rows, wor
 use super::plain::{domain_name, sentence, shorten};
 use super::{Cell, CellKind, Column, Row, Table, Tone};
 use crate::analysis::{CaseSummary, EnergyFigures, Figure, IdlePower, Summary};
-use crate::kernels::Role;
-use crate::record::EnergyMethod;
+use crate::record::{EnergyMethod, Role};
 use crate::report::si;
 
 type PickCase<'a> = &'a dyn Fn(&&CaseSummary) -> Figure;
