@@ -91,6 +91,17 @@ pub(crate) fn normal_buffer<T: Element>(
     Ok(buffer)
 }
 
+/// A buffer for an output, filled with NaN by the threads that are going to write it.
+pub(crate) fn output_buffer<T: Element>(
+    len: usize,
+    what: &'static str,
+    team: &dyn Team,
+) -> Result<Buffer<T>, KernelError> {
+    let mut buffer = Buffer::zeroed(len, what)?;
+    fill(&mut buffer, team, &|_, part| part.fill(T::NAN));
+    Ok(buffer)
+}
+
 /// Calls `write(first, part)` for one part of `array` on each thread.
 pub(crate) fn fill<T: Plain>(array: &mut [T], team: &dyn Team, write: &(dyn Fn(usize, &mut [T]) + Sync)) {
     let ranges = even(array.len(), team.threads(), 1024);

@@ -12,7 +12,7 @@ use super::element::Element;
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::Reference;
-use super::split::normal_buffer;
+use super::split::{normal_buffer, output_buffer};
 use super::{
     Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
     ParamSpec, Params, Program, Role, Team, Work,
@@ -114,7 +114,7 @@ impl<T: SpmmPath> SpmmProgram<T> {
         })?;
         let tiled = Tiled::cut(&a, n, isa, team)?;
         let index_bits = 8 * Columns::width(k as u64);
-        Ok(Self { tiled, nnz, index_bits, b, c: Buffer::zeroed(m * n, "C")?, reference })
+        Ok(Self { tiled, nnz, index_bits, b, c: output_buffer(m * n, "C", team)?, reference })
     }
 }
 

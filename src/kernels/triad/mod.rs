@@ -8,7 +8,7 @@ use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::{Worst, limit};
 use super::simd::{Simd, paths};
-use super::split::{Parts, even, fill};
+use super::split::{Parts, even, fill, output_buffer};
 use super::{
     Buffer, BuildContext, Canary, Correctness, Coverage, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
     ParamKind, ParamSpec, Params, Program, Role, Team, Work,
@@ -163,11 +163,9 @@ impl<T: TriadPath> Triadic<T> {
         let BuildContext { seed, team, isa } = *context;
         let mut b = Buffer::zeroed(n, "b")?;
         let mut c = Buffer::zeroed(n, "c")?;
-        let mut a = Buffer::zeroed(n, "a")?;
         fill_repeating(&mut b, SplitMix64::new(seed, 1), team);
         fill_repeating(&mut c, SplitMix64::new(seed, 2), team);
-        fill(&mut a, team, &|_, part| part.fill(T::NAN));
-        Ok(Self { a, b, c, streaming, isa })
+        Ok(Self { a: output_buffer(n, "a", team)?, b, c, streaming, isa })
     }
 
     fn canary_with(&self, team: &dyn Team, operand: &dyn Fn(T) -> T) -> Canary {
