@@ -113,6 +113,21 @@ pub(crate) fn fill<T: Plain>(array: &mut [T], team: &dyn Team, write: &(dyn Fn(u
     });
 }
 
+/// Fills an array with copies of `block`, which must not be empty: generating gigabytes of random
+/// numbers would take longer than measuring them, and memory does not notice.
+pub(crate) fn fill_repeating<T: Plain>(array: &mut [T], block: &[T], team: &dyn Team) {
+    fill(array, team, &|first, part| {
+        let mut from = first % block.len();
+        let mut rest = part;
+        while !rest.is_empty() {
+            let count = rest.len().min(block.len() - from);
+            let (head, tail) = rest.split_at_mut(count);
+            head.copy_from_slice(&block[from..from + count]);
+            (rest, from) = (tail, 0);
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +146,16 @@ mod tests {
             covers(&ranges, n);
             let lengths = ranges.iter().map(ExactSizeIterator::len);
             assert!(lengths.clone().max().unwrap() - lengths.min().unwrap() < 2 * granule);
+        }
+    }
+
+    #[test]
+    fn a_block_repeats_across_the_parts_of_all_threads() {
+        for (len, block) in [(5000, 7), (3, 10), (4096, 1024), (2500, 2000)] {
+            let block: Vec<u32> = (0..block).collect();
+            let mut array = vec![u32::MAX; len];
+            fill_repeating(&mut array, &block, &crate::kernels::verify::Threads(3));
+            assert!(array.iter().zip(block.iter().cycle()).all(|(x, y)| x == y));
         }
     }
 

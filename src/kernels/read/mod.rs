@@ -6,7 +6,7 @@
 #![expect(unsafe_code, reason = "vector loads inside functions that enable the instruction set")]
 
 use super::random::SplitMix64;
-use super::split::{Parts, even, fill};
+use super::split::{Parts, even, fill_repeating};
 use super::{
     Buffer, BuildContext, Canary, Correctness, Coverage, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
     ParamKind, ParamSpec, Params, Program, Role, Team, Work,
@@ -53,11 +53,7 @@ impl Kernel for ReadBandwidth {
         let mut array = Buffer::zeroed(words, "the array")?;
         let generator = SplitMix64::new(seed, 1);
         let block: Vec<u64> = (0..BLOCK as u64).map(|index| generator.at(index)).collect();
-        fill(&mut array, team, &|first, part| {
-            for (index, word) in part.iter_mut().enumerate() {
-                *word = block[(first + index) % BLOCK];
-            }
-        });
+        fill_repeating(&mut array, &block, team);
         // From the block, not from the array: a wrong array would fail as well.
         let (whole, rest) = ((words / BLOCK) as u64, words % BLOCK);
         let sum = |words: &[u64]| words.iter().fold(0_u64, |sum, word| sum.wrapping_add(*word));
