@@ -1,7 +1,7 @@
 //! Sparse matrix times dense matrix, C = A·B, with A in CSR.
 //!
-//! The column indices are cut into panels so short that the matching rows of B, four registers
-//! wide, stay in the first-level cache ([`tiles`]). Cutting A happens when the case is built;
+//! The columns of A are cut into panels so short that the matching rows of B, four registers wide,
+//! stay in the first- or second-level cache ([`tiles`]). Cutting A happens when the case is built;
 //! packing B is part of every iteration.
 
 mod tiles;

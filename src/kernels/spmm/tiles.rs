@@ -1,8 +1,8 @@
 //! The tiled program of `spmm-csr`.
 //!
 //! A strip of C is four registers wide. Every iteration first packs B strip by strip, so that the
-//! part of B that belongs to a strip and to a panel of A's columns is one piece of memory that fits
-//! the first-level cache. Then each row of A adds its stored elements of a panel to the
+//! part of B that belongs to a strip and to a panel of A's columns is one small piece of memory: 24
+//! to 256 KiB, the more the sparser A is. Then each row of A adds its stored elements of a panel to the
 //! accumulators. Between panels these rest in a packed strip, because rows of C itself are often a
 //! power of two apart and would push each other out of the cache.
 //!
@@ -19,9 +19,10 @@ use crate::kernels::split::{Parts, balanced, even};
 use crate::kernels::{Buffer, Isa, KernelError, ParamError, Team};
 use std::ops::Range;
 
-/// Bytes of a panel of packed B: fits a 32 KiB first-level cache beside the streams of A and C.
+/// Fewest bytes of a panel of packed B: fits a 32 KiB first-level cache beside the streams of A and C.
 const PANEL_BYTES: usize = 24 << 10;
-/// Where rows are sparse, panels grow up to this size, which second-level caches hold.
+/// Where rows are sparse, panels grow up to this size, which second-level caches hold. (Measured:
+/// reading the panel from the second level costs less than resting the accumulators more often.)
 const MOST_PANEL_BYTES: usize = 256 << 10;
 /// Elements of a row in a panel worth loading and storing its accumulators for.
 const ENOUGH: usize = 32;
