@@ -84,6 +84,13 @@ impl<T: Plain> Buffer<T> {
         Ok(Self { data, len, mapping, mapped, pages })
     }
 
+    /// Takes the memory out and leaves a buffer of no elements, so that its owner can be borrowed
+    /// beside it.
+    pub(crate) fn take(&mut self) -> Self {
+        let Self { mapping, pages, .. } = *self;
+        std::mem::replace(self, Self { data: NonNull::dangling(), len: 0, mapping, mapped: 0, pages })
+    }
+
     /// Whether huge pages were advised.
     pub(crate) const fn pages(&self) -> HugePages {
         self.pages
@@ -107,8 +114,10 @@ fn advise_huge(_start: NonNull<libc::c_void>, _bytes: usize) -> HugePages {
 
 impl<T: Plain> Drop for Buffer<T> {
     fn drop(&mut self) {
-        // SAFETY: the mapping was made in `zeroed` and nobody else holds it.
-        unsafe { libc::munmap(self.mapping.as_ptr(), self.mapped) };
+        if self.mapped > 0 {
+            // SAFETY: the mapping was made in `zeroed` and nobody else holds it.
+            unsafe { libc::munmap(self.mapping.as_ptr(), self.mapped) };
+        }
     }
 }
 

@@ -91,6 +91,17 @@ pub(crate) fn normal_buffer<T: Element>(
     Ok(buffer)
 }
 
+/// A buffer for an output, filled with NaN by the threads that are going to write it.
+pub(crate) fn output_buffer<T: Element>(
+    len: usize,
+    what: &'static str,
+    team: &dyn Team,
+) -> Result<Buffer<T>, KernelError> {
+    let mut buffer = Buffer::zeroed(len, what)?;
+    fill(&mut buffer, team, &|_, part| part.fill(T::NAN));
+    Ok(buffer)
+}
+
 /// Calls `write(first, part)` for one part of `array` on each thread.
 pub(crate) fn fill<T: Plain>(array: &mut [T], team: &dyn Team, write: &(dyn Fn(usize, &mut [T]) + Sync)) {
     let ranges = even(array.len(), team.threads(), 1024);
@@ -99,6 +110,21 @@ pub(crate) fn fill<T: Plain>(array: &mut [T], team: &dyn Team, write: &(dyn Fn(u
         let range = ranges[thread].clone();
         // SAFETY: `even` gives disjoint ranges and each thread takes its own.
         write(range.start, unsafe { parts.range(range) });
+    });
+}
+
+/// Fills an array with copies of `block`, which must not be empty: generating gigabytes of random
+/// numbers would take longer than measuring them, and memory does not notice.
+pub(crate) fn fill_repeating<T: Plain>(array: &mut [T], block: &[T], team: &dyn Team) {
+    fill(array, team, &|first, part| {
+        let mut from = first % block.len();
+        let mut rest = part;
+        while !rest.is_empty() {
+            let count = rest.len().min(block.len() - from);
+            let (head, tail) = rest.split_at_mut(count);
+            head.copy_from_slice(&block[from..from + count]);
+            (rest, from) = (tail, 0);
+        }
     });
 }
 
@@ -120,6 +146,16 @@ mod tests {
             covers(&ranges, n);
             let lengths = ranges.iter().map(ExactSizeIterator::len);
             assert!(lengths.clone().max().unwrap() - lengths.min().unwrap() < 2 * granule);
+        }
+    }
+
+    #[test]
+    fn a_block_repeats_across_the_parts_of_all_threads() {
+        for (len, block) in [(5000, 7), (3, 10), (4096, 1024), (2500, 2000)] {
+            let block: Vec<u32> = (0..block).collect();
+            let mut array = vec![u32::MAX; len];
+            fill_repeating(&mut array, &block, &crate::kernels::verify::Threads(3));
+            assert!(array.iter().zip(block.iter().cycle()).all(|(x, y)| x == y));
         }
     }
 

@@ -9,7 +9,7 @@ mod tiled;
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::Reference;
-use super::split::normal_buffer;
+use super::split::{normal_buffer, output_buffer};
 use super::{
     Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
     ParamSpec, Params, Program, Role, Team, Work,
@@ -132,7 +132,7 @@ impl AttentionProgram {
             exact::row(shape, [&q, &k, &v], row, output, scale);
         })?;
         let tiled = Tiled::new(shape, isa, team.threads())?;
-        Ok(Self { shape, q, k, v, output: Buffer::zeroed(shape.len(), "the output")?, tiled, reference })
+        Ok(Self { shape, q, k, v, output: output_buffer(shape.len(), "the output", team)?, tiled, reference })
     }
 }
 

@@ -22,6 +22,27 @@ fn every_shape_matches_the_reference() {
 }
 
 #[test]
+fn a_causal_query_sees_itself_and_the_past_and_a_dense_one_sees_all() {
+    // With queries of zero all weights are equal: the output is the mean of the values seen. The
+    // values of head h are h, h + 1, h + 2 and so on.
+    let (heads, seq, dim) = (2, 75, 8);
+    for isa in Isa::available() {
+        for causal in [false, true] {
+            let shape = Shape { heads, seq, dim, causal };
+            let (q, k) = (vec![0.0; shape.len()], vec![1.0; shape.len()]);
+            let v: Vec<f32> = (0..shape.len()).map(|i| (i / dim / seq + i / dim % seq) as f32).collect();
+            let mut output = vec![f32::NAN; shape.len()];
+            Tiled::new(shape, isa, 2).unwrap().run([&q, &k, &v], &mut output, &Threads(2));
+            for (row, output) in output.chunks(dim).enumerate() {
+                let last = if causal { row % seq } else { seq - 1 };
+                let mean = (row / seq) as f32 + last as f32 / 2.0;
+                assert!(output.iter().all(|x| (x - mean).abs() < 1e-5 * mean.max(1.0)), "{isa} {causal} {row}");
+            }
+        }
+    }
+}
+
+#[test]
 fn work_follows_the_formulas() {
     let dense = Attention.work(&case(2, 100, 64, "dense")).unwrap();
     assert_eq!(dense.useful.get(), 4.0 * 2.0 * 10_000.0 * 64.0);

@@ -190,8 +190,9 @@ unsafe fn pack<S: SimdExp>(blocks: &Blocks<'_, f32>, panel: usize) {
     for key in 0..width {
         if key < present {
             let start = (head * seq + first + key) * dim;
-            for (d, x) in blocks.operands[1][start..start + dim].iter().enumerate() {
-                packed[d * width + key] = *x;
+            let column = packed[key..].iter_mut().step_by(width);
+            for (to, x) in column.zip(&blocks.operands[1][start..start + dim]) {
+                *to = *x;
             }
         } else {
             packed[key..].iter_mut().step_by(width).for_each(|x| *x = 0.0);
@@ -256,7 +257,8 @@ unsafe fn attend<S: SimdExp, const R: usize>(blocks: &Blocks<'_, f32>, head: usi
                     }
                     let (top, total) = (tops.add(tile * R + i), totals.add(tile * R + i));
                     let (new_top, sum) = weights::<S>(scores.add(i * KEYS), padded, *top);
-                    let factor = (*top - new_top).exp();
+                    // Mostly the maximum stays, and the library's exponential is saved.
+                    let factor = if new_top > *top { (*top - new_top).exp() } else { 1.0 };
                     factors.add(i).write(factor);
                     total.write(*total * factor + sum);
                     top.write(new_top);

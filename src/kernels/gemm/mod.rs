@@ -11,7 +11,7 @@ use super::element::Element;
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::Reference;
-use super::split::{Parts, even, normal_buffer};
+use super::split::{Parts, even, normal_buffer, output_buffer};
 use super::{
     Buffer, BuildContext, Canary, Correctness, Dtype, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
     ParamSpec, Params, Program, Role, Team, Work,
@@ -83,7 +83,7 @@ impl<T: Element> Gemmed<T> {
         let BuildContext { seed, team, .. } = *context;
         let a = normal_buffer::<T>(m * k, "A", SplitMix64::new(seed, 1), team)?;
         let b = normal_buffer::<T>(k * n, "B", SplitMix64::new(seed, 2), team)?;
-        let c = Buffer::zeroed(m * n, "C")?;
+        let c = output_buffer(m * n, "C", team)?;
         let reference = Reference::compute((m, n), row_cost(n as u64, k as u64), seed, team, &|row, exact, scale| {
             for (depth, left) in a[row * k..(row + 1) * k].iter().enumerate() {
                 let left = left.to_f64();

@@ -6,7 +6,7 @@
 #![expect(unsafe_code, reason = "vector loads inside functions that enable the instruction set")]
 
 use super::random::SplitMix64;
-use super::split::{Parts, even, fill};
+use super::split::{Parts, even, fill_repeating};
 use super::{
     Buffer, BuildContext, Canary, Correctness, Coverage, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
     ParamKind, ParamSpec, Params, Program, Role, Team, Work,
@@ -53,11 +53,7 @@ impl Kernel for ReadBandwidth {
         let mut array = Buffer::zeroed(words, "the array")?;
         let generator = SplitMix64::new(seed, 1);
         let block: Vec<u64> = (0..BLOCK as u64).map(|index| generator.at(index)).collect();
-        fill(&mut array, team, &|first, part| {
-            for (index, word) in part.iter_mut().enumerate() {
-                *word = block[(first + index) % BLOCK];
-            }
-        });
+        fill_repeating(&mut array, &block, team);
         // From the block, not from the array: a wrong array would fail as well.
         let (whole, rest) = ((words / BLOCK) as u64, words % BLOCK);
         let sum = |words: &[u64]| words.iter().fold(0_u64, |sum, word| sum.wrapping_add(*word));
@@ -74,65 +70,72 @@ struct Reading {
     isa: Isa,
 }
 
-/// Sum of words in eight independent chains of `LANES` words.
-#[inline(always)]
-fn sum_words<const LANES: usize>(words: &[u64]) -> u64 {
-    let mut chains = [[0_u64; LANES]; 8];
-    let mut blocks = words.chunks_exact(8 * LANES);
-    for block in &mut blocks {
-        for (chain, part) in chains.iter_mut().zip(block.chunks_exact(LANES)) {
-            for (sum, word) in chain.iter_mut().zip(part) {
+/// Streams that a thread reads side by side: prefetchers follow several at once.
+const STREAMS: usize = 4;
+/// Words of two cache lines, the step of each stream.
+const STEP: usize = 16;
+/// How far ahead lines are asked for, in bytes. Measured: streams and prefetches together read up
+/// to a fifth faster from memory than one plain loop.
+const AHEAD: usize = 1024;
+
+/// Divides `words` into equal streams of whole steps, and the rest.
+fn streams(words: &[u64]) -> ([&[u64]; STREAMS], &[u64]) {
+    let each = words.len() / (STREAMS * STEP) * STEP;
+    let (whole, rest) = words.split_at(each * STREAMS);
+    (std::array::from_fn(|stream| &whole[stream * each..(stream + 1) * each]), rest)
+}
+
+/// Sum of words in independent chains.
+fn sum_portable(words: &[u64]) -> u64 {
+    let (streams, rest) = streams(words);
+    let mut chains = [[0_u64; STEP]; STREAMS];
+    for at in (0..streams[0].len()).step_by(STEP) {
+        for (chain, stream) in chains.iter_mut().zip(streams) {
+            for (sum, word) in chain.iter_mut().zip(&stream[at..at + STEP]) {
                 *sum = sum.wrapping_add(*word);
             }
         }
     }
-    let tail = blocks.remainder().iter();
-    chains.iter().flatten().chain(tail).fold(0, |sum, word| sum.wrapping_add(*word))
+    chains.iter().flatten().chain(rest).fold(0, |sum, word| sum.wrapping_add(*word))
 }
 
-fn sum_portable(words: &[u64]) -> u64 {
-    sum_words::<2>(words)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn sum_avx2(words: &[u64]) -> u64 {
-    use std::arch::x86_64::{__m256i, _mm256_add_epi64, _mm256_loadu_si256, _mm256_setzero_si256, _mm256_storeu_si256};
-    let mut chains = [_mm256_setzero_si256(); 8];
-    let (blocks, rest) = words.as_chunks::<32>();
-    for block in blocks {
-        for (index, chain) in chains.iter_mut().enumerate() {
-            // SAFETY: eight vectors of four words lie in a block of 32.
-            let part = unsafe { _mm256_loadu_si256(block.as_ptr().add(4 * index).cast::<__m256i>()) };
-            *chain = _mm256_add_epi64(*chain, part);
+macro_rules! sum_vectors {
+    ($name:ident, $feature:literal, $lanes:literal, $zero:ident, $load:ident, $add:ident, $store:ident) => {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = $feature)]
+        fn $name(words: &[u64]) -> u64 {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch, $add, $load, $store, $zero};
+            const PARTS: usize = STEP / $lanes;
+            let (streams, rest) = streams(words);
+            let mut chains = [[$zero(); PARTS]; STREAMS];
+            for at in (0..streams[0].len()).step_by(STEP) {
+                for (chain, stream) in chains.iter_mut().zip(streams) {
+                    // SAFETY: a step of every stream has STEP words from `at` on; a prefetch may
+                    // name any address.
+                    unsafe {
+                        let from = stream.as_ptr().add(at);
+                        let ahead = from.cast::<i8>().wrapping_add(AHEAD);
+                        _mm_prefetch::<_MM_HINT_T0>(ahead);
+                        _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(64));
+                        for (part, sum) in chain.iter_mut().enumerate() {
+                            *sum = $add(*sum, $load(from.add($lanes * part).cast()));
+                        }
+                    }
+                }
+            }
+            let mut total = $zero();
+            for sum in chains.as_flattened() {
+                total = $add(total, *sum);
+            }
+            let mut lanes = [0_u64; $lanes];
+            // SAFETY: the array is as long as the vector.
+            unsafe { $store(lanes.as_mut_ptr().cast(), total) };
+            lanes.iter().chain(rest).fold(0, |sum, word| sum.wrapping_add(*word))
         }
-    }
-    let total = chains.into_iter().reduce(|a, b| _mm256_add_epi64(a, b)).unwrap_or(_mm256_setzero_si256());
-    let mut lanes = [0_u64; 4];
-    // SAFETY: four words of 8 bytes take a 32-byte vector.
-    unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), total) };
-    lanes.iter().chain(rest).fold(0, |sum, word| sum.wrapping_add(*word))
+    };
 }
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn sum_avx512(words: &[u64]) -> u64 {
-    use std::arch::x86_64::{_mm512_add_epi64, _mm512_loadu_si512, _mm512_setzero_si512, _mm512_storeu_si512};
-    let mut chains = [_mm512_setzero_si512(); 8];
-    let (blocks, rest) = words.as_chunks::<64>();
-    for block in blocks {
-        for (index, chain) in chains.iter_mut().enumerate() {
-            // SAFETY: eight vectors of eight words lie in a block of 64.
-            let part = unsafe { _mm512_loadu_si512(block.as_ptr().add(8 * index).cast()) };
-            *chain = _mm512_add_epi64(*chain, part);
-        }
-    }
-    let total = chains.into_iter().reduce(|a, b| _mm512_add_epi64(a, b)).unwrap_or(_mm512_setzero_si512());
-    let mut lanes = [0_u64; 8];
-    // SAFETY: eight words of 8 bytes take a 64-byte vector.
-    unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast(), total) };
-    lanes.iter().chain(rest).fold(0, |sum, word| sum.wrapping_add(*word))
-}
+sum_vectors!(sum_avx2, "avx2", 4, _mm256_setzero_si256, _mm256_loadu_si256, _mm256_add_epi64, _mm256_storeu_si256);
+sum_vectors!(sum_avx512, "avx512f", 8, _mm512_setzero_si512, _mm512_loadu_si512, _mm512_add_epi64, _mm512_storeu_si512);
 
 /// The sum with an instruction set, which must be available.
 fn sum(words: &[u64], isa: Isa) -> u64 {

@@ -38,7 +38,7 @@ impl Simd for Avx512<f32> {
 impl SimdExp for Avx512<f32> {
     operations! {
         fn round(v: __m512) -> __m512 = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v);
-        fn pow2(n: __m512) -> __m512 = _mm512_scalef_ps(_mm512_set1_ps(1.0), n);
+        fn scale(v: __m512, n: __m512) -> __m512 = _mm512_scalef_ps(v, n);
         fn top(v: __m512) -> f32 = _mm512_reduce_max_ps(v);
     }
 }

@@ -68,8 +68,8 @@ pub(crate) trait Simd: Copy + 'static {
 pub(crate) trait SimdExp: Simd<Elem = f32> {
     /// Nearest whole number.
     unsafe fn round(v: Self::V) -> Self::V;
-    /// 2^n for a vector of whole numbers n in −126..=127.
-    unsafe fn pow2(n: Self::V) -> Self::V;
+    /// v·2^n for whole numbers n in −126..=127.
+    unsafe fn scale(v: Self::V, n: Self::V) -> Self::V;
     /// The largest lane.
     unsafe fn top(v: Self::V) -> f32;
 }
@@ -83,7 +83,7 @@ pub(crate) trait SimdExp: Simd<Elem = f32> {
 /// As for [`Simd`].
 #[inline(always)]
 pub(crate) unsafe fn exp_non_positive<S: SimdExp>(x: S::V) -> S::V {
-    const POLYNOMIAL: [f32; 5] = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+    const POLYNOMIAL: [f32; 7] = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5, 1.0, 1.0];
     // SAFETY: passed on to the caller.
     unsafe {
         let x = S::max(x, S::splat(-87.0));
@@ -95,8 +95,7 @@ pub(crate) unsafe fn exp_non_positive<S: SimdExp>(x: S::V) -> S::V {
         for coefficient in POLYNOMIAL {
             p = S::fma(p, r, S::splat(coefficient));
         }
-        let p = S::add(S::fma(p, S::mul(r, r), r), S::splat(1.0));
-        S::mul(p, S::pow2(n))
+        S::scale(p, n)
     }
 }
 

@@ -99,8 +99,8 @@ impl SimdExp for Portable<f32> {
     }
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "n is whole and in −126..=127")]
-    unsafe fn pow2(n: Self::V) -> Self::V {
-        n.map(|x| f32::from_bits(((x as i32 + 127) as u32) << 23))
+    unsafe fn scale(v: Self::V, n: Self::V) -> Self::V {
+        std::array::from_fn(|lane| v[lane] * f32::from_bits(((n[lane] as i32 + 127) as u32) << 23))
     }
     #[inline(always)]
     unsafe fn top(v: Self::V) -> f32 {

@@ -1,8 +1,8 @@
 //! Sparse matrix times dense matrix, C = A·B, with A in CSR.
 //!
-//! The column indices are cut into panels so short that the matching rows of B, four registers
-//! wide, stay in the first-level cache ([`tiles`]). Cutting A happens when the case is built;
-//! packing the panel of B is part of every iteration.
+//! The columns of A are cut into panels so short that the matching rows of B, four registers wide,
+//! stay in the first- or second-level cache ([`tiles`]). Cutting A happens when the case is built;
+//! packing B is part of every iteration.
 
 mod tiles;
 
@@ -12,7 +12,7 @@ use super::element::Element;
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::Reference;
-use super::split::normal_buffer;
+use super::split::{normal_buffer, output_buffer};
 use super::{
     Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
     ParamSpec, Params, Program, Role, Team, Work,
@@ -68,7 +68,8 @@ impl Kernel for Spmm {
         let reference = Reference::bytes(m, n, row_cost(m, n, nnz)).unwrap_or(u64::MAX);
         // A exists twice: as CSR for the reference, and tiled.
         let tiled = sum("tiled A", &[product("tiled A", &[e + 2, nnz])?, Tiled::<f32>::pointer_bytes(m, k)?])?;
-        let footprint = sum("all buffers", &[bytes, reference, tiled, 4 * nnz])?;
+        let packed = product("packed B", &[e, k, n.next_multiple_of(64)])?;
+        let footprint = sum("all buffers", &[bytes, reference, tiled, packed, 4 * nnz])?;
         Work::new(flops, dense, bytes, footprint)
     }
 
@@ -83,7 +84,6 @@ impl Kernel for Spmm {
 
 /// A product ready to run.
 struct SpmmProgram<T: Element> {
-    n: usize,
     tiled: Tiled<T>,
     nnz: usize,
     index_bits: u64,
@@ -112,9 +112,9 @@ impl<T: SpmmPath> SpmmProgram<T> {
                 }
             }
         })?;
-        let tiled = Tiled::cut(&a, isa, team)?;
+        let tiled = Tiled::cut(&a, n, isa, team)?;
         let index_bits = 8 * Columns::width(k as u64);
-        Ok(Self { n, tiled, nnz, index_bits, b, c: Buffer::zeroed(m * n, "C")?, reference })
+        Ok(Self { tiled, nnz, index_bits, b, c: output_buffer(m * n, "C", team)?, reference })
     }
 }
 
@@ -122,9 +122,9 @@ impl<T: SpmmPath> SpmmProgram<T> {
 fn canary<T: SpmmPath>(isa: Isa, team: &dyn Team, operand: &dyn Fn(T) -> T) -> Result<Canary, KernelError> {
     // 75 columns: full strips and a ragged one.
     let operands = Cancelling::new(40, 75, operand);
-    let mut tiled = Tiled::cut(&Csr::full(&operands.left, LENGTH, team)?, isa, team)?;
+    let mut tiled = Tiled::cut(&Csr::full(&operands.left, LENGTH, team)?, 75, isa, team)?;
     let mut output = vec![T::NAN; 40 * 75];
-    tiled.multiply(&operands.right, &mut output, 75, team);
+    tiled.multiply(&operands.right, &mut output, team);
     Ok(operands.judge(&output))
 }
 
@@ -146,7 +146,7 @@ impl<T: SpmmPath> Program for SpmmProgram<T> {
     }
 
     fn run(&mut self, team: &dyn Team) {
-        self.tiled.multiply(&self.b, &mut self.c, self.n, team);
+        self.tiled.multiply(&self.b, &mut self.c, team);
     }
 
     fn check(&mut self) -> Correctness {

@@ -9,7 +9,7 @@ use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::Reference;
 use super::simd::{Simd, paths};
-use super::split::{Parts, balanced, normal_buffer};
+use super::split::{Parts, balanced, normal_buffer, output_buffer};
 use super::{
     Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
     ParamSpec, Params, Program, Role, Team, Work,
@@ -242,7 +242,7 @@ impl<T: SpmvPath> SpmvProgram<T> {
                 scale[0] += term.abs();
             }
         })?;
-        Ok(Self { a, x, y: Buffer::zeroed(m, "y")?, path: (isa, gathers_are_fast(isa)), reference })
+        Ok(Self { a, x, y: output_buffer(m, "y", team)?, path: (isa, gathers_are_fast(isa)), reference })
     }
 }
 

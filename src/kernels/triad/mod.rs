@@ -8,7 +8,7 @@ use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::{Worst, limit};
 use super::simd::{Simd, paths};
-use super::split::{Parts, even, fill};
+use super::split::{Parts, even, fill_repeating, output_buffer};
 use super::{
     Buffer, BuildContext, Canary, Correctness, Coverage, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
     ParamKind, ParamSpec, Params, Program, Role, Team, Work,
@@ -21,9 +21,8 @@ pub(super) struct Triad;
 const STREAMING_FROM: u64 = 64 << 20;
 /// The factor s of STREAM.
 const FACTOR: f64 = 3.0;
-/// Inputs repeat a block of this many normal numbers: generating gigabytes would take longer than
-/// measuring them, and memory does not notice.
-pub(super) const BLOCK: usize = 1 << 16;
+/// Inputs repeat a block of this many normal numbers.
+const BLOCK: usize = 1 << 16;
 
 static INFO: KernelInfo = KernelInfo {
     id: "triad",
@@ -147,27 +146,17 @@ struct Triadic<T: Element> {
     isa: Isa,
 }
 
-/// Fills an array with a repeating block of normal numbers.
-pub(super) fn fill_repeating<T: Element>(array: &mut [T], generator: SplitMix64, team: &dyn Team) {
-    let mut block = vec![T::ZERO; BLOCK.min(array.len())];
-    generator.fill_normal(0, &mut block);
-    fill(array, team, &|first, part| {
-        for (index, x) in part.iter_mut().enumerate() {
-            *x = block[(first + index) % BLOCK];
-        }
-    });
-}
-
 impl<T: TriadPath> Triadic<T> {
     fn build(n: usize, streaming: bool, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
         let mut b = Buffer::zeroed(n, "b")?;
         let mut c = Buffer::zeroed(n, "c")?;
-        let mut a = Buffer::zeroed(n, "a")?;
-        fill_repeating(&mut b, SplitMix64::new(seed, 1), team);
-        fill_repeating(&mut c, SplitMix64::new(seed, 2), team);
-        fill(&mut a, team, &|_, part| part.fill(T::NAN));
-        Ok(Self { a, b, c, streaming, isa })
+        let mut block = vec![T::ZERO; BLOCK];
+        for (stream, array) in [(1, &mut b), (2, &mut c)] {
+            SplitMix64::new(seed, stream).fill_normal(0, &mut block);
+            fill_repeating(array, &block, team);
+        }
+        Ok(Self { a: output_buffer(n, "a", team)?, b, c, streaming, isa })
     }
 
     fn canary_with(&self, team: &dyn Team, operand: &dyn Fn(T) -> T) -> Canary {
