@@ -137,7 +137,12 @@ impl<T: Element> Csr<T> {
 
     /// The stored elements of a row as (column, value).
     pub(crate) fn row(&self, row: usize) -> impl Iterator<Item = (usize, T)> {
-        let range = self.row_ptr[row] as usize..self.row_ptr[row + 1] as usize;
+        self.row_after(row, 0)
+    }
+
+    /// The stored elements of a row without the first `skipped`, which costs nothing.
+    pub(crate) fn row_after(&self, row: usize, skipped: usize) -> impl Iterator<Item = (usize, T)> {
+        let range = self.row_ptr[row] as usize + skipped..self.row_ptr[row + 1] as usize;
         range.map(|q| {
             let column = match &self.columns {
                 Columns::U16(columns) => usize::from(columns[q]),

@@ -86,7 +86,7 @@ impl<T: SpmmPath> Tiled<T> {
         let mut stored = 0;
         for first in (0..a.columns_len()).step_by(depth) {
             for (row, here) in here.iter_mut().enumerate() {
-                *here = a.row(row).skip(done[row]).take_while(|(column, _)| *column < first + depth).count();
+                *here = a.row_after(row, done[row]).take_while(|(column, _)| *column < first + depth).count();
             }
             let visited = order.len();
             order.extend((0..a.rows()).map(narrow));
@@ -95,7 +95,7 @@ impl<T: SpmmPath> Tiled<T> {
             }
             for row in order[visited..].iter().map(|row| *row as usize) {
                 starts.push(narrow(stored));
-                for (column, value) in a.row(row).skip(done[row]).take(here[row]) {
+                for (column, value) in a.row_after(row, done[row]).take(here[row]) {
                     depths[stored] = u16::try_from(column - first).unwrap_or(u16::MAX);
                     values[stored] = value;
                     stored += 1;
