@@ -176,10 +176,10 @@ fn probe_sensors(host: &Host) -> (Vec<SensorStatus>, Vec<Box<dyn Sensor>>) {
 
 /// Exit 6 with the reason of every sensor that cannot serve.
 fn require_energy(bank: &Bank, statuses: &[SensorStatus]) -> Result<(), Failure> {
-    if bank.has_energy() {
+    if bank.covers_cpu() {
         return Ok(());
     }
-    let mut message = "--require energy: no energy counter works here".to_owned();
+    let mut message = "--require energy: no energy counter of the CPU works here".to_owned();
     for status in statuses {
         match status {
             SensorStatus::Absent { title, reason, .. } => message.push_str(&format!("\n  {title}: {reason}")),

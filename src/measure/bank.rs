@@ -125,11 +125,11 @@ impl Bank {
         }
     }
 
-    /// Whether any sensor delivers energy or power.
+    /// Whether any sensor delivers energy or power of a domain that covers the CPU.
     #[must_use]
-    pub fn has_energy(&self) -> bool {
+    pub fn covers_cpu(&self) -> bool {
         let delivers = |c: &Channel| matches!(c.quantity, Quantity::Energy { .. }) || is_power(c);
-        self.slots.iter().any(|s| !s.lost && s.info.channels.iter().any(delivers))
+        self.slots.iter().any(|s| !s.lost && s.info.channels.iter().any(|c| delivers(c) && !is_gpu(&c.domain)))
     }
 
     /// Update period of the slowest energy counter that covers the CPU; `None` without one.
@@ -137,7 +137,7 @@ impl Bank {
         let channels = self.slots.iter().filter(|s| !s.lost).flat_map(|s| &s.info.channels);
         channels
             .filter(|c| matches!(c.quantity, Quantity::Energy { .. }))
-            .filter(|c| !matches!(c.domain, Domain::Gpu { .. } | Domain::GpuModule { .. }))
+            .filter(|c| !is_gpu(&c.domain))
             .filter_map(|c| c.update_period)
             .max_by(|a, b| a.get().total_cmp(&b.get()))
     }
@@ -332,6 +332,10 @@ impl ChannelEdge {
             update_period: self.update_period,
         }))
     }
+}
+
+fn is_gpu(domain: &Domain) -> bool {
+    matches!(domain, Domain::Gpu { .. } | Domain::GpuModule { .. })
 }
 
 fn is_power(channel: &Channel) -> bool {
