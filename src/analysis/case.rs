@@ -3,12 +3,8 @@
 use super::bootstrap::Resampler;
 use super::ceilings::role_of;
 use super::energy::Meters;
-use super::{CaseSummary, EnergyFigures, EstimatedEnergy, Figure, Status, Windows};
-use crate::backends::DeviceId;
-use crate::kernels::{Correctness, Work};
-use crate::record::{Header, Measurement, Outcome, Sample};
-use crate::suite::Threads;
-use crate::units::{Bytes, Flops};
+use super::{ActivityFigures, CaseSummary, EnergyFigures, EstimatedEnergy, Figure, Status, Windows};
+use crate::record::{Correctness, DeviceId, Header, Measurement, Outcome, Sample, Threads, Work};
 use std::collections::BTreeMap;
 
 /// Everything but the figures relative to ceilings, which need all cases first.
@@ -35,17 +31,25 @@ pub(super) fn summarise(measurement: &Measurement, header: &Header, meters: &Met
     };
     let flops = |w: Work| (w.useful.get(), w.dense_equivalent.get());
     let (useful, dense) = work.map_or((0.0, 0.0), flops);
-    let nothing =
-        Work { useful: Flops::ZERO, dense_equivalent: Flops::ZERO, bytes: Bytes::ZERO, footprint: Bytes::ZERO };
+    // A record without the `prepared` event has times, and nothing to relate them to.
+    let without_work = match time {
+        Some(_) => "the record does not say what an iteration computes".to_owned(),
+        None => why.clone(),
+    };
     let cpu = DeviceId("cpu".into());
     let (energy, domains) = match (time, &work) {
         (Some(_), Some(work)) => {
             let device = device.as_ref().unwrap_or(&cpu);
             (meters.rate(device, &samples, work, &mut by), meters.each(device, &samples, work, &mut by))
         }
-        _ => (EnergyFigures::missing(&why, work.as_ref().unwrap_or(&nothing)), Vec::new()),
+        _ => (EnergyFigures::missing(&without_work, dense > useful), Vec::new()),
+    };
+    let activity = match time {
+        Some(_) => super::activity::figures(&samples, &mut by),
+        None => ActivityFigures::missing(&why),
     };
     CaseSummary {
+        activity,
         id: measurement.case.id.clone(),
         kernel: measurement.case.kernel.clone(),
         role: role_of(&measurement.case.kernel),
@@ -65,12 +69,12 @@ pub(super) fn summarise(measurement: &Measurement, header: &Header, meters: &Met
         time: known(time),
         rate: match work {
             Some(_) => per_second(useful, "floating-point operations"),
-            None => known(None),
+            None => Figure::missing(without_work.clone()),
         },
         dense_rate: (dense > useful).then(|| per_second(dense, "floating-point operations")),
         bandwidth: match work {
             Some(w) => per_second(w.bytes.get(), "compulsory traffic"),
-            None => known(None),
+            None => Figure::missing(without_work.clone()),
         },
         of_peak: Figure::missing(why.clone()),
         of_read: Figure::missing(why.clone()),

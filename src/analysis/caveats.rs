@@ -2,8 +2,7 @@
 
 use super::energy::Meters;
 use super::{CaseSummary, Caveat, Grade, IdlePower, Severity, Status};
-use crate::kernels::Role;
-use crate::record::{EnergyMethod, RunRecord, RunState};
+use crate::record::{EnergyMethod, Role, RunRecord, RunState};
 
 /// Below this many windows a 95 % interval of a median cannot be had without assumptions: the range
 /// of n values covers the median with probability 1 − 2^(1−n), 87.5 % at n = 4.
@@ -98,10 +97,12 @@ fn of_record(record: &RunRecord, cases: &[CaseSummary], list: &mut List) {
     }
     let few = cases.iter().filter_map(|c| c.time.estimate()).map(|e| e.n).filter(|n| *n < FEW_WINDOWS).min();
     if let Some(n) = few {
-        let text = format!(
-            "some intervals rest on {n} window{}: below {FEW_WINDOWS} windows an interval covers less than it says",
-            if n == 1 { ", too few for any" } else { "s" }
-        );
+        let text = match n {
+            1 => "some figures rest on one window and have no interval".to_owned(),
+            _ => {
+                format!("some intervals rest on {n} windows: below {FEW_WINDOWS} an interval covers less than it says")
+            }
+        };
         list.add(Severity::Warning, "few-windows", text);
     }
 }
@@ -111,6 +112,9 @@ fn of_energy(record: &RunRecord, cases: &[CaseSummary], meters: &Meters<'_>, lis
         list.add(Severity::Warning, "grade-d", format!("energy is evidence of grade D and cannot be rated: {reason}"));
     }
     let limit = record.header.profile.idle_drift_limit;
+    for flag in record.idle.iter().filter_map(|w| w.flags.first()) {
+        list.add(Severity::Note, "idle-disturbed", format!("an idle window does not count: {}", flag.detail));
+    }
     let measured = cases.iter().any(|c| c.energy.per_iteration.estimate().is_some());
     for IdlePower { domain, drift, .. } in &meters.idle {
         if let Some(drift) = drift.filter(|d| *d > limit) {
@@ -155,6 +159,19 @@ fn of_case(case: &CaseSummary, record: &RunRecord, list: &mut List) {
     if case.windows.warm_up_stable == Some(false) {
         let text = "warm-up did not become stable in the time the profile allows";
         list.about(case, Severity::Warning, "unstable-warm-up", text);
+    }
+    for (share, what) in [(&case.of_peak, "arithmetic"), (&case.of_read, "read")] {
+        if let Some(low) = share.estimate().and_then(|e| e.low).filter(|low| *low > 1.0) {
+            let text =
+                format!("above its {what} ceiling (at least {:.1} %): the probe is no ceiling here", low * 100.0);
+            list.about(case, Severity::Warning, "above-ceiling", text);
+        }
+    }
+    if let (Some(energy), Some(time)) = (case.energy.per_iteration.estimate(), case.time.estimate())
+        && energy.n < time.n
+    {
+        let text = format!("energy is known for {} of {} windows that count", energy.n, time.n);
+        list.about(case, Severity::Warning, "energy-partial", text);
     }
     let Some(type_b) = &case.energy.type_b else { return };
     let limit = record.header.profile.alignment_limit;

@@ -1,7 +1,7 @@
 //! Ceilings measured in the same record: the denominators of "% of peak" and "% of read".
 
 use super::{Binding, CaseSummary, Estimate, Figure};
-use crate::kernels::{Dtype, Role};
+use crate::record::{Dtype, Role};
 
 /// What a probe kernel is for. Ids are permanent, so a record can be read years later without
 /// asking the program that measured it.

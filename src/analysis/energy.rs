@@ -3,10 +3,7 @@
 use super::bootstrap::Resampler;
 use super::idle;
 use super::{Boundary, DomainEnergy, EnergyFigures, Figure, IdlePower, TypeB};
-use crate::backends::DeviceId;
-use crate::kernels::Work;
-use crate::record::{EnergyMethod, EnergySpan, RunRecord, Sample, SensorStatus};
-use crate::sensors::{Domain, Quantity};
+use crate::record::{DeviceId, Domain, EnergyMethod, EnergySpan, Quantity, RunRecord, Sample, SensorStatus, Work};
 use std::collections::BTreeSet;
 
 /// One domain as one sensor sees it by one method. Counters sort before integrated power.
@@ -141,7 +138,7 @@ impl<'r> Meters<'r> {
     ) -> EnergyFigures {
         let rated = self.rated(device);
         if rated.is_empty() {
-            return EnergyFigures::missing(&self.why_nothing(), work);
+            return EnergyFigures::missing(&self.why_nothing(), sparse(work));
         }
         self.figures(&rated, samples, work, by)
     }
@@ -174,13 +171,16 @@ impl<'r> Meters<'r> {
         let windows: Vec<Window> = samples.iter().filter_map(|s| Window::of(s, meters)).collect();
         if windows.is_empty() {
             let names: Vec<String> = meters.iter().map(|m| m.domain.to_string()).collect();
-            return EnergyFigures::missing(&format!("no window has a reading of {}", names.join(" and ")), work);
+            return EnergyFigures::missing(
+                &format!("no window has a reading of {}", names.join(" and ")),
+                sparse(work),
+            );
         }
         // A counter that stands still says "less than a step", not "nothing".
         let still = windows.iter().filter(|w| w.stuck).count();
         if still > 0 {
             let reason = format!("a counter did not advance in {still} of {} windows: too short for it", windows.len());
-            return EnergyFigures::missing(&reason, work);
+            return EnergyFigures::missing(&reason, sparse(work));
         }
         let mut column = |value: &dyn Fn(&Window) -> f64| by.estimate(&windows.iter().map(value).collect::<Vec<_>>());
         let whole = column(&|w| w.energy);
@@ -196,7 +196,7 @@ impl<'r> Meters<'r> {
             per_iteration: figure(each, "the energy is not finite"),
             power: figure(power, "the power is not finite"),
             efficiency: figure(each.filter(|_| useful > 0.0).and_then(|e| e.divide(useful)), none),
-            dense_efficiency: (dense > useful)
+            dense_efficiency: sparse(work)
                 .then(|| figure(each.and_then(|e| e.divide(dense)), "the energy is not positive")),
             per_flop: figure(each.filter(|_| useful > 0.0).and_then(|e| e.scaled(1.0 / useful)), none),
             net_per_iteration: figure(net, "idle power was not measured for every domain of the boundary"),
@@ -287,16 +287,21 @@ impl<'a> Window<'a> {
     }
 }
 
+/// Whether a dense kernel would need more operations for the same result.
+fn sparse(work: &Work) -> bool {
+    work.dense_equivalent > work.useful
+}
+
 impl EnergyFigures {
-    /// Nothing is known, and why.
-    pub(super) fn missing(reason: &str, work: &Work) -> Self {
+    /// Nothing is known, and why; `sparse` cases have dense-equivalent figures besides.
+    pub(super) fn missing(reason: &str, sparse: bool) -> Self {
         let missing = || Figure::missing(reason);
         Self {
             window: missing(),
             per_iteration: missing(),
             power: missing(),
             efficiency: missing(),
-            dense_efficiency: (work.dense_equivalent > work.useful).then(missing),
+            dense_efficiency: sparse.then(missing),
             per_flop: missing(),
             net_per_iteration: missing(),
             type_b: None,

@@ -4,6 +4,7 @@
 //! record gives the same summary bit for bit, because the bootstrap is seeded from the record. The
 //! method is written down in docs/analysis.md.
 
+mod activity;
 mod bootstrap;
 mod case;
 mod caveats;
@@ -14,8 +15,8 @@ mod summary;
 mod verdict;
 
 pub use summary::{
-    Binding, Boundary, CaseSummary, Caveat, DomainEnergy, EnergyFigures, Estimate, EstimatedEnergy, Figure, Grade,
-    IdlePower, Method, Severity, Status, Summary, TypeB, Verdict, Windows,
+    ActivityFigures, Binding, Boundary, CaseSummary, Caveat, DomainEnergy, EnergyFigures, Estimate, EstimatedEnergy,
+    Figure, Grade, IdlePower, Method, Severity, Status, Summary, TypeB, Verdict, Windows,
 };
 
 use crate::record::RunRecord;

@@ -3,10 +3,7 @@
 //! Serialised, these types are the body of `report.json`; keys carry the unit and names never change
 //! within a schema (docs/analysis.md).
 
-use crate::backends::DeviceId;
-use crate::kernels::{Canary, Correctness, Params, Role, Work};
-use crate::record::EnergyMethod;
-use crate::sensors::Domain;
+use crate::record::{Canary, Correctness, DeviceId, Domain, EnergyMethod, Params, Role, Work};
 use serde::Serialize;
 
 /// Everything that can be said of one record.
@@ -176,6 +173,8 @@ pub struct CaseSummary {
     pub energy: EnergyFigures,
     /// Energy of every domain that was read, overlapping ones included; never to be added up.
     pub domains: Vec<DomainEnergy>,
+    /// Processor counters.
+    pub activity: ActivityFigures,
     /// Figures of the power model the user asked for; estimates, never mixed with measured ones.
     pub estimated: Option<EstimatedEnergy>,
 }
@@ -203,6 +202,32 @@ pub enum Binding {
     Compute,
     /// Read bandwidth.
     Memory,
+}
+
+/// Processor counters of a case, summed over the threads that worked.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ActivityFigures {
+    /// Instructions an iteration.
+    #[serde(rename = "instructions_per_iteration")]
+    pub instructions: Figure,
+    /// Core cycles an iteration.
+    #[serde(rename = "cycles_per_iteration")]
+    pub cycles: Figure,
+    /// Instructions a cycle.
+    #[serde(rename = "instructions_per_cycle")]
+    pub per_cycle: Figure,
+    /// Last-level cache misses an iteration.
+    #[serde(rename = "llc_misses_per_iteration")]
+    pub llc_misses: Figure,
+    /// CPU time over wall time: CPUs kept busy.
+    #[serde(rename = "cpus_busy")]
+    pub cpus: Figure,
+    /// Context switches a window.
+    #[serde(rename = "context_switches_per_window")]
+    pub context_switches: Figure,
+    /// Page faults a window.
+    #[serde(rename = "page_faults_per_window")]
+    pub page_faults: Figure,
 }
 
 /// Energy figures of one boundary or domain.

@@ -1,8 +1,7 @@
 //! Figures against numbers computed by hand, and what must never happen.
 
 use super::*;
-use crate::record::{IdlePhase, IdleWindow, Outcome, RunRecord, SensorStatus, State, fixture};
-use crate::sensors::Domain;
+use crate::record::{Domain, IdlePhase, IdleWindow, Outcome, RunRecord, SensorStatus, State, fixture};
 use crate::units::{Flops, MicroJoules, Seconds};
 
 fn close(a: f64, b: f64) -> bool {
@@ -308,11 +307,93 @@ fn dense_equivalents_are_printed_beside_useful_figures() {
 }
 
 #[test]
+fn counters_are_medians_over_the_windows_that_have_them() {
+    let mut record = by_hand();
+    for (sample, instructions) in record.measurements[0].samples.iter_mut().zip([4e9, 2e9, 9e9]) {
+        let wall = sample.wall.get();
+        sample.activity = crate::record::Activity {
+            instructions: Some(instructions as u64),
+            cycles: Some(2_000_000_000),
+            task_clock: Seconds::new(wall * 1.5).ok(),
+            ..Default::default()
+        };
+    }
+    record.measurements[0].samples[2].activity.cycles = None;
+    let activity = &summarise(&record).cases[0].activity;
+    assert!(close(median(&activity.instructions), 4e6));
+    assert!(close(median(&activity.per_cycle), 1.5));
+    assert_eq!(activity.per_cycle.estimate().unwrap().n, 2);
+    assert!(close(median(&activity.cpus), 1.5));
+    assert_eq!(activity.page_faults.reason(), Some("this host does not count page faults"));
+}
+
+#[test]
+fn a_case_above_its_ceiling_is_pointed_out() {
+    let mut record = fixture::cpu_only();
+    let codes = |record: &RunRecord| summarise(record).caveats.iter().any(|c| c.code == "above-ceiling");
+    assert!(!codes(&record));
+    let gemm = record.measurements.iter_mut().find(|m| m.case.kernel == "gemm").unwrap();
+    for sample in &mut gemm.samples {
+        sample.iterations *= 2;
+    }
+    assert!(codes(&record));
+}
+
+#[test]
+fn energy_known_for_some_windows_only_is_said() {
+    let mut record = by_hand();
+    record.measurements[0].samples[2].energy.clear();
+    let summary = summarise(&record);
+    let caveat = summary.caveats.iter().find(|c| c.code == "energy-partial").unwrap();
+    assert_eq!(caveat.text, "energy is known for 2 of 3 windows that count");
+}
+
+#[test]
 fn registered_probes_have_the_role_their_id_stands_for() {
     for kernel in crate::kernels::REGISTRY {
         let info = kernel.info();
         assert_eq!(ceilings::role_of(info.id), info.role, "{}", info.id);
     }
+}
+
+#[test]
+fn times_without_the_work_they_belong_to_stay_times() {
+    let mut record = by_hand();
+    record.measurements[0].prepared = None;
+    let case = &summarise(&record).cases[0];
+    assert!(close(median(&case.time), 2e-3));
+    for figure in [&case.rate, &case.bandwidth, &case.energy.efficiency] {
+        assert_eq!(figure.reason(), Some("the record does not say what an iteration computes"));
+    }
+}
+
+#[test]
+fn few_windows_are_pointed_out() {
+    let text = |times: &[f64]| {
+        let caveats = summarise(&fixture::hand_made(times)).caveats;
+        caveats.into_iter().find(|c| c.code == "few-windows").map(|c| c.text)
+    };
+    assert!(text(&[1e-3]).unwrap().contains("one window and have no interval"));
+    assert!(text(&[1e-3, 2e-3]).unwrap().contains("rest on 2 windows"));
+    assert_eq!(text(&[1e-3; 5]), None);
+}
+
+#[test]
+fn every_caveat_code_is_documented() {
+    let mut codes = std::collections::BTreeSet::new();
+    for call in include_str!("caveats.rs").split("Severity::").skip(1) {
+        // `Severity::Note, "code", …`: nothing but the severity and a comma before the code.
+        let mut parts = call.split('"');
+        let is_call = |before: &str| before.trim().ends_with(',') && !before.contains(['(', ')', ';', '=']);
+        if parts.next().is_some_and(is_call) {
+            codes.extend(parts.next());
+        }
+    }
+    assert!(codes.len() > 20, "{codes:?}");
+    let page = include_str!("../../docs/analysis.md");
+    let section = page.split("## Caveat codes").nth(1).unwrap().split("\n## ").next().unwrap();
+    let documented: std::collections::BTreeSet<&str> = section.split('`').skip(1).step_by(2).collect();
+    assert_eq!(codes, documented);
 }
 
 #[test]

@@ -2,8 +2,7 @@
 
 use super::energy::Meters;
 use super::{CaseSummary, Grade, Status, Verdict};
-use crate::kernels::Role;
-use crate::record::{RunRecord, RunState, SensorStatus};
+use crate::record::{Role, RunRecord, RunState, SensorStatus};
 
 /// Counts workloads (probes are the measure, not the measured) and puts the counts into words.
 pub(super) fn of(record: &RunRecord, cases: &[CaseSummary], meters: &Meters<'_>, grade: Option<&Grade>) -> Verdict {

@@ -12,6 +12,12 @@ pub mod fixture;
 mod fold;
 mod header;
 
+// The words a record is written in. Analysis and reports take them from here, so that they need no
+// room left of the record.
+pub use crate::backends::DeviceId;
+pub use crate::kernels::{Canary, Correctness, Coverage, Dtype, Params, Role, Work};
+pub use crate::sensors::{Channel, Domain, Quantity, SensorInfo};
+pub use crate::suite::{Case, Profile, Threads};
 pub use environment::{Cache, Compiler, Cpu, Environment, Gpu, HostIdentity, MachineState};
 pub use event::{
     Activity, EnergyMethod, EnergySpan, Event, Flag, IdlePhase, IdleWindow, Prepared, Sample, State, TracePoint, WarmUp,

@@ -33,10 +33,11 @@ fn fill(model: &ReportModel) -> Result<String, Error> {
         out.write_str(&written).map_err(Error::from)
     });
     environment.add_template("report.md", TEMPLATE)?;
-    let [results, ceilings, domains, idle] = [&model.results, &model.ceilings, &model.domains, &model.idle]
-        .map(|table| Value::from_safe_string(self::table(table)));
+    let [results, counters, ceilings, domains, idle] =
+        [&model.results, &model.counters, &model.ceilings, &model.domains, &model.idle]
+            .map(|table| Value::from_safe_string(self::table(table)));
     let report = Value::from(Serde(model));
-    environment.get_template("report.md")?.render(context! { report, results, ceilings, domains, idle })
+    environment.get_template("report.md")?.render(context! { report, results, counters, ceilings, domains, idle })
 }
 
 /// A table with its notes, or the sentence that stands for it.

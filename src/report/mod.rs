@@ -60,4 +60,6 @@ pub enum ReportError {
 }
 
 #[cfg(test)]
+mod robustness;
+#[cfg(test)]
 mod tests;

@@ -5,7 +5,9 @@
 mod build;
 mod charts;
 mod context;
+mod grid;
 mod plain;
+mod results;
 mod tables;
 mod trace;
 
@@ -31,6 +33,8 @@ pub struct ReportModel {
     pub results: Table,
     /// Energy by domain; no rows when none was read.
     pub domains: Table,
+    /// Processor counters by case; counters this host lacks have no column.
+    pub counters: Table,
     /// Ceilings measured in the same run.
     pub ceilings: Table,
     /// Power at rest; no rows when none was read.

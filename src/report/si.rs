@@ -91,21 +91,35 @@ fn trimmed(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-/// Three significant digits without an exponent: `0.0123`, `1.23`, `123`, `1230`.
+/// Three significant digits: `0.0123`, `1.23`, `123`, `1230`; with an exponent only far outside what
+/// prefixes reach.
 #[must_use]
 pub fn number(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-6..1e9).contains(&size) {
+        return format!("{value:.2e}").replace('-', "−"); // no prefix reaches it: a broken record
+    }
     fixed(value, decimals(value, 3))
 }
 
-/// `low–high` with the digits of a value of three significant digits, or up to two more where the
-/// bounds would else read the same.
+/// `low–high` with the digits of a value of three significant digits, or up to two more where that
+/// tells the bounds apart.
 #[must_use]
 pub fn interval(low: f64, high: f64, value: f64) -> String {
     let first = decimals(value, 3);
-    let digits = (first..=first + 2).find(|d| fixed(low, *d) != fixed(high, *d)).unwrap_or(first + 2);
+    if [low, high].iter().any(|v| v.abs() >= 1e9) {
+        return format!("{} to {}", number(low), number(high));
+    }
+    let digits = differing(low, high, first);
     // A minus sign after a dash reads badly.
     let dash = if low < 0.0 || high < 0.0 { " to " } else { "–" };
     format!("{}{dash}{}", fixed(low, digits), fixed(high, digits))
+}
+
+/// Fewest decimals, from `first` to two more, with which `low` and `high` read differently; `first`
+/// where even those do not tell them apart.
+fn differing(low: f64, high: f64, first: usize) -> usize {
+    (first..=first + 2).find(|d| fixed(low, *d) != fixed(high, *d)).unwrap_or(first)
 }
 
 /// A fraction as percent, three significant digits: `91.2 %`.
@@ -173,6 +187,8 @@ mod tests {
             (-0.0042, "J", "−4.20 mJ"),
             (5e21, "FLOP", "5000 EFLOP"),
             (1e-21, "J", "0.00100 aJ"),
+            (1e30, "J", "1.00e12 EJ"),
+            (-1e-30, "J", "−1.00e−12 aJ"),
         ] {
             assert_eq!(quantity(value, unit), text, "{value}");
         }
@@ -190,7 +206,9 @@ mod tests {
     fn intervals_show_enough_digits_to_differ() {
         assert_eq!(interval(12.14, 12.58, 12.3), "12.1–12.6");
         assert_eq!(interval(12.301, 12.342, 12.3), "12.30–12.34");
-        assert_eq!(interval(12.3, 12.3, 12.3), "12.300–12.300");
+        assert_eq!(interval(1.996_000_01, 1.996_000_02, 1.996), "2.00–2.00");
+        assert_eq!(interval(12.3, 12.3, 12.3), "12.3–12.3");
+        assert_eq!(interval(0.0, 0.0, 0.0), "0–0");
         assert_eq!(interval(-1.2, 0.8, 0.3), "−1.200 to 0.800");
     }
 

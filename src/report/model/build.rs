@@ -2,10 +2,9 @@
 
 use super::context::{self, fact};
 use super::plain::{Anchors, plain, sentence, shorten};
-use super::{Data, Fact, Identity, ReportModel, Tone, VerdictLine, charts, tables, trace};
+use super::{Data, Fact, Identity, ReportModel, Tone, VerdictLine, charts, results, tables, trace};
 use crate::analysis::{CaseSummary, Severity, Summary, summarise};
-use crate::kernels::Role;
-use crate::record::RunRecord;
+use crate::record::{Role, RunRecord};
 use crate::report::si;
 
 impl ReportModel {
@@ -29,8 +28,9 @@ impl ReportModel {
             date: record.header.started_at.to_string(),
             verdict: verdict(&summary),
             facts: facts(record, &summary),
-            results: tables::results(&summary, &workloads),
+            results: results::results(&summary, &workloads),
             domains: tables::domains(&summary, &workloads),
+            counters: tables::counters(&workloads),
             ceilings: tables::ceilings(&probes),
             idle: tables::idle(&summary),
             bars: charts::bars(&summary, &workloads),

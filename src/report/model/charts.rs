@@ -3,7 +3,7 @@
 use super::plain::shorten;
 use super::{Axis, Bar, BarChart, CeilingLine, Fact, Roofline, RooflinePoint};
 use crate::analysis::{CaseSummary, Estimate, Figure, Summary};
-use crate::kernels::{Dtype, Role};
+use crate::record::{Dtype, Role};
 use crate::report::si::{self, Scale};
 
 /// What the charts show: performance per watt where energy is known, else performance.

@@ -3,9 +3,8 @@
 use super::plain::{domain_name, plain, sentence, shorten};
 use super::{CaveatLine, Fact, FactGroup, Paragraph, SensorCard, Tone};
 use crate::analysis::{Caveat, Severity, Summary};
-use crate::record::{Cache, Environment, RunRecord, RunState, SensorStatus};
+use crate::record::{Cache, Channel, Environment, Quantity, RunRecord, RunState, SensorStatus};
 use crate::report::si;
-use crate::sensors::{Channel, Quantity};
 use std::fmt::Display;
 
 /// Caveats of one code that are listed by case before the rest is only counted.

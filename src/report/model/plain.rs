@@ -1,6 +1,6 @@
 //! Free text from outside (titles, CPU names, sensor messages) as plain text.
 
-use crate::sensors::Domain;
+use crate::record::Domain;
 use std::collections::BTreeSet;
 
 /// Longest text taken over from outside. The record keeps the rest.

@@ -3,8 +3,7 @@
 use super::plain::{domain_name, sentence, shorten};
 use super::{Axis, Series, Span, SpanKind, Trace};
 use crate::analysis::Summary;
-use crate::record::{IdlePhase, RunRecord};
-use crate::sensors::Domain;
+use crate::record::{Domain, IdlePhase, RunRecord};
 use std::collections::BTreeMap;
 
 /// Points a series keeps: more than a page has dots.
