@@ -2,11 +2,14 @@
 
 use super::energy::Meters;
 use super::{CaseSummary, Caveat, Grade, IdlePower, Severity, Status};
-use crate::record::{EnergyMethod, Role, RunRecord, RunState};
+use crate::record::{EnergyMethod, Role, RunRecord, RunState, Sample};
 
 /// Below this many windows a 95 % interval of a median cannot be had without assumptions: the range
 /// of n values covers the median with probability 1 − 2^(1−n), 87.5 % at n = 4.
 const FEW_WINDOWS: u32 = 5;
+
+/// The wall clock is disciplined by up to 0.5 ms/s in normal operation; more is a step.
+const CLOCK_STEP: f64 = 1e-3;
 
 /// Evidence grade of the rated energy; `None` when no case has any.
 pub(super) fn grade(record: &RunRecord, cases: &[CaseSummary]) -> Option<Grade> {
@@ -94,6 +97,16 @@ fn of_record(record: &RunRecord, cases: &[CaseSummary], list: &mut List) {
     }
     for note in &record.notes {
         list.add(Severity::Note, "record", note.clone());
+    }
+    let jumps =
+        |s: &&Sample| s.state.clock_jump.is_some_and(|j| j.get().abs() > CLOCK_STEP.max(CLOCK_STEP * s.wall.get()));
+    let jumped = record.measurements.iter().flat_map(|m| m.valid_samples()).filter(jumps).count();
+    if jumped > 0 {
+        let text = format!(
+            "the wall clock was stepped during {jumped} of the windows that count; their lengths are monotonic and stand, but \
+             the date of the record may be off"
+        );
+        list.add(Severity::Note, "clock-jump", text);
     }
     let few = cases.iter().filter_map(|c| c.time.estimate()).map(|e| e.n).filter(|n| *n < FEW_WINDOWS).min();
     if let Some(n) = few {

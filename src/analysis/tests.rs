@@ -379,6 +379,17 @@ fn few_windows_are_pointed_out() {
 }
 
 #[test]
+fn steps_of_the_wall_clock_are_said_and_drift_is_not() {
+    let with_jump = |jump: f64| {
+        let mut record = by_hand();
+        record.measurements[0].samples[1].state.clock_jump = Seconds::new(jump).ok();
+        summarise(&record).caveats.into_iter().find(|c| c.code == "clock-jump")
+    };
+    assert!(with_jump(-3600.0).unwrap().text.contains("during 1 of the windows"));
+    assert_eq!(with_jump(2e-5), None);
+}
+
+#[test]
 fn every_caveat_code_is_documented() {
     let mut codes = std::collections::BTreeSet::new();
     for call in include_str!("caveats.rs").split("Severity::").skip(1) {
