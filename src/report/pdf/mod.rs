@@ -66,7 +66,7 @@ fn prepare(model: &ReportModel) -> Result<(String, Files), ReportError> {
     };
     let widths = context! {
         results => columns::shares(&model.results), domains => columns::shares(&model.domains),
-        ceilings => columns::shares(&model.ceilings), idle => columns::shares(&model.idle),
+        ceilings => columns::shares(&model.ceilings), counters => columns::shares(&model.counters), idle => columns::shares(&model.idle),
     };
     let context = context! {
         report => Value::from(Serde(model)), charts, widths, date => date(&model.date)?, ink => inks(),
