@@ -18,6 +18,7 @@ pub(crate) fn specimen(cases: usize, text: &dyn Fn(&str) -> String) -> ReportMod
         facts: vec![fact("Energy", "not measured", false), fact("Machine", "Example CPU 9000", false)],
         results: results(&names, text),
         domains: small("domains", text),
+        counters: small("counters", text),
         ceilings: small("ceilings", text),
         idle: Table { rows: Vec::new(), ..small("idle", text) },
         counters: Table { rows: Vec::new(), ..small("counters", text) },
