@@ -137,6 +137,17 @@ pub fn wall_minus_monotonic(clock: &Clock) -> Duration {
     wall.saturating_sub(Duration::from_nanos(clock.now().0))
 }
 
+/// CPU time that the calling thread has used (`CLOCK_THREAD_CPUTIME_ID`, clock_gettime(2)).
+#[must_use]
+#[expect(unsafe_code, reason = "clock_gettime has no safe wrapper in std")]
+pub fn thread_cpu_time() -> Seconds {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec for the call to fill, and the clock id is a constant.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Seconds::from_duration(Duration::new(time.tv_sec.unsigned_abs(), nanos))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

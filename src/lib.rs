@@ -5,9 +5,11 @@
 
 pub mod analysis;
 pub mod backends;
+pub mod cli;
 pub mod clock;
 pub mod host;
 pub mod kernels;
+pub mod measure;
 pub mod plan;
 pub mod record;
 pub mod report;

@@ -1,3 +1,5 @@
 //! The `wattproof` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    wattproof::cli::main()
+}

@@ -68,7 +68,7 @@ impl<'r> Meters<'r> {
             .all
             .iter()
             .filter(|m| match m.domain {
-                Domain::Package { .. } | Domain::Dram { .. } => true,
+                Domain::Package { .. } | Domain::Dram { .. } | Domain::DramOfDie { .. } => true,
                 Domain::Gpu { .. } | Domain::GpuModule { .. } => on_gpu,
                 Domain::Cores { .. } | Domain::Uncore { .. } | Domain::Psys | Domain::Node | Domain::Wall => false,
             })
@@ -92,7 +92,10 @@ impl<'r> Meters<'r> {
         let rated = self.rated(&DeviceId("cpu".into()));
         let domains: Vec<Domain> = rated.iter().map(|m| m.domain.clone()).collect();
         let has = |test: fn(&Domain) -> bool| domains.iter().any(test);
-        let text = match (has(|d| matches!(d, Domain::Package { .. })), has(|d| matches!(d, Domain::Dram { .. }))) {
+        let text = match (
+            has(|d| matches!(d, Domain::Package { .. })),
+            has(|d| matches!(d, Domain::Dram { .. } | Domain::DramOfDie { .. })),
+        ) {
             (true, true) => "CPU packages and memory".to_owned(),
             (true, false) => "CPU packages without memory".to_owned(),
             _ => match domains.first() {

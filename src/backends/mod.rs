@@ -1,6 +1,9 @@
 //! Where kernels run. A backend turns a case into a [`Workload`]: built and allocated outside the
 //! window, run inside it.
 
+pub mod cpu;
+pub mod fault;
+
 use crate::kernels::{Canary, Correctness, KernelError};
 use crate::suite::Case;
 use serde::{Deserialize, Serialize};

@@ -5,17 +5,40 @@
 //! lends it a [`Team`] of threads and times it from outside. Adding a kernel is one folder and one
 //! line in [`REGISTRY`].
 
+mod attention;
+mod buffer;
+mod canary;
 mod correctness;
+mod csr;
+mod element;
+mod fma;
+mod gemm;
+mod isa;
 mod params;
+pub mod random;
+mod read;
+mod reference;
+mod simd;
+mod split;
+mod spmm;
+mod spmv;
+mod triad;
+#[cfg(test)]
+mod verify;
 
+pub(crate) use buffer::Buffer;
 pub use correctness::{Canary, Correctness, Coverage};
+pub use isa::Isa;
 pub use params::{Default as ParamDefault, Dtype, ParamError, ParamKind, ParamSpec, ParamValue, Params};
+#[cfg(test)]
+pub(crate) use split::Parts;
 
 use crate::units::{Bytes, Flops};
 use serde::{Deserialize, Serialize};
 
 /// Every kernel of the product, in the order in which `list kernels` prints them.
-pub const REGISTRY: &[&dyn Kernel] = &[];
+pub const REGISTRY: &[&dyn Kernel] =
+    &[&gemm::Gemm, &spmv::Spmv, &spmm::Spmm, &attention::Attention, &triad::Triad, &fma::FmaPeak, &read::ReadBandwidth];
 
 /// The kernel with this id.
 #[must_use]
@@ -58,6 +81,21 @@ pub struct KernelInfo {
     pub params: &'static [ParamSpec],
 }
 
+impl KernelInfo {
+    /// Checks the element type and every parameter against this description.
+    ///
+    /// # Errors
+    /// [`ParamError`] for the first one that is missing, out of bounds or of the wrong kind.
+    pub fn check(&self, params: &Params) -> Result<(), ParamError> {
+        if !self.dtypes.contains(&params.dtype) {
+            let names: Vec<_> = self.dtypes.iter().map(|d| d.name()).collect();
+            let expected = format!("one of {}", names.join(", "));
+            return Err(ParamError::Invalid { name: "dtype", found: format!("`{}`", params.dtype), expected });
+        }
+        self.params.iter().try_for_each(|spec| spec.check(params))
+    }
+}
+
 /// Work of ONE iteration, from the kernel's formulas.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Work {
@@ -74,16 +112,20 @@ pub struct Work {
     pub footprint: Bytes,
 }
 
-/// Instruction set a CPU program runs with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Isa {
-    /// No explicit SIMD; any processor.
-    Portable,
-    /// AVX2 with FMA.
-    Avx2,
-    /// AVX-512 F, BW, DQ and VL.
-    Avx512,
+impl Work {
+    /// From whole numbers of operations and bytes.
+    ///
+    /// # Errors
+    /// None for numbers below 2^63, which [`ParamError::TooLarge`] guards earlier.
+    pub(crate) fn new(useful: u64, dense_equivalent: u64, bytes: u64, footprint: u64) -> Result<Self, ParamError> {
+        let too_large = |e: crate::units::NotFinite| ParamError::TooLarge(e.to_string());
+        Ok(Self {
+            useful: Flops::new(useful as f64).map_err(too_large)?,
+            dense_equivalent: Flops::new(dense_equivalent as f64).map_err(too_large)?,
+            bytes: Bytes::new(bytes as f64).map_err(too_large)?,
+            footprint: Bytes::new(footprint as f64).map_err(too_large)?,
+        })
+    }
 }
 
 /// A fixed set of pinned threads that run one closure each, lent by the backend.
@@ -165,7 +207,78 @@ pub trait Program: Send {
     /// Compares the outputs that the last [`run`](Program::run) left with the f64 reference.
     fn check(&mut self) -> Correctness;
 
+    /// Changes one output element (`index` modulo their number), so that tests can see the check
+    /// fail.
+    #[cfg(test)]
+    fn corrupt(&mut self, index: usize) {
+        let _ = index;
+    }
+
     /// Runs the precision canary: an input whose exact answer needs the declared precision.
     /// `None` where the kernel computes nothing that precision could spoil (a bandwidth probe).
     fn canary(&mut self, team: &dyn Team) -> Option<Canary>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kernel_folder_is_registered() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kernels");
+        let source = include_str!("mod.rs");
+        let registry = &source[source.find("pub const REGISTRY").unwrap()..];
+        let registry = &registry[..registry.find("];").unwrap()];
+        let mut families = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            if entry.file_type().unwrap().is_dir() && name != "simd" {
+                families += 1;
+                assert!(registry.contains(&format!("&{name}::")), "`{name}` is not in REGISTRY");
+            }
+        }
+        assert_eq!(families, REGISTRY.len());
+    }
+
+    #[test]
+    fn ids_are_unique_and_found() {
+        for kernel in REGISTRY {
+            let id = kernel.info().id;
+            assert_eq!(REGISTRY.iter().filter(|k| k.info().id == id).count(), 1, "{id}");
+            assert_eq!(find(id).unwrap().info().id, id);
+        }
+        assert!(find("gem").is_none());
+    }
+
+    #[test]
+    fn defaults_lie_within_their_own_bounds() {
+        for kernel in REGISTRY {
+            for spec in kernel.info().params {
+                if let Some(default) = spec.default {
+                    let values = std::iter::once((spec.name.to_owned(), default.into())).collect();
+                    spec.check(&Params { dtype: Dtype::F32, values }).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_before_anything_is_allocated() {
+        for kernel in REGISTRY {
+            let info = kernel.info();
+            let values = info.params.iter().map(|spec| {
+                let value = match spec.kind {
+                    ParamKind::Count { .. } | ParamKind::Size { .. } => ParamValue::Integer(u64::MAX),
+                    ParamKind::Fraction { max, .. } => ParamValue::Real(max),
+                    ParamKind::Choice(words) => ParamValue::Word(words[0].to_owned()),
+                };
+                (spec.name.to_owned(), value)
+            });
+            let params = Params { dtype: info.dtypes[0], values: values.collect() };
+            if !info.params.is_empty() {
+                assert!(kernel.work(&params).is_err(), "{}", info.id);
+            }
+        }
+    }
 }

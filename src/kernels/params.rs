@@ -218,3 +218,48 @@ impl Params {
 fn invalid(name: &'static str, found: &ParamValue, expected: &str) -> ParamError {
     ParamError::Invalid { name, found: format!("`{found}`"), expected: expected.to_owned() }
 }
+
+/// Product of sizes.
+///
+/// # Errors
+/// [`ParamError::TooLarge`] when it is 2^63 or more: no such case could be allocated or counted.
+pub(crate) fn product(what: &str, factors: &[u64]) -> Result<u64, ParamError> {
+    let product = factors.iter().try_fold(1_u64, |product, factor| product.checked_mul(*factor));
+    product.filter(|p| *p < 1 << 63).ok_or_else(|| ParamError::TooLarge(format!("{what} do not fit in 63 bits")))
+}
+
+/// Sum of sizes, with the limit of [`product`].
+///
+/// # Errors
+/// [`ParamError::TooLarge`].
+pub(crate) fn sum(what: &str, terms: &[u64]) -> Result<u64, ParamError> {
+    let sum = terms.iter().try_fold(0_u64, |sum, term| sum.checked_add(*term));
+    sum.filter(|s| *s < 1 << 63).ok_or_else(|| ParamError::TooLarge(format!("{what} do not fit in 63 bits")))
+}
+
+impl ParamSpec {
+    /// Whether `params` hold a value of the right kind within the bounds.
+    ///
+    /// # Errors
+    /// [`ParamError::Missing`] or [`ParamError::Invalid`].
+    pub fn check(&self, params: &Params) -> Result<(), ParamError> {
+        let name = self.name;
+        let value = params.values.get(name).ok_or(ParamError::Missing(name))?;
+        let within =
+            |inside: bool, expected: String| if inside { Ok(()) } else { Err(invalid(name, value, &expected)) };
+        match self.kind {
+            ParamKind::Count { min, max } | ParamKind::Size { min, max } => {
+                let n = params.integer(name)?;
+                within((min..=max).contains(&n), format!("{min} to {max}"))
+            }
+            ParamKind::Fraction { min, max } => {
+                let x = params.real(name)?;
+                within((min..=max).contains(&x), format!("{min} to {max}"))
+            }
+            ParamKind::Choice(words) => {
+                let word = params.word(name)?;
+                within(words.contains(&word), format!("one of {}", words.join(", ")))
+            }
+        }
+    }
+}

@@ -36,6 +36,8 @@ pub enum Event {
         /// Why, for people.
         reason: String,
     },
+    /// What the background sampler did over the run.
+    Sampler(SamplerSummary),
     /// A sensor stopped answering in the middle of the run.
     SensorLost {
         /// When.
@@ -232,4 +234,20 @@ pub struct TracePoint {
     /// Hottest CPU or GPU temperature, where a sensor delivers it.
     #[serde(rename = "temperature_c", default, skip_serializing_if = "Option::is_none")]
     pub temperature: Option<Celsius>,
+}
+
+/// What the background sampler did, and what it cost.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SamplerSummary {
+    /// Points taken.
+    pub points: u64,
+    /// Time it ran.
+    #[serde(rename = "wall_s")]
+    pub wall: Seconds,
+    /// CPU time of its thread.
+    #[serde(rename = "cpu_s")]
+    pub cpu: Seconds,
+    /// Longest time between two points.
+    #[serde(rename = "longest_gap_s")]
+    pub longest_gap: Seconds,
 }

@@ -1,7 +1,9 @@
 //! Header + events → the record in memory.
 
-use super::{Event, Header, IdleWindow, Prepared, Sample, TracePoint};
+use super::{Event, Header, IdleWindow, Prepared, Sample, SamplerSummary, TracePoint};
+use crate::clock::Moment;
 use crate::suite::Case;
+use crate::units::Seconds;
 
 /// A record, complete or partial.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +18,8 @@ pub struct RunRecord {
     pub trace: Vec<TracePoint>,
     /// Sensors lost on the way: family id and reason.
     pub lost_sensors: Vec<(String, String)>,
+    /// What the background sampler cost; `None` where none ran or the run was killed.
+    pub sampler: Option<SamplerSummary>,
     /// SHA-256 of `samples.jsonl`, lower-case hex.
     pub samples_digest: String,
     /// Anything odd about the file itself (a torn last line after a kill).
@@ -86,6 +90,7 @@ impl RunRecord {
             idle: Vec::new(),
             trace: Vec::new(),
             lost_sensors: Vec::new(),
+            sampler: None,
             samples_digest,
             notes: Vec::new(),
         };
@@ -99,12 +104,25 @@ impl RunRecord {
         record
     }
 
+    /// The latest moment that any event names: a resumed clock goes on from here.
+    #[must_use]
+    pub fn last_moment(&self) -> Moment {
+        let after = |start: Moment, wall: Seconds| {
+            Moment::from_nanos(start.nanos().saturating_add(u64::try_from(wall.to_duration().as_nanos()).unwrap_or(0)))
+        };
+        let idle = self.idle.iter().map(|w| after(w.start, w.wall));
+        let samples = self.measurements.iter().flat_map(|m| &m.samples).map(|s| after(s.start, s.wall));
+        let trace = self.trace.iter().map(|p| p.at);
+        idle.chain(samples).chain(trace).max().unwrap_or_default()
+    }
+
     fn apply(&mut self, event: Event) {
         match event {
             Event::Resumed { at, utc } => {
                 self.notes.push(format!("resumed at {utc}, {:.1} s into the run", at.seconds().get()))
             }
             Event::Idle(window) => self.idle.push(window),
+            Event::Sampler(summary) => self.sampler = Some(summary),
             Event::Trace(point) => self.trace.push(point),
             Event::SensorLost { sensor, reason, .. } => self.lost_sensors.push((sensor, reason)),
             Event::Prepared(prepared) => {

@@ -4,7 +4,7 @@ use super::Environment;
 use crate::clock::Utc;
 use crate::plan::Plan;
 use crate::sensors::SensorInfo;
-use crate::suite::Profile;
+use crate::suite::{Profile, Suite};
 use crate::units::Watts;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,17 @@ pub struct Header {
     pub estimate: Option<TdpModel>,
     /// What was planned.
     pub plan: Plan,
+    /// Digest of `samples.jsonl`, written when the run ends; `None` while it runs or after a kill.
+    pub samples: Option<SamplesDigest>,
+}
+
+/// What `samples.jsonl` was when the run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SamplesDigest {
+    /// SHA-256, lower-case hex.
+    pub sha256: String,
+    /// Length in bytes.
+    pub bytes: u64,
 }
 
 /// The program that made the record.
@@ -83,6 +94,20 @@ pub struct SuiteSource {
     pub digest: String,
     /// The YAML.
     pub text: String,
+}
+
+impl SuiteSource {
+    /// The source of a validated suite.
+    #[must_use]
+    pub fn of(suite: &Suite) -> Self {
+        Self {
+            id: suite.id.clone(),
+            title: suite.title.clone(),
+            path: suite.path.clone(),
+            digest: suite.digest.clone(),
+            text: suite.text.clone(),
+        }
+    }
 }
 
 /// What the probe of a sensor family answered, as data.

@@ -11,6 +11,7 @@ mod event;
 pub mod fixture;
 mod fold;
 mod header;
+pub mod store;
 
 // The words a record is written in. Analysis and reports take them from here, so that they need no
 // room left of the record.
@@ -20,7 +21,8 @@ pub use crate::sensors::{Channel, Domain, Quantity, SensorInfo};
 pub use crate::suite::{Case, Profile, Threads};
 pub use environment::{Cache, Compiler, Cpu, Environment, Gpu, HostIdentity, MachineState};
 pub use event::{
-    Activity, EnergyMethod, EnergySpan, Event, Flag, IdlePhase, IdleWindow, Prepared, Sample, State, TracePoint, WarmUp,
+    Activity, EnergyMethod, EnergySpan, Event, Flag, IdlePhase, IdleWindow, Prepared, Sample, SamplerSummary, State,
+    TracePoint, WarmUp,
 };
 pub use fold::{Measurement, Outcome, RunRecord};
-pub use header::{Header, RunState, SCHEMA, SensorStatus, SuiteSource, TdpModel, Tool};
+pub use header::{Header, RunState, SCHEMA, SamplesDigest, SensorStatus, SuiteSource, TdpModel, Tool};

@@ -28,16 +28,23 @@ pub enum Domain {
         /// Socket number.
         socket: u32,
     },
+    /// Memory attached to one die, on machines that count dies apart; NOT inside the package.
+    DramOfDie {
+        /// Socket number.
+        socket: u32,
+        /// Die within the socket.
+        die: u32,
+    },
     /// The whole platform as the board's regulator sees it.
     Psys,
     /// One GPU board.
     Gpu {
-        /// The driver's UUID.
+        /// Public id derived from the driver's UUID (see [`crate::sensors::nvml::public_id`]).
         uuid: String,
     },
     /// A GPU module that includes a CPU (Grace Hopper).
     GpuModule {
-        /// The driver's UUID of the GPU on it.
+        /// Public id of the GPU on it.
         uuid: String,
     },
     /// The node as its management controller or battery sees it.
@@ -51,12 +58,13 @@ impl Domain {
     /// A domain does not contain itself.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
-        use Domain::{Cores, Dram, Gpu, GpuModule, Node, Package, Psys, Uncore, Wall};
+        use Domain::{Cores, Dram, DramOfDie, Gpu, GpuModule, Node, Package, Psys, Uncore, Wall};
         match (self, other) {
             (a, b) if a == b => false,
             (Wall, _) => true,
             (Node, b) => *b != Wall,
-            (Psys, Package { .. } | Cores { .. } | Uncore { .. } | Dram { .. }) => true,
+            (Psys, Package { .. } | Cores { .. } | Uncore { .. } | Dram { .. } | DramOfDie { .. }) => true,
+            (Dram { socket: a }, DramOfDie { socket: b, .. }) => a == b,
             (Package { socket: a, die: None }, Package { socket: b, die: Some(_) }) => a == b,
             (Package { socket: a, .. }, Cores { socket: b } | Uncore { socket: b }) => a == b,
             (GpuModule { uuid: a }, Gpu { uuid: b }) => a == b,
@@ -79,6 +87,7 @@ impl std::fmt::Display for Domain {
             Self::Cores { socket } => write!(f, "cores-{socket}"),
             Self::Uncore { socket } => write!(f, "uncore-{socket}"),
             Self::Dram { socket } => write!(f, "dram-{socket}"),
+            Self::DramOfDie { socket, die } => write!(f, "dram-{socket}-die-{die}"),
             Self::Psys => f.write_str("psys"),
             Self::Gpu { uuid } => write!(f, "gpu-{uuid}"),
             Self::GpuModule { uuid } => write!(f, "gpu-module-{uuid}"),
@@ -116,7 +125,10 @@ impl std::str::FromStr for Domain {
             },
             "cores" => Ok(Self::Cores { socket: number(rest)? }),
             "uncore" => Ok(Self::Uncore { socket: number(rest)? }),
-            "dram" => Ok(Self::Dram { socket: number(rest)? }),
+            "dram" => match rest.split_once("-die-") {
+                Some((socket, die)) => Ok(Self::DramOfDie { socket: number(socket)?, die: number(die)? }),
+                None => Ok(Self::Dram { socket: number(rest)? }),
+            },
             "gpu" => Ok(Self::Gpu { uuid: rest.to_owned() }),
             _ => Err(error()),
         }
@@ -140,13 +152,14 @@ impl TryFrom<String> for Domain {
 mod tests {
     use super::*;
 
-    const ALL: [&str; 11] = [
+    const ALL: [&str; 12] = [
         "package-0",
         "package-0-die-1",
         "package-1",
         "cores-0",
         "uncore-0",
         "dram-0",
+        "dram-0-die-1",
         "psys",
         "gpu-GPU-5c3a",
         "gpu-module-GPU-5c3a",

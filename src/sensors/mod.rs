@@ -6,8 +6,14 @@
 
 pub mod counter;
 mod domain;
+pub mod nvml;
+pub mod perf;
+mod period;
+mod quiet;
+pub mod rapl;
 
 pub use domain::{Domain, DomainParseError};
+pub use period::probe_period;
 
 use crate::clock::{Clock, Moment};
 use crate::host::Host;
@@ -26,7 +32,7 @@ pub struct SensorFamily {
 }
 
 /// Every sensor family of the product, in the order in which `doctor` prints them.
-pub const REGISTRY: &[SensorFamily] = &[];
+pub const REGISTRY: &[SensorFamily] = &[rapl::FAMILY, nvml::FAMILY];
 
 /// What a probe found.
 pub enum Probe {
@@ -72,6 +78,10 @@ pub struct SensorInfo {
     /// What a reader of the report should know (filtering, duplicates that were dropped).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Whether its values come from a double: a redirected root or a stand-in library. A record
+    /// made with it is simulated.
+    #[serde(default)]
+    pub simulated: bool,
 }
 
 /// One quantity that a sensor delivers.
@@ -167,4 +177,47 @@ pub enum SensorError {
         /// What happened.
         detail: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sensor_family_of_the_folder_is_registered_once() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sensors");
+        let mut pending = vec![folder];
+        let mut families = 0;
+        while let Some(path) = pending.pop() {
+            if path.is_dir() {
+                pending.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            } else {
+                let text = std::fs::read_to_string(path).unwrap();
+                families += text.lines().filter(|line| line.starts_with("pub const FAMILY: SensorFamily")).count();
+            }
+        }
+        assert_eq!(families, REGISTRY.len(), "a family is missing in REGISTRY, or stands there twice");
+        let ids: std::collections::BTreeSet<_> = REGISTRY.iter().map(|f| f.id).collect();
+        assert_eq!(ids.len(), REGISTRY.len(), "two families share an id");
+    }
+
+    #[test]
+    fn every_probe_of_this_machine_answers_and_explains_itself() {
+        for family in REGISTRY {
+            match (family.probe)(&Host::real()) {
+                Probe::Ready(sensor) => {
+                    assert_eq!(sensor.info().id, family.id);
+                    assert!(!sensor.info().channels.is_empty() && !sensor.info().simulated);
+                }
+                Probe::Absent { reason } => {
+                    println!("{}: {reason}", family.id);
+                    assert!(reason.len() > 20, "{reason}");
+                }
+                Probe::Denied { reason, remedy } => {
+                    println!("{}: {reason}; {remedy}", family.id);
+                    assert!(reason.len() > 20 && remedy.len() > 20, "{reason}; {remedy}");
+                }
+            }
+        }
+    }
 }

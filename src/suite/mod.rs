@@ -3,9 +3,34 @@
 //! Wire types (what serde sees) stay inside this folder; everything past it sees only validated
 //! values, and every value remembers the line it came from.
 
+mod axes;
+mod catalog;
+mod expand;
+mod problem;
+mod profile;
+mod quantity;
+#[cfg(test)]
+pub(crate) mod sample;
+mod schema;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod wire;
+
+pub use catalog::Catalog;
+pub(crate) use expand::identity;
+pub use problem::{Problem, SuiteErrors};
+pub use schema::schema;
+
 use crate::kernels::Params;
-use crate::units::{Hertz, Seconds};
+use crate::units::{Bytes, Hertz, Seconds};
+use problem::Report;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::path::Path;
+use wire::WireSuite;
 
 /// A validated suite.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +116,9 @@ pub struct Profile {
     /// Length of each ceiling probe.
     #[serde(rename = "probe_s")]
     pub probe: Seconds,
+    /// Buffer of the main-memory bandwidth probe; it must exceed the last-level cache.
+    #[serde(rename = "probe_bytes")]
+    pub probe_size: Bytes,
     /// Largest fraction of the used CPUs' time taken by other processes in a window.
     pub foreign_load_limit: f64,
     /// Largest fraction of CPU time stolen by the hypervisor in a window.
@@ -101,4 +129,92 @@ pub struct Profile {
     pub bootstrap_resamples: u32,
     /// Confidence of every interval, e.g. 0.95.
     pub confidence: f64,
+}
+
+/// The suites that come with the product: id and text.
+pub const SHIPPED: &[(&str, &str)] = &[
+    ("quick", include_str!("../../suites/quick.yaml")),
+    ("reference-cpu", include_str!("../../suites/reference-cpu.yaml")),
+];
+
+impl Suite {
+    /// Reads and validates a suite file.
+    ///
+    /// # Errors
+    /// [`SuiteErrors`] when the file cannot be read, or with every problem found in it.
+    pub fn load(path: &Path, catalog: &Catalog) -> Result<Self, SuiteErrors> {
+        let text = read_text(path).map_err(|(message, help)| {
+            SuiteErrors::whole_file(path, format!("the suite cannot be read: {message}"), &help)
+        })?;
+        Self::parse(path, &text, catalog)
+    }
+
+    /// Validates the text of a suite. `path` is where it came from: it stands in the errors, and
+    /// the path of a profile file is relative to its folder.
+    ///
+    /// # Errors
+    /// [`SuiteErrors`] with every problem of the text, up to a limit.
+    pub fn parse(path: &Path, text: &str, catalog: &Catalog) -> Result<Self, SuiteErrors> {
+        let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut report = Report::new(path, body);
+        let root = match tree::parse(body) {
+            Ok(root) => root,
+            Err(malformed) => return Err(report.malformed(malformed)),
+        };
+        let wire = WireSuite::read(&mut report, &root, &|name| axes::is_parameter(catalog, name));
+        wire::check_version(&mut report, wire.version);
+        let id = wire.id.and_then(|node| wire::identifier(&mut report, node, "suite id", 64)).unwrap_or_default();
+        let title = wire::prose(&mut report, wire.title, 200);
+        let description = wire::prose(&mut report, wire.description, 2000);
+        let profile = profile::resolve(&mut report, path, wire.profile, wire.settings);
+        let cases = expand::expand(&mut report, &wire.cases, catalog);
+        report.finish()?;
+        let Some(profile) = profile else {
+            return Err(SuiteErrors::whole_file(
+                path,
+                "the suite has no profile".to_owned(),
+                "name one with `profile:`",
+            ));
+        };
+        Ok(Self {
+            id: id.to_owned(),
+            title: if title.is_empty() { id.to_owned() } else { title },
+            description,
+            digest: hex(&Sha256::digest(text.as_bytes())),
+            text: text.to_owned(),
+            path: path.display().to_string(),
+            profile,
+            cases,
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The text of a regular file of bounded size; otherwise what is wrong and what to do.
+fn read_text(path: &Path) -> Result<String, (String, String)> {
+    let fault = |message: String, help: &str| (message, help.to_owned());
+    let io = |e: std::io::Error| {
+        fault(problem::escaped(&e.to_string()).to_lowercase(), "check the path and its permissions")
+    };
+    // Opening a pipe or a device could block or never end.
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        return Err(fault("it is not a regular file".to_owned(), "name a YAML file"));
+    }
+    let mut bytes = Vec::new();
+    let limit = tree::MAX_BYTES as u64 + 1;
+    std::fs::File::open(path).and_then(|f| f.take(limit).read_to_end(&mut bytes)).map_err(io)?;
+    if bytes.len() > tree::MAX_BYTES {
+        let message = format!("it has more than {} bytes", tree::MAX_BYTES);
+        return Err(fault(message, "split it into several files"));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|b| **b == b'\n').count() + 1;
+        let column =
+            String::from_utf8_lossy(good.rsplit(|b| *b == b'\n').next().unwrap_or_default()).chars().count() + 1;
+        fault(format!("line {line}, column {column} is not UTF-8"), "save the file as UTF-8")
+    })
 }

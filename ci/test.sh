@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Every check of the project: format, lints, tests, documentation, dependencies.
+# Installs what the tests need where it can; says what it skipped, and why, where it cannot.
+# Ends with one line of counts and exits non-zero when anything failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 RUST_BACKTRACE=1 INSTA_UPDATE=no
+unset NO_COLOR
+passed=0 failed=0 skipped=0
+log=$(mktemp -d)
+trap 'rm -rf "$log"' EXIT
+# Tests append a line here for everything they had to leave out.
+export WATTPROOF_SKIPPED="$log/skipped"
+: >"$WATTPROOF_SKIPPED"
+
+step() { # step NAME COMMAND…: runs a check and counts it
+  local name=$1 start=$SECONDS
+  shift
+  printf -- '--- %s\n' "$name"
+  if "$@"; then
+    passed=$((passed + 1))
+    printf -- '    ok (%d s)\n' $((SECONDS - start))
+  else
+    failed=$((failed + 1))
+    printf -- '    FAILED: %s (%d s)\n' "$name" $((SECONDS - start))
+  fi
+}
+skip() { # skip WHAT WHY
+  skipped=$((skipped + 1))
+  printf 'skipped: %s: %s\n' "$1" "$2"
+}
+
+# Real components that tests use: Chromium (HTML), poppler (PDF), util-linux (mount namespaces).
+install() {
+  local missing=()
+  command -v chromium >/dev/null || missing+=(chromium)
+  command -v pdftotext >/dev/null || missing+=(poppler-utils)
+  command -v unshare >/dev/null || missing+=(util-linux)
+  [ ${#missing[@]} -eq 0 ] && return
+  if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
+      >"$log/apt" 2>&1 || { echo "could not install: ${missing[*]}"; tail -n 3 "$log/apt"; }
+  else
+    echo "not installed (needs root and apt-get): ${missing[*]}"
+  fi
+}
+install
+
+# One profile for everything: dependencies are compiled once for linting and once for running.
+step "format" cargo fmt --check
+step "lints" cargo clippy --release --all-targets --locked --quiet -- -D warnings
+step "lints without default features" \
+  cargo clippy --release --lib --bins --locked --quiet --no-default-features -- -D warnings
+
+if cargo nextest --version >/dev/null 2>&1; then
+  run_tests=(cargo nextest run --release --locked --no-fail-fast)
+else
+  run_tests=(cargo test --release --locked --no-fail-fast --lib --bins --tests)
+fi
+printf -- '--- tests\n'
+cargo build --release --locked --examples --quiet # doubles that tests load at run time
+if "${run_tests[@]}" 2>&1 | tee "$log/tests"; then :; else failed=$((failed + 1)); fi
+if grep -q 'tests run:' "$log/tests"; then
+  summary=$(grep 'tests run:' "$log/tests" | tail -n 1)
+  count() { grep -oE "[0-9]+ $1" <<<"$summary" | grep -oE '[0-9]+' || echo 0; }
+  passed=$((passed + $(count passed)))
+  failed=$((failed + $(count failed) + $(count 'timed out')))
+else
+  passed=$((passed + $(grep -oE '[0-9]+ passed' "$log/tests" | awk '{n += $1} END {print n + 0}')))
+  failed=$((failed + $(grep -oE '[0-9]+ failed' "$log/tests" | awk '{n += $1} END {print n + 0}')))
+fi
+while IFS= read -r line; do skip "${line%%: *}" "${line#*: }"; done < <(sort -u "$WATTPROOF_SKIPPED")
+
+step "documentation examples" cargo test --release --locked --quiet --doc
+step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --quiet
+step "benchmarks run" cargo test --release --locked --quiet --benches -- --test
+
+if ! cargo deny --version >/dev/null 2>&1; then
+  # Unoptimised: it runs once, so the build is what counts.
+  CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 \
+    cargo install cargo-deny --locked --quiet --no-default-features >"$log/deny" 2>&1 || tail -n 3 "$log/deny"
+fi
+if cargo deny --version >/dev/null 2>&1; then
+  step "dependencies: licences, bans, sources" cargo deny --offline --log-level error check licenses bans sources
+else
+  skip "dependency check" "cargo-deny is not installed and could not be built"
+fi
+
+printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" -eq 0 ]

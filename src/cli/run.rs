@@ -1,0 +1,389 @@
+//! `wattproof run`: suite → plan → measure → record → reports.
+
+use super::{Exit, Failure, Format, doubles::Doubles, list, print, print_json, progress, report, style, table, verify};
+use crate::analysis::Status;
+use crate::backends::cpu::CpuBackend;
+use crate::backends::{Backend, fault::Spoiled};
+use crate::clock::{Clock, Utc};
+use crate::host::Host;
+use crate::measure::{Bank, End, Remaining, Run, share};
+use crate::plan::{self, Capacity, Plan};
+use crate::record::store::{self, Writer};
+use crate::record::{
+    Environment, Header, Outcome, RunRecord, RunState, SCHEMA, SensorStatus, SuiteSource, TdpModel, Tool,
+};
+use crate::report::ReportModel;
+use crate::sensors::{self, Probe, Sensor};
+use crate::suite::{Catalog, Suite};
+use crate::units::{Bytes, Watts};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Seed of a run that names none; with the case id it fixes every input bit.
+const DEFAULT_SEED: u64 = 20_260_407;
+
+const EXAMPLES: &str = "\
+Examples:
+  wattproof run suites/quick.yaml
+  wattproof run suites/quick.yaml --require energy     exit 6 where no energy counter works
+  wattproof run suites/quick.yaml --estimate tdp=95W   adds a column marked \"estimated\"
+  wattproof run suites/reference-cpu.yaml --case 'gemm*' --case 'spmm*'
+  wattproof run --resume reports/20261122T080000Z-quick-3f2a";
+
+/// Measure a suite and write its record and reports
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// The suite (YAML); `suites/FORMAT.md` describes the format
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    suite: Option<PathBuf>,
+    /// Go on with an unfinished record
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
+    /// Folder for the record and its reports [default: reports/<id>]
+    #[arg(long, short, value_name = "DIR", conflicts_with = "resume")]
+    out: Option<PathBuf>,
+    /// Print the plan and its time, and measure nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Check every kernel's answer, and time nothing
+    #[arg(long, conflicts_with = "dry_run")]
+    verify: bool,
+    /// Fail (exit 6) where this cannot be measured
+    #[arg(long, value_name = "WHAT", value_enum)]
+    require: Option<Require>,
+    /// Add an estimate from a model, e.g. tdp=95W; marked as such and never mixed with measurements
+    #[arg(long, value_name = "MODEL", value_parser = parse_estimate)]
+    estimate: Option<TdpModel>,
+    /// Only cases whose id matches (`*` stands for anything); may be given again
+    #[arg(long = "case", value_name = "PATTERN")]
+    cases: Vec<String>,
+    /// Seed of inputs, order and bootstrap
+    #[arg(long, default_value_t = DEFAULT_SEED)]
+    seed: u64,
+    /// What to print on stdout
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(flatten)]
+    doubles: Doubles,
+}
+
+/// What `--require` can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Require {
+    /// Energy counters for every case
+    Energy,
+}
+
+fn parse_estimate(text: &str) -> Result<TdpModel, String> {
+    let help = || format!("`{text}` is no model; write tdp=95W");
+    let value = text.strip_prefix("tdp=").ok_or_else(help)?;
+    let number = value.trim_end_matches(['W', 'w', ' ']).trim();
+    let watts: f64 = number.parse().map_err(|_| help())?;
+    match Watts::new(watts) {
+        Ok(tdp) if watts > 0.0 => Ok(TdpModel { tdp }),
+        _ => Err(format!("`{value}` is no power above 0 W")),
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    let host = args.doubles.host();
+    let catalog = Catalog::builtin();
+    match (&args.suite, &args.resume) {
+        (_, Some(dir)) => resume(args, &host, dir),
+        (Some(path), None) => {
+            let suite = read_suite(path, &catalog)?;
+            let environment = crate::host::environment(&host, args.doubles.gpus());
+            let mut plan = plan::build(&suite, &capacity(&host, &environment), &catalog);
+            select(&mut plan, &catalog, &args.cases, path)?;
+            if args.dry_run {
+                return dry_run(args, &suite, &plan);
+            }
+            if args.verify {
+                return verify::run(&plan, args.seed, backend(args, &host).as_mut(), args.format);
+            }
+            fresh(args, &host, &suite, plan, environment)
+        }
+        (None, None) => Err(Failure::usage("give a suite, or --resume DIR")),
+    }
+}
+
+/// Reads and validates a suite; every problem of the file is in the message.
+pub(super) fn read_suite(path: &Path, catalog: &Catalog) -> Result<Suite, Failure> {
+    Suite::load(path, catalog).map_err(|errors| Failure::usage(errors.render(style::colored())))
+}
+
+fn backend(args: &Args, host: &Host) -> Box<dyn Backend> {
+    let cpu = Box::new(CpuBackend::new(host));
+    match &args.doubles.inject {
+        Some(fault) => Box::new(Spoiled::new(cpu, fault.clone())),
+        None => cpu,
+    }
+}
+
+fn capacity(host: &Host, environment: &Environment) -> Capacity {
+    let cpu = &environment.cpu;
+    Capacity {
+        usable_cpus: cpu.usable,
+        cores: cpu.cores.unwrap_or(cpu.usable).min(cpu.usable),
+        available_memory: crate::host::available_memory(host),
+        last_level_cache: cpu.caches.iter().filter(|c| c.kind != "Instruction").max_by_key(|c| c.level).map(|c| c.size),
+    }
+}
+
+/// Keeps the cases that match a pattern; ceiling probes stay as long as any case does.
+fn select(plan: &mut Plan, catalog: &Catalog, patterns: &[String], suite: &Path) -> Result<(), Failure> {
+    if !patterns.is_empty() {
+        let wanted = |id: &str| patterns.iter().any(|p| list::matches(p, id));
+        plan.retain(catalog, wanted);
+    }
+    if plan.cases.is_empty() {
+        let mut message = format!("{}: no case is left to run", suite.display());
+        for skip in &plan.skips {
+            message.push_str(&format!("\n  {}: {}", skip.case.id, skip.reason));
+        }
+        return Err(if patterns.is_empty() { Failure::missing(message) } else { Failure::usage(message) });
+    }
+    Ok(())
+}
+
+fn dry_run(args: &Args, suite: &Suite, plan: &Plan) -> Result<Exit, Failure> {
+    match args.format {
+        Format::Json => print_json(plan)?,
+        Format::Text => print(&table::plan(suite, plan))?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// Sensors of this host: what every probe answered, and those that are ready.
+fn probe_sensors(host: &Host) -> (Vec<SensorStatus>, Vec<Box<dyn Sensor>>) {
+    let (mut statuses, mut ready) = (Vec::new(), Vec::new());
+    for family in sensors::REGISTRY {
+        let (id, title) = (family.id.to_owned(), family.title.to_owned());
+        statuses.push(match (family.probe)(host) {
+            Probe::Ready(sensor) => {
+                let status = SensorStatus::Ready(sensor.info().clone());
+                ready.push(sensor);
+                status
+            }
+            Probe::Absent { reason } => SensorStatus::Absent { id, title, reason },
+            Probe::Denied { reason, remedy } => SensorStatus::Denied { id, title, reason, remedy },
+        });
+    }
+    (statuses, ready)
+}
+
+/// Exit 6 with the reason of every sensor that cannot serve.
+fn require_energy(bank: &Bank, statuses: &[SensorStatus]) -> Result<(), Failure> {
+    if bank.covers_cpu() {
+        return Ok(());
+    }
+    let mut message = "--require energy: no energy counter of the CPU works here".to_owned();
+    for status in statuses {
+        match status {
+            SensorStatus::Absent { title, reason, .. } => message.push_str(&format!("\n  {title}: {reason}")),
+            SensorStatus::Denied { title, reason, remedy, .. } => {
+                message.push_str(&format!("\n  {title}: {reason}\n    to allow it: {remedy}"));
+            }
+            SensorStatus::Ready(_) => {}
+        }
+    }
+    Err(Failure::missing(message))
+}
+
+fn fresh(args: &Args, host: &Host, suite: &Suite, plan: Plan, environment: Environment) -> Result<Exit, Failure> {
+    let clock = Clock::start();
+    let (mut sensors, ready) = probe_sensors(host);
+    let mut bank = Bank::new(ready);
+    if args.require == Some(Require::Energy) {
+        require_energy(&bank, &sensors)?;
+    }
+    bank.probe_periods(&clock);
+    adopt_periods(&mut sensors, &bank);
+    let started_at = Utc::now();
+    let id = format!("{}-{}-{}", started_at.compact(), suite.id, random_suffix());
+    let dir = args.out.clone().unwrap_or_else(|| Path::new("reports").join(&id));
+    let remaining = Remaining::all(&plan, suite.profile.repeats);
+    let header = Header {
+        schema: SCHEMA,
+        id,
+        tool: this_tool(),
+        started_at,
+        finished_at: None,
+        state: RunState::Running,
+        seed: args.seed,
+        simulated: args.doubles.reasons(),
+        suite: SuiteSource::of(suite),
+        profile: suite.profile.clone(),
+        environment,
+        sensors,
+        estimate: args.estimate,
+        plan,
+        samples: None,
+    };
+    let writer = Writer::create(&dir, &header)?;
+    measure(args, host, clock, bank, header, writer, remaining)
+}
+
+fn resume(args: &Args, host: &Host, dir: &Path) -> Result<Exit, Failure> {
+    let record = store::load(dir)?;
+    if record.header.state == RunState::Complete {
+        return Err(Failure::usage(format!("{} is complete; there is nothing to resume", dir.display())));
+    }
+    let environment = crate::host::environment(host, args.doubles.gpus());
+    same_machine(&record.header.environment, &environment, dir)?;
+    let mut header = record.header.clone();
+    header.simulated.extend(args.doubles.reasons().into_iter().filter(|r| !record.header.simulated.contains(r)));
+    header.state = RunState::Running;
+    header.samples = None;
+    let resumed = record.last_moment();
+    let clock = Clock::resume_at(resumed);
+    let (_, ready) = probe_sensors(host);
+    let mut bank = Bank::new(ready);
+    if args.require == Some(Require::Energy) {
+        require_energy(&bank, &header.sensors)?;
+    }
+    bank.probe_periods(&clock);
+    let mut writer = Writer::reopen(dir, &header)?;
+    writer.append(&crate::record::Event::Resumed { at: resumed, utc: Utc::now() })?;
+    measure(args, host, clock, bank, header, writer, Remaining::of(&record))
+}
+
+/// A record is of one machine. Sensors or a kernel update in between would mix two.
+fn same_machine(then: &Environment, now: &Environment, dir: &Path) -> Result<(), Failure> {
+    let facts = [
+        ("machine id", &then.host.machine_hash, &now.host.machine_hash),
+        ("CPU", &then.cpu.model, &now.cpu.model),
+        ("kernel", &then.host.kernel, &now.host.kernel),
+        ("microcode", &then.cpu.microcode, &now.cpu.microcode),
+    ];
+    for (what, before, after) in facts {
+        if before != after {
+            let say = |v: &Option<String>| v.clone().unwrap_or_else(|| "unknown".into());
+            return Err(Failure::usage(format!(
+                "{} was measured on another machine: its {what} was {}, here it is {}; start a new run",
+                dir.display(),
+                say(before),
+                say(after)
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn measure(
+    args: &Args,
+    host: &Host,
+    clock: Clock,
+    bank: Bank,
+    mut header: Header,
+    writer: Writer,
+    remaining: Remaining,
+) -> Result<Exit, Failure> {
+    let dir = writer.dir().to_owned();
+    let stop = interruptible()?;
+    let mut backend = backend(args, host);
+    let mut display = progress::Display::new(&header, remaining.windows());
+    let writer = Arc::new(Mutex::new(writer));
+    let (plan, profile) = (header.plan.clone(), header.profile.clone());
+    let memory = crate::host::available_memory(host).map_or(Bytes::ZERO, |m| m * 0.5);
+    let mut run = Run {
+        plan: &plan,
+        profile: &profile,
+        seed: header.seed,
+        clock,
+        host,
+        backend: backend.as_mut(),
+        bank: share(bank),
+        writer: Arc::clone(&writer),
+        stop,
+        remaining,
+        memory,
+    };
+    let end = run.execute(&mut |event| display.show(&event)).map_err(|e| {
+        let kept = format!("{e}\nwhat was measured until then is in {}", dir.display());
+        Failure::internal(format!("{kept}; `wattproof run --resume {}` finishes it", dir.display()))
+    })?;
+    drop(run);
+    display.finish();
+    header.state = if end == End::Complete { RunState::Complete } else { RunState::Interrupted };
+    header.finished_at = Some(Utc::now());
+    let writer = Arc::into_inner(writer).and_then(|m| m.into_inner().ok());
+    writer.ok_or_else(|| Failure::internal("the sampler still holds the record"))?.finish(&mut header)?;
+    let record = store::load(&dir)?;
+    conclude(args, &record, &dir, end)
+}
+
+/// Renders the reports, prints the table and decides the exit code.
+fn conclude(args: &Args, record: &RunRecord, dir: &Path, end: End) -> Result<Exit, Failure> {
+    let model = ReportModel::of(record);
+    let files = report::write_all(&model, dir)?;
+    match args.format {
+        Format::Text => {
+            print(&table::results(&model))?;
+            print(&table::files(dir, &files))?;
+        }
+        Format::Json => print(&report::json(&model)?)?,
+    }
+    if end == End::Interrupted {
+        eprintln!("interrupted; `wattproof run --resume {}` finishes it", dir.display());
+        return Ok(Exit::Interrupted);
+    }
+    if record.measurements.iter().any(|m| matches!(m.outcome, Outcome::WrongAnswer { .. } | Outcome::Failed { .. })) {
+        return Ok(Exit::Kernel);
+    }
+    let cases = &model.data.summary.cases;
+    let unmeasured =
+        cases.iter().filter(|c| c.status == Status::Measured && c.energy.per_iteration.estimate().is_none()).count();
+    if args.require == Some(Require::Energy) && unmeasured > 0 {
+        eprintln!("--require energy: {unmeasured} cases have no energy; the table says why");
+        return Ok(Exit::Missing);
+    }
+    Ok(Exit::Ok)
+}
+
+/// The flag that Ctrl-C and SIGTERM set. A second one ends the program at once; the record on
+/// disk reads all the same.
+fn interruptible() -> Result<&'static AtomicBool, Failure> {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::SeqCst) {
+            #[expect(clippy::exit, reason = "the user asked a second time; the record needs no clean-up")]
+            std::process::exit(i32::from(Exit::Interrupted.code()));
+        }
+        eprintln!("\nstopping after this window; press Ctrl-C again to stop at once");
+    })
+    .map_err(|e| Failure::internal(format!("cannot listen for Ctrl-C: {e}")))?;
+    Ok(&STOP)
+}
+
+/// The probed update periods belong to the description of the sensors.
+fn adopt_periods(statuses: &mut [SensorStatus], bank: &Bank) {
+    for info in bank.infos() {
+        for status in statuses.iter_mut() {
+            if let SensorStatus::Ready(known) = status
+                && known.id == info.id
+            {
+                *known = info.clone();
+            }
+        }
+    }
+}
+
+/// This very program, as it stands in records.
+fn this_tool() -> Tool {
+    Tool {
+        name: env!("CARGO_PKG_NAME").to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: crate::host::commit().map(str::to_owned),
+        features: crate::host::features(),
+    }
+}
+
+/// Four hex digits that tell runs of the same second apart.
+fn random_suffix() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
+    format!("{:04x}", random & 0xffff)
+}

@@ -1,0 +1,27 @@
+//! `wattproof schema`: JSON Schema of the file formats, for editors.
+
+use super::{Exit, Failure, print_json};
+use crate::suite::{self, Catalog};
+use clap::ValueEnum;
+
+/// Print the JSON Schema of a file format
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  wattproof schema suite > suite.schema.json")]
+pub(super) struct Args {
+    /// The format
+    #[arg(value_enum)]
+    what: What,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Suite files
+    Suite,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    match args.what {
+        What::Suite => print_json(&suite::schema(&Catalog::builtin()))?,
+    }
+    Ok(Exit::Ok)
+}

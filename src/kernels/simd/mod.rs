@@ -1,0 +1,251 @@
+//! Vectors: one definition of each kernel, compiled for every instruction set.
+//!
+//! A kernel is written once as a generic function over [`Simd`], marked `#[inline(always)]`. The
+//! [`paths!`](super::simd::paths) macro compiles it three times inside functions that enable the
+//! instruction set, and picks one at run time. The operations are `#[inline(always)]` as well, so
+//! the compiler sees them inside those functions and uses registers throughout.
+
+#![expect(unsafe_code, reason = "vector instructions and raw loads")]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+pub(crate) use portable::Portable;
+
+use super::element::Element;
+
+/// A vector instruction set with one element type.
+///
+/// # Safety of every operation
+/// The caller runs on a processor with the instruction set, inside a function that enables it, and
+/// pointers are valid for the elements the operation touches.
+pub(crate) trait Simd: Copy + 'static {
+    /// Element type.
+    type Elem: Element;
+    /// One vector register.
+    type V: Copy;
+    /// Elements in a register.
+    const LANES: usize;
+
+    /// All lanes `x`.
+    unsafe fn splat(x: Self::Elem) -> Self::V;
+    /// `LANES` elements, unaligned.
+    unsafe fn load(from: *const Self::Elem) -> Self::V;
+    /// Stores `LANES` elements, unaligned.
+    unsafe fn store(to: *mut Self::Elem, v: Self::V);
+    /// The first `n < LANES` elements; the other lanes are zero.
+    unsafe fn load_first(from: *const Self::Elem, n: usize) -> Self::V;
+    /// Stores the first `n < LANES` lanes.
+    unsafe fn store_first(to: *mut Self::Elem, v: Self::V, n: usize);
+    /// Stores past the caches, to an address aligned to the register.
+    unsafe fn stream(to: *mut Self::Elem, v: Self::V);
+    /// Orders streaming stores before what follows.
+    unsafe fn fence();
+    /// a + b.
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// a · b.
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    /// a · b + c, fused where the instruction set can.
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Lane-wise maximum.
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// Sum of all lanes.
+    unsafe fn sum(v: Self::V) -> Self::Elem;
+    /// `LANES` elements of `base` at 16-bit indices.
+    unsafe fn gather_u16(base: *const Self::Elem, index: *const u16) -> Self::V;
+    /// `LANES` elements of `base` at 32-bit indices below 2^31.
+    unsafe fn gather_u32(base: *const Self::Elem, index: *const u32) -> Self::V;
+}
+
+/// What the exponential function needs beyond [`Simd`], for single precision.
+pub(crate) trait SimdExp: Simd<Elem = f32> {
+    /// Nearest whole number.
+    unsafe fn round(v: Self::V) -> Self::V;
+    /// v·2^n for whole numbers n in −126..=127.
+    unsafe fn scale(v: Self::V, n: Self::V) -> Self::V;
+    /// The largest lane.
+    unsafe fn top(v: Self::V) -> f32;
+}
+
+/// exp(x) for x ≤ 0, relative error below 2e-7; below −87 the result stays at 2^-126 instead of
+/// becoming subnormal.
+///
+/// Cody–Waite reduction and the minimax polynomial of the Cephes library (Moshier).
+///
+/// # Safety
+/// As for [`Simd`].
+#[inline(always)]
+pub(crate) unsafe fn exp_non_positive<S: SimdExp>(x: S::V) -> S::V {
+    const POLYNOMIAL: [f32; 7] = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5, 1.0, 1.0];
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let x = S::max(x, S::splat(-87.0));
+        let n = S::round(S::mul(x, S::splat(std::f32::consts::LOG2_E)));
+        // ln 2 in two parts: the first has few bits, so n times it is exact.
+        let r = S::fma(n, S::splat(-0.693_359_4), x);
+        let r = S::fma(n, S::splat(2.121_944_4e-4), r);
+        let mut p = S::splat(1.987_569_1e-4);
+        for coefficient in POLYNOMIAL {
+            p = S::fma(p, r, S::splat(coefficient));
+        }
+        S::scale(p, n)
+    }
+}
+
+/// Compiles one generic kernel for every instruction set and picks at run time.
+///
+/// `paths!(trait Name: body(Args), registers = [a, b, c])` makes a trait implemented for `f32` and
+/// `f64`; `T::pick(isa)` is the compiled `body::<S, R>(&Args<T>)`, where `R` is `a` for AVX-512,
+/// `b` for AVX2 and `c` for portable code (a tile height, mostly).
+macro_rules! paths {
+    ($vis:vis trait $name:ident: $body:ident($args:ident), registers = [$r512:literal, $r2:literal, $r0:literal], for $($t:ty),+) => {
+        /// The compiled paths of this kernel.
+        $vis trait $name: $crate::kernels::element::Element {
+            /// The program for an instruction set, which must be available here.
+            fn pick(isa: $crate::kernels::Isa) -> unsafe fn(&$args<'_, Self>);
+        }
+        $(impl $name for $t {
+            fn pick(isa: $crate::kernels::Isa) -> unsafe fn(&$args<'_, Self>) {
+                unsafe fn portable(args: &$args<'_, $t>) {
+                    // SAFETY: portable code runs everywhere; the rest is the caller's promise.
+                    unsafe { $body::<$crate::kernels::simd::Portable<$t>, $r0>(args) }
+                }
+                #[cfg(target_arch = "x86_64")]
+                #[target_feature(enable = "avx2,fma")]
+                unsafe fn avx2(args: &$args<'_, $t>) {
+                    // SAFETY: the features are enabled on this function; the rest is the caller's promise.
+                    unsafe { $body::<$crate::kernels::simd::Avx2<$t>, $r2>(args) }
+                }
+                #[cfg(target_arch = "x86_64")]
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+                unsafe fn avx512(args: &$args<'_, $t>) {
+                    // SAFETY: the features are enabled on this function; the rest is the caller's promise.
+                    unsafe { $body::<$crate::kernels::simd::Avx512<$t>, $r512>(args) }
+                }
+                match isa {
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::kernels::Isa::Avx512 => avx512,
+                    #[cfg(target_arch = "x86_64")]
+                    $crate::kernels::Isa::Avx2 => avx2,
+                    _ => portable,
+                }
+            }
+        })+
+    };
+}
+pub(crate) use paths;
+
+/// Writes the operations of a trait with one safety argument for all: each is unsafe to call, and
+/// its caller promises what the trait's documentation asks for.
+macro_rules! operations {
+    ($(fn $name:ident($($arg:ident: $t:ty),*) $(-> $r:ty)? = $e:expr;)*) => { $(
+        #[inline(always)]
+        unsafe fn $name($($arg: $t),*) $(-> $r)? {
+            // SAFETY: the caller promises the instruction set and valid pointers (see `Simd`).
+            unsafe { $e }
+        }
+    )* };
+}
+use operations;
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
+mod tests {
+    use super::*;
+    use crate::kernels::Isa;
+
+    struct ExpArgs<'a, T> {
+        x: &'a [T],
+        y: *mut T,
+    }
+
+    #[inline(always)]
+    unsafe fn exp_all<S: SimdExp, const R: usize>(args: &ExpArgs<'_, f32>) {
+        for i in (0..args.x.len()).step_by(S::LANES) {
+            // SAFETY: the test's arrays are multiples of the widest register.
+            unsafe { S::store(args.y.add(i), exp_non_positive::<S>(S::load(args.x.as_ptr().add(i)))) };
+        }
+    }
+    paths!(trait ExpPath: exp_all(ExpArgs), registers = [1, 1, 1], for f32);
+
+    #[test]
+    fn the_exponential_is_accurate_on_every_path() {
+        let x: Vec<f32> = (0..16_384).map(|i| -(i as f32) * (87.0 / 16_383.0)).collect();
+        for isa in Isa::available() {
+            let mut y = vec![f32::NAN; x.len()];
+            let args = ExpArgs { x: &x, y: y.as_mut_ptr() };
+            // SAFETY: the set is available and both arrays hold a multiple of 16 elements.
+            unsafe { <f32 as ExpPath>::pick(isa)(&args) };
+            for (x, y) in x.iter().zip(&y) {
+                let exact = f64::from(*x).exp();
+                assert!((f64::from(*y) / exact - 1.0).abs() < 2e-7, "{isa}: exp({x}) = {y}");
+            }
+        }
+    }
+
+    struct OpsArgs<'a, T> {
+        x: &'a [T],
+        index16: &'a [u16],
+        index32: &'a [u32],
+        y: *mut T,
+    }
+
+    /// For each count n below the width: load_first, store_first; then sum and both gathers.
+    #[inline(always)]
+    unsafe fn all_operations<S: Simd, const R: usize>(args: &OpsArgs<'_, S::Elem>) {
+        // SAFETY: the test's arrays are longer than 32 elements.
+        unsafe {
+            let (x, y) = (args.x.as_ptr(), args.y);
+            for n in 0..S::LANES {
+                S::store_first(y.add(n * S::LANES), S::load_first(x, n), n);
+            }
+            let g = S::add(S::gather_u16(x, args.index16.as_ptr()), S::gather_u32(x, args.index32.as_ptr()));
+            let top = S::max(g, S::splat(S::Elem::from_f64(20.0)));
+            y.add(S::LANES * S::LANES).write(S::sum(top));
+        }
+    }
+    paths!(trait OpsPath: all_operations(OpsArgs), registers = [1, 1, 1], for f32, f64);
+
+    fn operations_agree<T: OpsPath>(lanes: &dyn Fn(Isa) -> usize) {
+        let x: Vec<T> = (1..=32).map(|i| T::from_f64(f64::from(i))).collect();
+        let index16: Vec<u16> = (0..32).map(|i| (i * 7) % 32).collect();
+        let index32: Vec<u32> = (0..32).map(|i| (i * 5) % 32).collect();
+        for isa in Isa::available() {
+            let width = lanes(isa);
+            let mut y = vec![T::NAN; 16 * 16 + 1];
+            let args = OpsArgs { x: &x, index16: &index16, index32: &index32, y: y.as_mut_ptr() };
+            // SAFETY: the set is available; every array is long enough for 16 lanes.
+            unsafe { <T as OpsPath>::pick(isa)(&args) };
+            for n in 0..width {
+                let row = &y[n * width..(n + 1) * width];
+                assert!(row[..n] == x[..n] && row[n..].iter().all(|v| v.to_f64().is_nan()), "{isa} first {n}");
+            }
+            let expected: f64 = (0..width)
+                .map(|i| x[usize::from(index16[i])].to_f64() + x[index32[i] as usize].to_f64())
+                .map(|v| v.max(20.0))
+                .sum();
+            assert_eq!(y[width * width].to_f64(), expected, "{isa} gathers, maximum and sum");
+        }
+    }
+
+    #[test]
+    fn partial_loads_gathers_and_sums_agree_on_every_path() {
+        operations_agree::<f32>(&|isa| match isa {
+            Isa::Avx512 => 16,
+            Isa::Avx2 => 8,
+            Isa::Portable => Portable::<f32>::LANES,
+        });
+        operations_agree::<f64>(&|isa| match isa {
+            Isa::Avx512 => 8,
+            Isa::Avx2 => 4,
+            Isa::Portable => Portable::<f64>::LANES,
+        });
+    }
+}

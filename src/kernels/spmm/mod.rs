@@ -1,0 +1,210 @@
+//! Sparse matrix times dense matrix, C = A·B, with A in CSR.
+//!
+//! The columns of A are cut into panels so short that the matching rows of B, four registers wide,
+//! stay in the first- or second-level cache ([`tiles`]). Cutting A happens when the case is built;
+//! packing B is part of every iteration.
+
+mod tiles;
+
+use super::canary::{Cancelling, LENGTH};
+use super::csr::{self, Columns, Csr};
+use super::element::Element;
+use super::params::{product, sum};
+use super::random::SplitMix64;
+use super::reference::Reference;
+use super::split::{normal_buffer, output_buffer};
+use super::{
+    Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
+    ParamSpec, Params, Program, Role, Team, Work,
+};
+use tiles::{SpmmPath, Tiled};
+
+/// The `spmm-csr` kernel.
+pub(super) struct Spmm;
+
+const DIMENSION: ParamKind = ParamKind::Count { min: 1, max: 1 << 24 };
+
+static INFO: KernelInfo = KernelInfo {
+    id: "spmm-csr",
+    title: "Sparse matrix × dense matrix",
+    summary: "C = A·B with A m×k in CSR, B k×n and C m×n dense and row-major",
+    role: Role::Workload,
+    flops: "2·nnz·n",
+    bytes: "(e + index)·nnz + 4·(m + 1) + e·n·(k + m)",
+    source: "Gale, Zaharia, Young and Elsen, Sparse GPU Kernels for Deep Learning, SC 2020",
+    dtypes: &[Dtype::F32, Dtype::F64],
+    params: &[
+        ParamSpec { name: "m", meaning: "rows of A and C", kind: DIMENSION, default: None },
+        ParamSpec { name: "k", meaning: "columns of A, rows of B", kind: DIMENSION, default: None },
+        ParamSpec { name: "n", meaning: "columns of B and C", kind: DIMENSION, default: None },
+        ParamSpec {
+            name: "density",
+            meaning: "stored elements as a fraction of m·k",
+            kind: ParamKind::Fraction { min: 1e-9, max: 1.0 },
+            default: Some(super::ParamDefault::Real(0.1)),
+        },
+    ],
+};
+
+/// Products behind one row of the reference, on average.
+const fn row_cost(m: u64, n: u64, nnz: u64) -> u64 {
+    nnz.div_ceil(m).saturating_mul(n)
+}
+
+impl Kernel for Spmm {
+    fn info(&self) -> &'static KernelInfo {
+        &INFO
+    }
+
+    fn work(&self, params: &Params) -> Result<Work, ParamError> {
+        INFO.check(params)?;
+        let [m, k, n] = [params.integer("m")?, params.integer("k")?, params.integer("n")?];
+        let e = params.dtype.size();
+        let nnz = csr::nonzeros(m, k, params.real("density")?)?;
+        let flops = product("2·nnz·n", &[2, nnz, n])?;
+        let dense = product("2·m·k·n", &[2, m, k, n])?;
+        let matrices = product("B and C", &[e, n, k + m])?;
+        let bytes = sum("the operands", &[csr::bytes(e, m, k, nnz)?, matrices])?;
+        let reference = Reference::bytes(m, n, row_cost(m, n, nnz)).unwrap_or(u64::MAX);
+        // A exists twice: as CSR for the reference, and tiled.
+        let tiled = sum("tiled A", &[product("tiled A", &[e + 2, nnz])?, Tiled::<f32>::pointer_bytes(m, k)?])?;
+        let packed = product("packed B", &[e, k, n.next_multiple_of(64)])?;
+        let footprint = sum("all buffers", &[bytes, reference, tiled, packed, 4 * nnz])?;
+        Work::new(flops, dense, bytes, footprint)
+    }
+
+    fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
+        self.work(params)?;
+        Ok(match params.dtype {
+            Dtype::F32 => Box::new(SpmmProgram::<f32>::build(params, context)?),
+            Dtype::F64 => Box::new(SpmmProgram::<f64>::build(params, context)?),
+        })
+    }
+}
+
+/// A product ready to run.
+struct SpmmProgram<T: Element> {
+    tiled: Tiled<T>,
+    nnz: usize,
+    index_bits: u64,
+    b: Buffer<T>,
+    c: Buffer<T>,
+    reference: Reference,
+}
+
+impl<T: SpmmPath> SpmmProgram<T> {
+    fn build(params: &Params, context: &BuildContext<'_>) -> Result<Self, KernelError> {
+        let BuildContext { seed, team, isa } = *context;
+        let [m, k, n] = [params.count("m")?, params.count("k")?, params.count("n")?];
+        let nnz = csr::nonzeros(m as u64, k as u64, params.real("density")?)?;
+        let cost = row_cost(m as u64, n as u64, nnz);
+        let nnz = usize::try_from(nnz).map_err(|_| ParamError::TooLarge(format!("{nnz} non-zeros")))?;
+        let a = Csr::<T>::random(m, k, nnz, seed, team)?;
+        let b = normal_buffer::<T>(k * n, "B", SplitMix64::new(seed, 2), team)?;
+        let reference = Reference::compute((m, n), cost, seed, team, &|row, exact, scale| {
+            for (column, value) in a.row(row) {
+                let value = value.to_f64();
+                let right = &b[column * n..(column + 1) * n];
+                for ((right, exact), scale) in right.iter().zip(&mut *exact).zip(&mut *scale) {
+                    let term = value * right.to_f64();
+                    *exact += term;
+                    *scale += term.abs();
+                }
+            }
+        })?;
+        let tiled = Tiled::cut(&a, n, isa, team)?;
+        let index_bits = 8 * Columns::width(k as u64);
+        Ok(Self { tiled, nnz, index_bits, b, c: output_buffer(m * n, "C", team)?, reference })
+    }
+}
+
+/// A small product through the same code.
+fn canary<T: SpmmPath>(isa: Isa, team: &dyn Team, operand: &dyn Fn(T) -> T) -> Result<Canary, KernelError> {
+    // 75 columns: full strips and a ragged one.
+    let operands = Cancelling::new(40, 75, operand);
+    let mut tiled = Tiled::cut(&Csr::full(&operands.left, LENGTH, team)?, 75, isa, team)?;
+    let mut output = vec![T::NAN; 40 * 75];
+    tiled.multiply(&operands.right, &mut output, team);
+    Ok(operands.judge(&output))
+}
+
+impl<T: SpmmPath> Program for SpmmProgram<T> {
+    fn path(&self) -> String {
+        format!("{}/tiled", self.tiled.isa())
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("nnz", self.nnz.to_string()),
+            ("index-bits", self.index_bits.to_string()),
+            ("huge-pages", self.b.pages().name().to_owned()),
+        ]
+    }
+
+    fn poison(&mut self) {
+        self.c.fill(T::NAN);
+    }
+
+    fn run(&mut self, team: &dyn Team) {
+        self.tiled.multiply(&self.b, &mut self.c, team);
+    }
+
+    fn check(&mut self) -> Correctness {
+        self.reference.compare(&self.c)
+    }
+
+    #[cfg(test)]
+    fn corrupt(&mut self, index: usize) {
+        super::verify::corrupt(&mut self.c, index);
+    }
+
+    fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
+        let failed = |e: KernelError| Canary { name: e.to_string(), error: None, limit: 0.0 };
+        Some(canary::<T>(self.tiled.isa(), team, &|x| x).unwrap_or_else(failed))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
+mod tests {
+    use super::*;
+    use crate::kernels::ParamValue;
+    use crate::kernels::canary::round_mantissa;
+    use crate::kernels::verify::{Threads, params, verify};
+
+    fn case(dtype: Dtype, m: u64, k: u64, n: u64, density: f64) -> Params {
+        let counts = [("m", m), ("k", k), ("n", n)].map(|(name, n)| (name, ParamValue::Integer(n)));
+        let [m, k, n] = counts;
+        params(dtype, &[m, k, n, ("density", ParamValue::Real(density))])
+    }
+
+    #[test]
+    fn every_shape_matches_the_reference() {
+        for dtype in INFO.dtypes {
+            // One element, full rows, empty rows, several panels with ragged strips, exact strips.
+            let shapes =
+                [(1, 1, 1, 1.0), (7, 300, 5, 1.0), (211, 40, 17, 0.002), (61, 997, 83, 0.07), (32, 1024, 128, 0.1)];
+            for (m, k, n, density) in shapes {
+                verify(&Spmm, &case(*dtype, m, k, n, density));
+            }
+        }
+    }
+
+    #[test]
+    fn work_follows_the_formulas() {
+        let work = Spmm.work(&case(Dtype::F32, 100, 200, 30, 0.1)).unwrap();
+        assert_eq!(work.useful.get(), 2.0 * 2000.0 * 30.0);
+        assert_eq!(work.dense_equivalent.get(), 2.0 * 100.0 * 200.0 * 30.0);
+        assert_eq!(work.bytes.get(), 6.0 * 2000.0 + 4.0 * 101.0 + 4.0 * 30.0 * 300.0);
+    }
+
+    #[test]
+    fn rounded_inputs_fail_the_canary() {
+        let team = Threads(2);
+        for isa in Isa::available() {
+            assert_eq!(canary::<f32>(isa, &team, &|x| x).unwrap().error, Some(0.0));
+            assert!(!canary::<f32>(isa, &team, &|x| round_mantissa(x, 10)).unwrap().passed());
+            assert!(!canary::<f64>(isa, &team, &|x| round_mantissa(x, 23)).unwrap().passed());
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The tiled program of `spmm-csr`.
+//!
+//! A strip of C is four registers wide. Every iteration first packs B strip by strip, so that the
+//! part of B that belongs to a strip and to a panel of A's columns is one small piece of memory: 24
+//! to 256 KiB, the more the sparser A is. Then each row of A adds its stored elements of a panel to the
+//! accumulators. Between panels these rest in a packed strip, because rows of C itself are often a
+//! power of two apart and would push each other out of the cache.
+//!
+//! Within a panel, rows are visited in the order of their number of elements: then the length of
+//! the inner loop hardly changes from row to row, and its end is predicted.
+
+#![expect(unsafe_code, reason = "vector operations on packed panels, inside a checked structure")]
+
+use crate::kernels::csr::Csr;
+use crate::kernels::element::Element;
+use crate::kernels::params::product;
+use crate::kernels::simd::{Simd, paths};
+use crate::kernels::split::{Parts, balanced, even};
+use crate::kernels::{Buffer, Isa, KernelError, ParamError, Team};
+use std::ops::Range;
+
+/// Fewest bytes of a panel of packed B: fits a 32 KiB first-level cache beside the streams of A and C.
+const PANEL_BYTES: usize = 24 << 10;
+/// Where rows are sparse, panels grow up to this size, which second-level caches hold. (Measured:
+/// reading the panel from the second level costs less than resting the accumulators more often.)
+const MOST_PANEL_BYTES: usize = 256 << 10;
+/// Elements of a row in a panel worth loading and storing its accumulators for.
+const ENOUGH: usize = 32;
+/// Rows whose accumulators rest together: 512 KiB with the widest registers.
+const BLOCK_ROWS: usize = 2048;
+/// Registers in the width of a strip.
+const STRIP: usize = 4;
+
+/// Bytes of one packed row of B.
+const fn packed_row(isa: Isa) -> usize {
+    match isa {
+        Isa::Avx512 => STRIP * 64,
+        Isa::Avx2 => STRIP * 32,
+        Isa::Portable => STRIP * 16,
+    }
+}
+
+/// A sparse matrix cut into panels of columns.
+pub(super) struct Tiled<T: Element> {
+    rows: usize,
+    columns: usize,
+    /// Columns of A (rows of B) in a panel.
+    depth: usize,
+    /// For each panel: the rows in the order of visiting, which stays within a block.
+    order: Vec<u32>,
+    /// For each panel: where the elements of each visited row start, and one more.
+    starts: Vec<u32>,
+    /// Row of each element in the packed panel.
+    depths: Buffer<u16>,
+    values: Buffer<T>,
+    /// Blocks of rows of each thread, balanced by stored elements.
+    blocks: Vec<Vec<Range<usize>>>,
+    /// Columns of B.
+    n: usize,
+    /// B, strip by strip; the last strip is filled up with zeros.
+    packed: Buffer<T>,
+    /// The resting accumulators of a block, for each thread.
+    scratch: Vec<Buffer<T>>,
+    isa: Isa,
+}
+
+impl<T: SpmmPath> Tiled<T> {
+    /// Cuts a matrix for products with `n` columns and an instruction set, which must be available.
+    ///
+    /// # Errors
+    /// [`KernelError::OutOfMemory`].
+    pub(super) fn cut(a: &Csr<T>, n: usize, isa: Isa, team: &dyn Team) -> Result<Self, KernelError> {
+        let depth = depth(isa, a.nnz(), a.rows() * a.columns_len());
+        let blocks: Vec<Vec<_>> = balanced(a.row_ptr(), team.threads())
+            .into_iter()
+            .map(|range| range.clone().step_by(BLOCK_ROWS).map(|r| r..(r + BLOCK_ROWS).min(range.end)).collect())
+            .collect();
+        let panels = a.columns_len().div_ceil(depth);
+        let (mut order, mut starts) =
+            (Vec::with_capacity(panels * a.rows()), Vec::with_capacity(panels * (a.rows() + 1)));
+        let mut depths = Buffer::zeroed(a.nnz(), "packed offsets")?;
+        let mut values = Buffer::zeroed(a.nnz(), "tiled values")?;
+        let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        // Elements of each row in the panels before, and in this one.
+        let (mut done, mut here) = (vec![0; a.rows()], vec![0; a.rows()]);
+        let mut stored = 0;
+        for first in (0..a.columns_len()).step_by(depth) {
+            for (row, here) in here.iter_mut().enumerate() {
+                *here = a.row_after(row, done[row]).take_while(|(column, _)| *column < first + depth).count();
+            }
+            let visited = order.len();
+            order.extend((0..a.rows()).map(narrow));
+            for block in blocks.iter().flatten() {
+                order[visited + block.start..visited + block.end].sort_by_key(|row| here[*row as usize]);
+            }
+            for row in order[visited..].iter().map(|row| *row as usize) {
+                starts.push(narrow(stored));
+                for (column, value) in a.row_after(row, done[row]).take(here[row]) {
+                    depths[stored] = u16::try_from(column - first).unwrap_or(u16::MAX);
+                    values[stored] = value;
+                    stored += 1;
+                }
+                done[row] += here[row];
+            }
+            starts.push(narrow(stored));
+        }
+        let lanes = packed_row(isa) / size_of::<T>();
+        let resting = BLOCK_ROWS.min(a.rows());
+        let scratch = (0..team.threads()).map(|_| Buffer::zeroed(resting * lanes, "a strip of C"));
+        Ok(Self {
+            rows: a.rows(),
+            columns: a.columns_len(),
+            depth,
+            order,
+            starts,
+            depths,
+            values,
+            blocks,
+            n,
+            packed: Buffer::zeroed(n.div_ceil(lanes) * lanes * a.columns_len(), "packed B")?,
+            scratch: scratch.collect::<Result<_, _>>()?,
+            isa,
+        })
+    }
+
+    /// The instruction set it was cut for.
+    pub(super) const fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// C = A·B; both have the columns that the matrix was cut for, and are row-major.
+    pub(super) fn multiply(&mut self, b: &[T], c: &mut [T], team: &dyn Team) {
+        assert!(b.len() == self.columns * self.n && c.len() == self.rows * self.n, "operands do not fit the matrix");
+        let (mut scratch, mut packed) = (std::mem::take(&mut self.scratch), self.packed.take());
+        let (parts, c, program, a) = (Parts::of(&mut scratch), Parts::of(c), T::pick(self.isa), &*self);
+        let rows_of_b = even(a.columns, team.threads(), 16);
+        let shared = Parts::of(&mut packed);
+        team.run(&|thread| {
+            let step = Step::Pack(rows_of_b[thread].clone());
+            // SAFETY: the instruction set is available; operands fit; each thread packs its own rows.
+            unsafe { program(&Args { a, b, c: &c, packed: &shared, step }) };
+        });
+        team.run(&|thread| {
+            // A team with more threads than parts leaves some idle; with fewer, each takes several.
+            for part in (thread..a.blocks.len()).step_by(team.threads()) {
+                // SAFETY: each part belongs to one thread.
+                let resting = unsafe { parts.range(part..part + 1) }[0].as_mut_ptr();
+                for rows in a.blocks[part].iter().cloned() {
+                    let args = Args { a, b, c: &c, packed: &shared, step: Step::Multiply { rows, resting } };
+                    // SAFETY: as above; packing is over, and rows and scratch of different threads
+                    // do not overlap.
+                    unsafe { program(&args) };
+                }
+            }
+        });
+        (self.scratch, self.packed) = (scratch, packed);
+    }
+}
+
+/// Columns of A in a panel: what the first-level cache holds, or more where rows are so sparse
+/// that a panel would give them only a few elements.
+fn depth(isa: Isa, nnz: usize, cells: usize) -> usize {
+    let enough = (ENOUGH as f64 * cells as f64 / nnz as f64).min(f64::from(u16::MAX));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 8 and 65,535")]
+    let enough = enough as usize;
+    enough.clamp(PANEL_BYTES / packed_row(isa), MOST_PANEL_BYTES / packed_row(isa))
+}
+
+impl<T: Element> Tiled<T> {
+    /// Bytes of the visiting order and the offsets of all panels, with the widest registers (the most panels).
+    ///
+    /// # Errors
+    /// [`ParamError::TooLarge`].
+    pub(super) fn pointer_bytes(m: u64, k: u64) -> Result<u64, ParamError> {
+        let depth = (PANEL_BYTES / packed_row(Isa::Avx512)) as u64;
+        product("row offsets", &[8, k.div_ceil(depth), m + 1])
+    }
+}
+
+/// What one thread does.
+pub(super) struct Args<'a, T: Element> {
+    a: &'a Tiled<T>,
+    b: &'a [T],
+    c: &'a Parts<'a, T>,
+    packed: &'a Parts<'a, T>,
+    step: Step<T>,
+}
+
+enum Step<T> {
+    /// Packs these rows of B.
+    Pack(Range<usize>),
+    /// Computes a block of rows of C.
+    Multiply { rows: Range<usize>, resting: *mut T },
+}
+
+/// One step of one thread.
+///
+/// # Safety
+/// As for [`Simd`]; operands fit, and no other thread packs or computes the same rows.
+#[inline(always)]
+unsafe fn spmm<S: Simd, const R: usize>(args: &Args<'_, S::Elem>) {
+    let (n, width) = (args.a.n, STRIP * S::LANES);
+    match &args.step {
+        Step::Pack(rows) => {
+            rows.clone().for_each(|row| pack(args, row, width));
+        }
+        Step::Multiply { rows, resting } => {
+            let full = n / width * width;
+            let rest = n - full;
+            let (registers, last) = (rest.div_ceil(S::LANES), (rest + S::LANES - 1) % S::LANES + 1);
+            // SAFETY: every strip lies inside the n columns; the rest is passed on to the caller.
+            unsafe {
+                for column in (0..full).step_by(width) {
+                    strip::<S, STRIP, false>(args, rows, *resting, column, S::LANES);
+                }
+                match (registers, last == S::LANES) {
+                    (0, _) => {}
+                    (1, true) => strip::<S, 1, false>(args, rows, *resting, full, last),
+                    (2, true) => strip::<S, 2, false>(args, rows, *resting, full, last),
+                    (3, true) => strip::<S, 3, false>(args, rows, *resting, full, last),
+                    (1, false) => strip::<S, 1, true>(args, rows, *resting, full, last),
+                    (2, false) => strip::<S, 2, true>(args, rows, *resting, full, last),
+                    (3, false) => strip::<S, 3, true>(args, rows, *resting, full, last),
+                    _ => strip::<S, STRIP, true>(args, rows, *resting, full, last),
+                }
+            }
+        }
+    }
+}
+paths!(pub(super) trait SpmmPath: spmm(Args), registers = [1, 1, 1], for f32, f64);
+
+/// Copies one row of B to its place in every strip. The zeros behind a ragged strip stay.
+fn pack<T: Element>(args: &Args<'_, T>, row: usize, width: usize) {
+    let (n, depth) = (args.a.n, args.a.columns);
+    for (strip, piece) in args.b[row * n..(row + 1) * n].chunks(width).enumerate() {
+        let start = (strip * depth + row) * width;
+        // SAFETY: the row belongs to this thread, and pieces of different rows do not overlap.
+        unsafe { args.packed.range(start..start + piece.len()) }.copy_from_slice(piece);
+    }
+}
+
+/// One strip of N registers starting at `column`; with `RAGGED`, the last register holds only
+/// `last` columns.
+///
+/// # Safety
+/// As for [`spmm`].
+#[inline(always)]
+unsafe fn strip<S: Simd, const N: usize, const RAGGED: bool>(
+    args: &Args<'_, S::Elem>,
+    rows: &Range<usize>,
+    resting: *mut S::Elem,
+    column: usize,
+    last: usize,
+) {
+    let (a, width) = (args.a, STRIP * S::LANES);
+    for (panel, first) in (0..a.columns).step_by(a.depth).enumerate() {
+        let starts = &a.starts[panel * (a.rows + 1)..(panel + 1) * (a.rows + 1)];
+        let order = &a.order[panel * a.rows..(panel + 1) * a.rows];
+        let is_last = first + a.depth >= a.columns;
+        for visit in rows.clone() {
+            let (start, end) = (starts[visit] as usize, starts[visit + 1] as usize);
+            if panel > 0 && start == end && !is_last {
+                continue;
+            }
+            let row = order[visit] as usize;
+            // SAFETY: the order stays within the block, so the row belongs to this thread and its
+            // accumulators rest in `resting`; elements lie within the panel of packed B.
+            unsafe {
+                let packed = args.packed.as_mut_ptr().cast_const().add((column / width * a.columns + first) * width);
+                let resting = resting.add((row - rows.start) * width);
+                let mut even = [S::splat(S::Elem::ZERO); N];
+                // A second set of sums: one alone would wait for the latency of every addition.
+                let mut odd = even;
+                if panel > 0 {
+                    load::<S, N>(resting, &mut even);
+                }
+                let mut q = start;
+                while q + 2 <= end {
+                    add_row::<S, N>(a, q, packed, width, &mut even);
+                    add_row::<S, N>(a, q + 1, packed, width, &mut odd);
+                    q += 2;
+                }
+                if q < end {
+                    add_row::<S, N>(a, q, packed, width, &mut even);
+                }
+                for (even, odd) in even.iter_mut().zip(odd) {
+                    *even = S::add(*even, odd);
+                }
+                if is_last {
+                    store::<S, N, RAGGED>(args.c.as_mut_ptr().add(row * a.n + column), &even, last);
+                } else {
+                    store::<S, N, false>(resting, &even, 0);
+                }
+            }
+        }
+    }
+}
+
+/// Adds one stored element times its row of packed B.
+///
+/// # Safety
+/// As for [`strip`]; `q` is an element of the panel.
+#[inline(always)]
+unsafe fn add_row<S: Simd, const N: usize>(
+    a: &Tiled<S::Elem>,
+    q: usize,
+    packed: *const S::Elem,
+    width: usize,
+    sums: &mut [S::V; N],
+) {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let value = S::splat(*a.values.as_ptr().add(q));
+        let packed = packed.add(usize::from(*a.depths.as_ptr().add(q)) * width);
+        for (index, sum) in sums.iter_mut().enumerate() {
+            *sum = S::fma(value, S::load(packed.add(index * S::LANES)), *sum);
+        }
+    }
+}
+
+/// N registers from resting accumulators.
+///
+/// # Safety
+/// As for [`Simd`]. (Functions and not closures, because only these are inlined without fail into
+/// the code that enables the instruction set.)
+#[inline(always)]
+unsafe fn load<S: Simd, const N: usize>(from: *const S::Elem, registers: &mut [S::V; N]) {
+    for (index, register) in registers.iter_mut().enumerate() {
+        // SAFETY: passed on to the caller.
+        *register = unsafe { S::load(from.add(index * S::LANES)) };
+    }
+}
+
+/// Stores N registers; with `RAGGED`, only `last` elements of the last.
+///
+/// # Safety
+/// As for [`load`].
+#[inline(always)]
+unsafe fn store<S: Simd, const N: usize, const RAGGED: bool>(to: *mut S::Elem, registers: &[S::V; N], last: usize) {
+    for (index, register) in registers.iter().enumerate() {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let to = to.add(index * S::LANES);
+            if RAGGED && index == N - 1 { S::store_first(to, *register, last) } else { S::store(to, *register) }
+        }
+    }
+}

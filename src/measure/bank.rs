@@ -1,0 +1,353 @@
+//! All sensors of a run, read together: at window edges by the measuring thread and in between by
+//! the sampler. Whoever reads advances the same accumulators, so wraps are never missed.
+
+use crate::clock::{Clock, Moment};
+use crate::record::{EnergyMethod, EnergySpan, Flag, TracePoint};
+use crate::sensors::counter::{Accumulator, Counter, Mark};
+use crate::sensors::{Channel, Domain, Quantity, Sensor, SensorInfo, Value};
+use crate::units::{Celsius, Joules, MicroJoules, Seconds, Watts};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The bank, shared by the measuring thread and the sampler.
+pub type SharedBank = Arc<Mutex<Bank>>;
+
+/// Wraps a bank for sharing.
+#[must_use]
+pub fn share(bank: Bank) -> SharedBank {
+    Arc::new(Mutex::new(bank))
+}
+
+/// Every sensor that was ready.
+pub struct Bank {
+    slots: Vec<Slot>,
+    losses: Vec<Loss>,
+    last_trace: Option<Edge>,
+    power: Option<Watts>,
+}
+
+/// A sensor that stopped answering.
+pub(super) struct Loss {
+    pub(super) at: Moment,
+    pub(super) sensor: String,
+    pub(super) reason: String,
+}
+
+struct Slot {
+    sensor: Box<dyn Sensor>,
+    info: SensorInfo,
+    tracks: Vec<Track>,
+    lost: bool,
+}
+
+/// What is kept of one channel from read to read.
+enum Track {
+    Counter(Accumulator),
+    /// Trapezoid over polled power: only for domains that have no counter on this sensor.
+    Power {
+        last: Option<(Moment, Watts)>,
+        integral: Joules,
+        gaps: u32,
+    },
+    Gauge,
+}
+
+/// Polls of power further apart than this leave the energy in between unknown.
+const MAX_POLL_GAP: Seconds = match Seconds::new(1.0) {
+    Ok(gap) => gap,
+    Err(_) => Seconds::ZERO,
+};
+
+/// All channels at one moment.
+#[derive(Debug, Clone)]
+pub(super) struct Edge {
+    slots: Vec<Option<SlotEdge>>,
+}
+
+#[derive(Debug, Clone)]
+struct SlotEdge {
+    sensor: String,
+    at: Moment,
+    channels: Vec<ChannelEdge>,
+}
+
+#[derive(Debug, Clone)]
+struct ChannelEdge {
+    domain: Domain,
+    update_period: Option<Seconds>,
+    state: ChannelState,
+}
+
+#[derive(Debug, Clone)]
+enum ChannelState {
+    Energy(Mark),
+    Power {
+        integral: Joules,
+        gaps: u32,
+    },
+    Temperature(Celsius),
+    Other,
+    /// Not readable just now.
+    Missing,
+}
+
+/// Reads the shared bank.
+pub(super) fn edge(bank: &SharedBank, clock: &Clock) -> Edge {
+    bank.lock().unwrap_or_else(PoisonError::into_inner).read(clock)
+}
+
+impl Bank {
+    /// A bank of sensors that are ready.
+    #[must_use]
+    pub fn new(sensors: Vec<Box<dyn Sensor>>) -> Self {
+        let slots = sensors
+            .into_iter()
+            .map(|sensor| {
+                let info = sensor.info().clone();
+                let tracks = info.channels.iter().map(|c| Track::of(c, &info.channels)).collect();
+                Slot { sensor, info, tracks, lost: false }
+            })
+            .collect();
+        Self { slots, losses: Vec::new(), last_trace: None, power: None }
+    }
+
+    /// Descriptions of the sensors, probed update periods included.
+    pub fn infos(&self) -> impl Iterator<Item = &SensorInfo> {
+        self.slots.iter().map(|s| &s.info)
+    }
+
+    /// Probes the update period τ of every energy and power channel on this machine.
+    pub fn probe_periods(&mut self, clock: &Clock) {
+        for slot in &mut self.slots {
+            let periods = crate::sensors::probe_period(slot.sensor.as_mut(), clock);
+            for (channel, (_, period)) in slot.info.channels.iter_mut().zip(periods) {
+                channel.update_period = period;
+            }
+        }
+    }
+
+    /// Whether any sensor delivers energy or power of a domain that covers the CPU.
+    #[must_use]
+    pub fn covers_cpu(&self) -> bool {
+        let delivers = |c: &Channel| matches!(c.quantity, Quantity::Energy { .. }) || is_power(c);
+        self.slots.iter().any(|s| !s.lost && s.info.channels.iter().any(|c| delivers(c) && !is_gpu(&c.domain)))
+    }
+
+    /// Update period of the slowest energy counter that covers the CPU; `None` without one.
+    pub(super) fn slowest_cpu_period(&self) -> Option<Seconds> {
+        let channels = self.slots.iter().filter(|s| !s.lost).flat_map(|s| &s.info.channels);
+        channels
+            .filter(|c| matches!(c.quantity, Quantity::Energy { .. }))
+            .filter(|c| !is_gpu(&c.domain))
+            .filter_map(|c| c.update_period)
+            .max_by(|a, b| a.get().total_cmp(&b.get()))
+    }
+
+    /// How often counters must be read so that no wrap is missed.
+    pub(super) fn poll_interval(&self) -> Option<Seconds> {
+        let tracks = self.slots.iter().flat_map(|s| &s.tracks);
+        tracks
+            .filter_map(|t| match t {
+                Track::Counter(accumulator) => accumulator.counter().poll_interval(),
+                _ => None,
+            })
+            .min_by(|a, b| a.get().total_cmp(&b.get()))
+    }
+
+    /// Power of the non-overlapping domains at the last trace point.
+    pub(super) fn power_now(&self) -> Option<Watts> {
+        self.power
+    }
+
+    /// Sensors lost since the last call.
+    pub(super) fn take_lost(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.losses)
+    }
+
+    pub(super) fn read(&mut self, clock: &Clock) -> Edge {
+        let losses = &mut self.losses;
+        Edge { slots: self.slots.iter_mut().map(|slot| slot.read(clock, losses)).collect() }
+    }
+
+    /// A point of the power trace: mean power since the point before.
+    pub(super) fn trace(&mut self, clock: &Clock) -> Option<TracePoint> {
+        let edge = self.read(clock);
+        let at = edge.slots.iter().flatten().map(|s| s.at).max()?;
+        let power = match &self.last_trace {
+            Some(before) => edge.powers_since(before),
+            None => Vec::new(),
+        };
+        let point = TracePoint { at, temperature: edge.hottest(), power };
+        self.last_trace = Some(edge);
+        self.power = total(&point.power);
+        (!point.power.is_empty() || point.temperature.is_some()).then_some(point)
+    }
+}
+
+impl Track {
+    fn of(channel: &Channel, all: &[Channel]) -> Self {
+        if let Some(counter) = Counter::of(&channel.quantity) {
+            return Self::Counter(Accumulator::new(counter));
+        }
+        // A domain with a counter is never integrated as well, and of two powers of one domain
+        // (instantaneous and averaged) the first is.
+        let same = |c: &&Channel| c.domain == channel.domain;
+        let has_counter = all.iter().filter(same).any(|c| matches!(c.quantity, Quantity::Energy { .. }));
+        let first = all.iter().filter(same).find(|c| is_power(c));
+        if is_power(channel) && !has_counter && first.is_some_and(|f| f.name == channel.name) {
+            return Self::Power { last: None, integral: Joules::ZERO, gaps: 0 };
+        }
+        Self::Gauge
+    }
+
+    fn push(&mut self, value: &Value, at: Moment) -> ChannelState {
+        match (self, value) {
+            (Self::Counter(accumulator), Value::Energy(raw)) => ChannelState::Energy(accumulator.push(*raw, at).0),
+            (Self::Power { last, integral, gaps }, Value::Power(power)) => {
+                if let Some((then, before)) = *last {
+                    let gap = at.since(then);
+                    *integral += (before + *power) * 0.5 * gap;
+                    *gaps += u32::from(gap > MAX_POLL_GAP);
+                }
+                *last = Some((at, *power));
+                ChannelState::Power { integral: *integral, gaps: *gaps }
+            }
+            (_, Value::Temperature(t)) => ChannelState::Temperature(*t),
+            _ => ChannelState::Other,
+        }
+    }
+}
+
+impl Slot {
+    fn read(&mut self, clock: &Clock, losses: &mut Vec<Loss>) -> Option<SlotEdge> {
+        if self.lost {
+            return None;
+        }
+        let reading = match self.sensor.read(clock) {
+            Ok(reading) => reading,
+            Err(error) => {
+                self.lost = true;
+                losses.push(Loss { at: clock.now(), sensor: self.info.id.clone(), reason: error.to_string() });
+                return None;
+            }
+        };
+        let at = reading.before.midpoint(reading.after);
+        let channels = self
+            .info
+            .channels
+            .iter()
+            .zip(&mut self.tracks)
+            .zip(&reading.values)
+            .map(|((channel, track), value)| ChannelEdge {
+                domain: channel.domain.clone(),
+                update_period: channel.update_period,
+                state: value.as_ref().map_or(ChannelState::Missing, |v| track.push(v, at)),
+            })
+            .collect();
+        Some(SlotEdge { sensor: self.info.id.clone(), at, channels })
+    }
+}
+
+impl Edge {
+    /// Energy of every domain from `first` to `last`, and what is wrong with it. A domain whose
+    /// chain of reads broke has no span: its energy is unknown, not zero.
+    pub(super) fn spans(first: &Self, last: &Self) -> (Vec<EnergySpan>, Vec<Flag>) {
+        let (mut spans, mut flags) = (Vec::new(), Vec::new());
+        for (a, b) in first.slots.iter().zip(&last.slots) {
+            let (Some(a), b) = (a, b) else { continue };
+            let Some(b) = b else {
+                flags.push(Flag { code: "sensor-lost".into(), detail: format!("{} stopped answering", a.sensor) });
+                continue;
+            };
+            for (from, to) in a.channels.iter().zip(&b.channels) {
+                match from.span(to, &a.sensor, (a.at, b.at)) {
+                    Ok(Some(span)) => spans.push(span),
+                    Ok(None) => {}
+                    Err(flag) => flags.push(flag),
+                }
+            }
+        }
+        (spans, flags)
+    }
+
+    /// Mean power of the non-overlapping domains since `before`.
+    pub(super) fn power_since(&self, before: &Self) -> Option<Watts> {
+        total(&self.powers_since(before))
+    }
+
+    fn powers_since(&self, before: &Self) -> Vec<(Domain, Watts)> {
+        let (spans, _) = Self::spans(before, self);
+        spans.into_iter().filter_map(|s| Some((s.domain, s.energy.to_joules().over(s.to.since(s.from))?))).collect()
+    }
+
+    fn hottest(&self) -> Option<Celsius> {
+        let states = self.slots.iter().flatten().flat_map(|s| &s.channels).map(|c| &c.state);
+        states
+            .filter_map(|s| if let ChannelState::Temperature(t) = s { Some(*t) } else { None })
+            .max_by(|a, b| a.get().total_cmp(&b.get()))
+    }
+}
+
+impl ChannelEdge {
+    fn span(&self, to: &Self, sensor: &str, (from_at, to_at): (Moment, Moment)) -> Result<Option<EnergySpan>, Flag> {
+        let (method, energy, raw, wraps) = match (&self.state, &to.state) {
+            (ChannelState::Energy(a), ChannelState::Energy(b)) => {
+                let span = a.until(b).ok_or_else(|| Flag {
+                    code: "counter-reset".into(),
+                    detail: format!(
+                        "the counter of {} was set back, jumped or went unread between {} and {} µJ",
+                        self.domain,
+                        a.raw.get(),
+                        b.raw.get()
+                    ),
+                })?;
+                (EnergyMethod::Counter, span.energy, Some((a.raw, b.raw)), span.wraps)
+            }
+            (ChannelState::Power { gaps: a, .. }, ChannelState::Power { gaps: b, .. }) if a != b => {
+                return Err(Flag {
+                    code: "sampler-gap".into(),
+                    detail: format!("power of {} went unread for more than {} s", self.domain, MAX_POLL_GAP.get()),
+                });
+            }
+            (ChannelState::Power { integral: a, .. }, ChannelState::Power { integral: b, .. }) => {
+                let microjoules = ((b.get() - a.get()) * 1e6).round();
+                (EnergyMethod::Integrated, MicroJoules::new(microjoules.max(0.0) as u64), None, 0)
+            }
+            (ChannelState::Energy(_) | ChannelState::Power { .. }, ChannelState::Missing) => {
+                return Err(Flag {
+                    code: "unreadable".into(),
+                    detail: format!("{} could not be read at the end of the window", self.domain),
+                });
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(EnergySpan {
+            domain: self.domain.clone(),
+            sensor: sensor.to_owned(),
+            method,
+            energy,
+            from: from_at,
+            to: to_at,
+            raw,
+            wraps,
+            update_period: self.update_period,
+        }))
+    }
+}
+
+fn is_gpu(domain: &Domain) -> bool {
+    matches!(domain, Domain::Gpu { .. } | Domain::GpuModule { .. })
+}
+
+fn is_power(channel: &Channel) -> bool {
+    matches!(channel.quantity, Quantity::InstantPower | Quantity::AveragePower { .. })
+}
+
+/// Sum over the outermost domains only: nothing is counted twice.
+fn total(powers: &[(Domain, Watts)]) -> Option<Watts> {
+    let outermost = powers.iter().enumerate().filter(|(i, (domain, _))| {
+        let contained = powers.iter().any(|(other, _)| other.contains(domain));
+        let seen = powers[..*i].iter().any(|(other, _)| other == domain);
+        !contained && !seen
+    });
+    outermost.map(|(_, (_, watts))| *watts).reduce(|sum, watts| sum + watts)
+}

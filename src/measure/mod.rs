@@ -1,0 +1,161 @@
+//! Plan → record: the only room that sees backends and sensors together.
+//!
+//! Idle, then every case built, warmed up and measured in interleaved windows, then idle again.
+//! Every event goes to disk when it happens; whoever watches gets [`Progress`].
+
+mod bank;
+mod order;
+mod progress;
+mod remaining;
+mod round;
+mod sampler;
+mod state;
+mod warm_up;
+mod window;
+
+pub use bank::{Bank, SharedBank, share};
+pub use progress::Progress;
+pub use remaining::Remaining;
+
+use crate::backends::Backend;
+use crate::clock::Clock;
+use crate::host::Host;
+use crate::plan::Plan;
+use crate::record::store::{StoreError, Writer};
+use crate::record::{Event, IdlePhase, IdleWindow};
+use crate::suite::Profile;
+use crate::units::{Bytes, Seconds};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a run needs. The caller probes sensors and opens the record; the run fills it.
+pub struct Run<'a> {
+    /// What to measure.
+    pub plan: &'a Plan,
+    /// How.
+    pub profile: &'a Profile,
+    /// Seed of inputs and dither.
+    pub seed: u64,
+    /// The run's clock.
+    pub clock: Clock,
+    /// The machine, for its state between windows.
+    pub host: &'a Host,
+    /// Where cases run.
+    pub backend: &'a mut dyn Backend,
+    /// The sensors that are ready.
+    pub bank: SharedBank,
+    /// The record.
+    pub writer: Arc<Mutex<Writer>>,
+    /// Set by Ctrl-C: the run ends cleanly after the window in progress.
+    pub stop: &'a AtomicBool,
+    /// Windows still to take: all of them, or what an earlier part of the run left over.
+    pub remaining: Remaining,
+    /// Memory that cases may occupy together.
+    pub memory: Bytes,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Every case came to an outcome.
+    Complete,
+    /// The user stopped it.
+    Interrupted,
+}
+
+/// Why a run could not go on. What was measured until then is on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum MeasureError {
+    /// The record cannot be written any more.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Run<'_> {
+    /// Measures until the end, or until the user stops it.
+    ///
+    /// # Errors
+    /// [`MeasureError`] when the record cannot be written. A case that fails is an event, not an error.
+    pub fn execute(&mut self, observe: &mut dyn FnMut(Progress<'_>)) -> Result<End, MeasureError> {
+        let mut dither = order::Dither::new(self.seed);
+        let sampler = sampler::Sampler::start(&self.bank, &self.writer, self.profile.sampler, self.clock);
+        self.idle(IdlePhase::Before, observe)?;
+        let end = self.cases(&mut dither, observe);
+        let end = match end {
+            Ok(End::Complete) => self.idle(IdlePhase::After, observe).map(|()| self.ended()),
+            other => other,
+        };
+        if let Some(sampler) = sampler {
+            let summary = sampler.stop()?;
+            self.append(&Event::Sampler(summary))?;
+        }
+        self.report_lost(observe)?;
+        end
+    }
+
+    fn ended(&self) -> End {
+        if self.stop.load(Ordering::Relaxed) { End::Interrupted } else { End::Complete }
+    }
+
+    fn cases(
+        &mut self,
+        dither: &mut order::Dither,
+        observe: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<End, MeasureError> {
+        let open: Vec<usize> = (0..self.plan.cases.len())
+            .filter(|&i| !self.remaining.repeats(&self.plan.cases[i].id).is_empty())
+            .collect();
+        let footprints: Vec<f64> = open.iter().map(|&i| self.footprint(i)).collect();
+        let mut tally = round::Tally { done: 0, planned: self.remaining.windows(), prepared: 0, cases: open.len() };
+        for group in order::groups(&footprints, self.memory.get()) {
+            let indices: Vec<usize> = group.iter().map(|&g| open[g]).collect();
+            if self.group(&indices, dither, &mut tally, observe)? == End::Interrupted {
+                return Ok(End::Interrupted);
+            }
+        }
+        Ok(End::Complete)
+    }
+
+    fn footprint(&self, case: usize) -> f64 {
+        let case = &self.plan.cases[case];
+        crate::kernels::find(&case.kernel)
+            .and_then(|k| k.work(&case.params).ok())
+            .map_or(0.0, |work| work.footprint.get())
+    }
+
+    fn idle(&mut self, phase: IdlePhase, observe: &mut dyn FnMut(Progress<'_>)) -> Result<(), MeasureError> {
+        let length = self.profile.idle;
+        if length <= Seconds::ZERO || self.stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        observe(Progress::Idle { phase, length });
+        let mut watch = state::Watch::new(self.host, self.profile, &[]);
+        watch.begin(&self.clock);
+        let first = bank::edge(&self.bank, &self.clock);
+        let start = self.clock.now();
+        while self.clock.now().since(start) < length && !self.stop.load(Ordering::Relaxed) {
+            let left = length - self.clock.now().since(start);
+            std::thread::sleep(left.to_duration().min(std::time::Duration::from_millis(100)));
+        }
+        let wall = self.clock.now().since(start);
+        let last = bank::edge(&self.bank, &self.clock);
+        let (state, mut flags) = watch.end(&self.clock);
+        let (energy, energy_flags) = bank::Edge::spans(&first, &last);
+        flags.extend(energy_flags);
+        self.append(&Event::Idle(IdleWindow { phase, start, wall, energy, state, flags }))
+    }
+
+    fn append(&self, event: &Event) -> Result<(), MeasureError> {
+        Ok(self.writer.lock().unwrap_or_else(PoisonError::into_inner).append(event)?)
+    }
+
+    /// Writes down sensors that were lost since the last call.
+    fn report_lost(&self, observe: &mut dyn FnMut(Progress<'_>)) -> Result<(), MeasureError> {
+        let lost = self.bank.lock().unwrap_or_else(PoisonError::into_inner).take_lost();
+        for loss in lost {
+            observe(Progress::SensorLost { sensor: &loss.sensor, reason: &loss.reason });
+            self.append(&Event::SensorLost { at: loss.at, sensor: loss.sensor, reason: loss.reason })?;
+        }
+        Ok(())
+    }
+}

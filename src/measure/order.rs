@@ -1,0 +1,83 @@
+//! In which order cases are measured, and which are in memory together.
+
+use crate::kernels::random::SplitMix64;
+use crate::units::Seconds;
+
+/// Order of the cases in one round. Even rounds go forwards and odd ones backwards (ABBA), so a
+/// linear drift of the machine hits every case alike.
+pub(super) fn round(cases: &[usize], repeat: u32) -> Vec<usize> {
+    let mut order = cases.to_vec();
+    if repeat % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
+/// Splits cases, in order, into groups whose footprints fit into `budget` bytes together. Only
+/// cases of one group are interleaved. A case larger than the budget is a group of its own.
+pub(super) fn groups(footprints: &[f64], budget: f64) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut used = f64::INFINITY;
+    for (index, &bytes) in footprints.iter().enumerate() {
+        if used + bytes > budget {
+            groups.push(Vec::new());
+            used = 0.0;
+        }
+        used += bytes;
+        if let Some(group) = groups.last_mut() {
+            group.push(index);
+        }
+    }
+    groups
+}
+
+/// Pauses before windows: starts must not lock onto the counter's updates.
+pub(super) struct Dither {
+    random: SplitMix64,
+    drawn: u64,
+}
+
+/// Stream of the run's seed that dither draws from; inputs use others.
+const STREAM: u64 = 0x6469_7468_6572;
+
+impl Dither {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { random: SplitMix64::new(seed, STREAM), drawn: 0 }
+    }
+
+    /// A pause drawn uniformly from [0, τ); none where no counter has a period.
+    pub(super) fn next(&mut self, update_period: Option<Seconds>) -> Seconds {
+        let uniform = self.random.at(self.drawn) as f64 / 2f64.powi(64);
+        self.drawn += 1;
+        update_period.map_or(Seconds::ZERO, |tau| tau * uniform)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_alternate_their_direction() {
+        assert_eq!(round(&[4, 7, 9], 0), [4, 7, 9]);
+        assert_eq!(round(&[4, 7, 9], 1), [9, 7, 4]);
+        assert_eq!(round(&[4, 7, 9], 2), [4, 7, 9]);
+    }
+
+    #[test]
+    fn groups_keep_the_order_and_respect_the_budget() {
+        assert_eq!(groups(&[3.0, 3.0, 3.0, 20.0, 1.0], 7.0), [vec![0, 1], vec![2], vec![3], vec![4]]);
+        assert_eq!(groups(&[], 7.0), Vec::<Vec<usize>>::new());
+    }
+
+    #[test]
+    fn dither_stays_below_one_update_period_and_spreads() {
+        let tau = Seconds::new(0.001).unwrap();
+        let mut dither = Dither::new(7);
+        let draws: Vec<f64> = (0..1000).map(|_| dither.next(Some(tau)).get()).collect();
+        assert!(draws.iter().all(|d| (0.0..0.001).contains(d)));
+        let mean = draws.iter().sum::<f64>() / 1000.0;
+        assert!((mean - 0.0005).abs() < 0.00005, "mean {mean}");
+        assert_eq!(dither.next(None), Seconds::ZERO);
+    }
+}

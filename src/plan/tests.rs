@@ -1,0 +1,171 @@
+use super::*;
+use crate::suite::sample::catalog;
+use proptest::prelude::*;
+use std::collections::HashSet;
+use std::path::Path;
+
+const SMALL: Capacity = Capacity { usable_cpus: 2, cores: 2, available_memory: None, last_level_cache: None };
+
+fn suite(cases: &str) -> Suite {
+    let text = format!("version: 1\nsuite: test\ncases:\n{cases}");
+    Suite::parse(Path::new("test.yaml"), &text, &catalog()).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn memory(gib: f64) -> Option<Bytes> {
+    Bytes::new(gib * 1024.0 * 1024.0 * 1024.0).ok()
+}
+
+fn planned(plan: &Plan) -> Vec<&str> {
+    plan.cases.iter().map(|c| c.id.as_str()).collect()
+}
+
+#[test]
+fn probes_come_first_one_for_each_type_and_thread_count_in_use() {
+    let suite = suite(
+        "  - kernel: gemm\n    matrix: {shape: 64x64x64, dtype: [f32, f64], threads: [1, all]}\n    exclude: {dtype: f64, threads: 1}\n",
+    );
+    let plan = build(&suite, &SMALL, &catalog());
+    assert_eq!(
+        planned(&plan),
+        [
+            "fma-peak-f32-t1",
+            "fma-peak-f32-tall",
+            "fma-peak-f64-tall",
+            "read-bandwidth-f32-bytes256MiB-t1",
+            "read-bandwidth-f32-bytes256MiB-tall",
+            "gemm-f32-m64-n64-k64-t1",
+            "gemm-f32-m64-n64-k64-tall",
+            "gemm-f64-m64-n64-k64-tall",
+        ]
+    );
+    let counts: Vec<Threads> = plan.cases.iter().map(|c| c.threads).collect();
+    assert_eq!(counts[1], Threads::Count(2));
+    assert!(counts.iter().all(|t| matches!(t, Threads::Count(1 | 2))));
+}
+
+#[test]
+fn too_many_threads_are_skipped_with_the_remedy() {
+    let plan = build(&suite("  - {kernel: gemm, matrix: {shape: 8x8x8, threads: [2, 3]}}\n"), &SMALL, &catalog());
+    assert_eq!(plan.skips.len(), 1);
+    assert_eq!(plan.skips[0].case.id, "gemm-f32-m8-n8-k8-t3");
+    assert_eq!(plan.skips[0].reason, "it needs 3 threads, 2 CPUs are usable: write `threads: all`, or allow more CPUs");
+}
+
+#[test]
+fn words_that_come_to_the_same_count_run_once() {
+    let cases = suite("  - {kernel: gemm, matrix: {shape: 8x8x8, threads: [cores, all, 2]}}\n");
+    let plan = build(&cases, &SMALL, &catalog());
+    assert_eq!(planned(&plan).last(), Some(&"gemm-f32-m8-n8-k8-tcores"));
+    let reasons: Vec<&str> = plan.skips.iter().map(|s| s.reason.as_str()).collect();
+    assert_eq!(reasons, ["the same as `gemm-f32-m8-n8-k8-tcores` on this machine: both come to 2 threads"; 2]);
+    let smt = Capacity { usable_cpus: 4, ..SMALL };
+    assert_eq!(build(&cases, &smt, &catalog()).skips.len(), 1);
+}
+
+#[test]
+fn what_does_not_fit_memory_is_skipped_unless_memory_is_unknown() {
+    let cases = suite("  - {kernel: triad, matrix: {bytes: [64 MiB, 2 GiB], threads: 1}}\n");
+    let plan = build(&cases, &Capacity { available_memory: memory(2.0), ..SMALL }, &catalog());
+    assert_eq!(plan.skips.len(), 1);
+    assert!(plan.skips[0].reason.starts_with("it needs 2.0 GiB, more than 80 % of the 2.0 GiB available"));
+    assert!(build(&cases, &SMALL, &catalog()).skips.is_empty());
+    // The probe's own buffer must fit too, and its absence is said.
+    let plan = build(&cases, &Capacity { available_memory: memory(0.25), ..SMALL }, &catalog());
+    assert!(plan.skips.iter().any(|s| s.case.kernel == "read-bandwidth"));
+}
+
+#[test]
+fn footprints_in_cache_are_probed_at_powers_of_two_and_four_at_most() {
+    let cache = Capacity { last_level_cache: Bytes::new(24.0 * 1_048_576.0).ok(), ..SMALL };
+    let sizes = |cases: &str| -> Vec<String> {
+        let plan = build(&suite(cases), &cache, &catalog());
+        let probes = plan.cases.into_iter().filter(|c| c.kernel == "read-bandwidth");
+        probes.map(|c| c.id.replace("read-bandwidth-f32-bytes", "").replace("-t1", "")).collect()
+    };
+    // 20 MiB would round to 32 MiB, beyond the 24 MiB cache; 64 MiB is main memory. No probe is
+    // smaller than its case, or the analysis would compare the case with main memory.
+    assert_eq!(
+        sizes("  - {kernel: triad, matrix: {bytes: [100 KiB, 20 MiB, 64 MiB], threads: 1}}\n"),
+        ["128KiB", "20MiB", "256MiB"]
+    );
+    let many = "  - {kernel: triad, matrix: {bytes: [32 KiB, 64 KiB, 128 KiB, 256 KiB, 512 KiB, 1 MiB, 2 MiB, 4 MiB], threads: 1}}\n";
+    assert_eq!(sizes(many), ["32KiB", "128KiB", "512KiB", "4MiB", "256MiB"]);
+}
+
+#[test]
+fn nothing_runnable_needs_no_probe() {
+    let plan = build(&suite("  - {kernel: gemm, with: {shape: 8x8x8, threads: 64}}\n"), &SMALL, &catalog());
+    assert!(plan.cases.is_empty());
+    assert_eq!(plan.skips.len(), 1);
+}
+
+#[test]
+fn a_kernel_that_this_build_lacks_is_skipped() {
+    let plan = build(&suite("  - {kernel: gemm, with: {shape: 8x8x8}}\n"), &SMALL, &Catalog::new(Vec::new()));
+    assert!(plan.skips[0].reason.contains("no kernel `gemm`"));
+}
+
+#[test]
+fn the_quick_suite_takes_less_than_a_minute_on_two_cores() {
+    let text = include_str!("../../suites/quick.yaml");
+    let quick = Suite::parse(Path::new("quick.yaml"), text, &catalog()).unwrap();
+    let host = Capacity { available_memory: memory(8.0), last_level_cache: memory(32.0 / 1024.0), ..SMALL };
+    let plan = build(&quick, &host, &catalog());
+    assert!(plan.skips.is_empty());
+    assert!((15.0..45.0).contains(&plan.estimate.get()), "{:?}", plan.estimate);
+    assert_eq!(plan.cases.iter().filter(|c| c.kernel == "fma-peak").count(), 4);
+}
+
+fn spec() -> impl Strategy<Value = (String, Capacity)> {
+    let threads = prop::sample::subsequence(vec!["1", "2", "3", "8", "cores", "all"], 1..6);
+    let sizes = prop::sample::subsequence(vec!["16 KiB", "64 KiB", "1 MiB", "9 MiB", "64 MiB", "3 GiB"], 1..6);
+    let dtypes = prop::sample::subsequence(vec!["f32", "f64"], 1..3);
+    let host = (1u32..9, 1u32..9, prop::option::of(0.01f64..64.0), prop::option::of(0.001f64..0.1));
+    (threads, sizes, dtypes, host).prop_map(|(threads, sizes, dtypes, (cpus, cores, free, cache))| {
+        let (threads, sizes, dtypes) = (threads.join(", "), sizes.join(", "), dtypes.join(", "));
+        let text =
+            format!("  - {{kernel: triad, matrix: {{bytes: [{sizes}], dtype: [{dtypes}], threads: [{threads}]}}}}\n");
+        let capacity = Capacity {
+            usable_cpus: cpus,
+            cores: cores.min(cpus),
+            available_memory: free.and_then(memory),
+            last_level_cache: cache.and_then(memory),
+        };
+        (text, capacity)
+    })
+}
+
+proptest! {
+    /// No case is lost or doubled, everything planned can run, every ceiling that exists is probed.
+    #[test]
+    fn plans_are_complete_and_runnable((text, host) in spec()) {
+        let suite = suite(&text);
+        let plan = build(&suite, &host, &catalog());
+        let workloads = || plan.cases.iter().filter(|c| c.kernel == "triad");
+        for case in &suite.cases {
+            let runs = workloads().filter(|c| c.id == case.id).count();
+            let skipped = plan.skips.iter().filter(|s| s.case.id == case.id).count();
+            prop_assert_eq!(runs + skipped, 1, "{}", case.id);
+        }
+        let ids: HashSet<&str> = plan.cases.iter().map(|c| c.id.as_str()).collect();
+        prop_assert_eq!(ids.len(), plan.cases.len());
+        let first = plan.cases.iter().position(|c| c.kernel == "triad").unwrap_or(plan.cases.len());
+        prop_assert!(plan.cases[first..].iter().all(|c| c.kernel == "triad"));
+        let mut work = HashSet::new();
+        for case in &plan.cases {
+            let Threads::Count(n) = case.threads else { panic!("{} has no count", case.id) };
+            prop_assert!(n >= 1 && n <= host.usable_cpus);
+            let footprint = catalog().find(&case.kernel).unwrap().work(&case.params).unwrap().footprint;
+            prop_assert!(host.available_memory.is_none_or(|m| footprint.get() <= 0.8 * m.get()));
+            prop_assert!(work.insert(identity(case, &case.params, n)), "{} twice", case.id);
+        }
+        for case in workloads() {
+            let peak = |c: &&Case| c.kernel == "fma-peak" && c.threads == case.threads && c.params.dtype == case.params.dtype;
+            prop_assert!(plan.cases.iter().any(|c| peak(&c)));
+        }
+        prop_assert!(plan.skips.iter().all(|s| !s.reason.is_empty()));
+        let idle = suite.profile.idle.get() * 2.0;
+        let windows = workloads().count() as f64 * 5.0 * 0.15;
+        prop_assert!(plan.estimate.get() >= idle + windows);
+    }
+}

@@ -1,0 +1,247 @@
+//! The record on disk: a folder with `record.json` and `samples.jsonl`.
+//!
+//! Every event is one `write` of one whole line to a file opened for appending, so a kill leaves
+//! at most one torn line at the end. `record.json` is replaced by rename and is never half-written.
+
+use super::{Event, Header, RunRecord, SCHEMA, SamplesDigest};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// File name of the header.
+pub const HEADER_FILE: &str = "record.json";
+/// File name of the events.
+pub const SAMPLES_FILE: &str = "samples.jsonl";
+
+/// A record that cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The operating system refused.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried: `create`, `append to`, `read`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The folder holds a record already.
+    #[error("{path} holds a record already; choose another --out, or --resume {path}")]
+    Exists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is no record at the path.
+    #[error("{path} holds no record (no {HEADER_FILE} in it); give the folder that `wattproof run` wrote")]
+    NotARecord {
+        /// The folder or file named.
+        path: PathBuf,
+    },
+    /// The text is no valid record.
+    #[error("{path}:{line}:{column}: not a valid record: {reason}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// What serde said.
+        reason: String,
+    },
+    /// A newer program wrote it.
+    #[error("{path} has record schema {found}, and this wattproof reads up to {SCHEMA}; use a newer wattproof")]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: u32,
+    },
+    /// The samples are not those that the header was closed with.
+    #[error("{path} was changed after the run: its SHA-256 is {found}, the record was closed with {expected}")]
+    Altered {
+        /// The samples file.
+        path: PathBuf,
+        /// Digest in the header.
+        expected: String,
+        /// Digest of the file.
+        found: String,
+    },
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io { action, path, source }
+}
+
+/// Writes a record while it is measured.
+#[derive(Debug)]
+pub struct Writer {
+    dir: PathBuf,
+    samples: File,
+    line: Vec<u8>,
+}
+
+impl Writer {
+    /// Makes the folder (and its parents) and writes the header.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the folder holds a record already or cannot be written.
+    pub fn create(dir: &Path, header: &Header) -> Result<Self, StoreError> {
+        fs::create_dir_all(dir).map_err(io_error("create the folder", dir))?;
+        if dir.join(HEADER_FILE).exists() || dir.join(SAMPLES_FILE).exists() {
+            return Err(StoreError::Exists { path: dir.to_owned() });
+        }
+        let path = dir.join(SAMPLES_FILE);
+        let samples =
+            OpenOptions::new().append(true).create_new(true).open(&path).map_err(io_error("create", &path))?;
+        let writer = Self { dir: dir.to_owned(), samples, line: Vec::with_capacity(4096) };
+        writer.write_header(header)?;
+        Ok(writer)
+    }
+
+    /// Opens an unfinished record to go on with it. A torn last line is cut off first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the files cannot be opened.
+    pub fn reopen(dir: &Path, header: &Header) -> Result<Self, StoreError> {
+        let path = dir.join(SAMPLES_FILE);
+        let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+        let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
+        let samples = OpenOptions::new().append(true).open(&path).map_err(io_error("append to", &path))?;
+        if whole < bytes.len() {
+            samples.set_len(whole as u64).map_err(io_error("cut the torn last line of", &path))?;
+        }
+        let writer = Self { dir: dir.to_owned(), samples, line: Vec::with_capacity(4096) };
+        writer.write_header(header)?;
+        Ok(writer)
+    }
+
+    /// The record's folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Appends one event.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the disk is full or gone. What was appended before stays readable.
+    pub fn append(&mut self, event: &Event) -> Result<(), StoreError> {
+        self.line.clear();
+        let path = || self.dir.join(SAMPLES_FILE);
+        serde_json::to_writer(&mut self.line, event).map_err(|e| io_error("encode a line of", &path())(e.into()))?;
+        self.line.push(b'\n');
+        let before = self.samples.metadata().map(|m| m.len()).ok();
+        self.samples.write_all(&self.line).map_err(|error| {
+            // A full disk can take half a line; later lines must not be glued to it.
+            if let Some(length) = before {
+                let _ = self.samples.set_len(length);
+            }
+            io_error("append to", &path())(error)
+        })
+    }
+
+    /// Writes the final header, with the digest of the samples.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the files cannot be written.
+    pub fn finish(self, header: &mut Header) -> Result<(), StoreError> {
+        let path = self.dir.join(SAMPLES_FILE);
+        self.samples.sync_data().map_err(io_error("flush", &path))?;
+        let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+        header.samples = Some(SamplesDigest { sha256: sha256_hex(&bytes), bytes: bytes.len() as u64 });
+        self.write_header(header)
+    }
+
+    fn write_header(&self, header: &Header) -> Result<(), StoreError> {
+        let path = self.dir.join(HEADER_FILE);
+        let draft = self.dir.join(".record.json.new");
+        let mut text = serde_json::to_vec_pretty(header).map_err(|e| io_error("encode", &path)(e.into()))?;
+        text.push(b'\n');
+        fs::write(&draft, text).map_err(io_error("write", &draft))?;
+        fs::rename(&draft, &path).map_err(io_error("write", &path))
+    }
+}
+
+/// Reads the record in `path`: its folder, or its `record.json`.
+///
+/// # Errors
+/// [`StoreError`] naming the file and the place in it.
+pub fn load(path: &Path) -> Result<RunRecord, StoreError> {
+    let (dir, header_path) = locate(path)?;
+    let text = fs::read(&header_path).map_err(io_error("read", &header_path))?;
+    let header = parse_header(&header_path, &text)?;
+    let samples_path = dir.join(SAMPLES_FILE);
+    let bytes = fs::read(&samples_path).map_err(io_error("read", &samples_path))?;
+    let digest = sha256_hex(&bytes);
+    if let Some(closed) = &header.samples
+        && closed.sha256 != digest
+    {
+        return Err(StoreError::Altered { path: samples_path, expected: closed.sha256.clone(), found: digest });
+    }
+    let (events, torn) = parse_events(&samples_path, &bytes)?;
+    let mut record = RunRecord::fold(header, events, digest);
+    if torn {
+        record
+            .notes
+            .push("the last line of the samples is torn (the run was killed while writing it); it was left out".into());
+    }
+    Ok(record)
+}
+
+fn locate(path: &Path) -> Result<(PathBuf, PathBuf), StoreError> {
+    let header = if path.is_dir() { path.join(HEADER_FILE) } else { path.to_owned() };
+    if !header.is_file() {
+        return Err(StoreError::NotARecord { path: path.to_owned() });
+    }
+    let dir = header.parent().map(Path::to_owned).unwrap_or_default();
+    Ok((dir, header))
+}
+
+/// Only the schema number: read before the rest, so a newer record is refused by name.
+#[derive(Deserialize)]
+struct SchemaOnly {
+    schema: u32,
+}
+
+fn parse_header(path: &Path, text: &[u8]) -> Result<Header, StoreError> {
+    let malformed = |e: serde_json::Error| StoreError::Malformed {
+        path: path.to_owned(),
+        line: e.line(),
+        column: e.column(),
+        reason: e.to_string(),
+    };
+    let SchemaOnly { schema } = serde_json::from_slice(text).map_err(malformed)?;
+    if schema > SCHEMA {
+        return Err(StoreError::NewerSchema { path: path.to_owned(), found: schema });
+    }
+    serde_json::from_slice(text).map_err(malformed)
+}
+
+/// Parses whole lines; says whether an incomplete one was left at the end.
+fn parse_events(path: &Path, bytes: &[u8]) -> Result<(Vec<Event>, bool), StoreError> {
+    let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
+    let mut events = Vec::new();
+    for (index, line) in bytes[..whole].split(|&b| b == b'\n').enumerate() {
+        if line.is_empty() {
+            continue;
+        }
+        events.push(serde_json::from_slice(line).map_err(|e| StoreError::Malformed {
+            path: path.to_owned(),
+            line: index + 1,
+            column: e.column(),
+            reason: e.to_string(),
+        })?);
+    }
+    Ok((events, whole < bytes.len()))
+}
+
+/// SHA-256 as lower-case hex.
+#[must_use]
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,189 @@
+//! The house rules that a compiler does not hold: which room may import which, who prints, how
+//! large a file may grow. ARCHITECTURE.md explains them.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail here")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A room and what its files must not contain. Types that are plain data (`Domain`, `DeviceId`)
+/// are what the record is made of, so the exceptions name them.
+struct Rule {
+    room: &'static str,
+    forbidden: &'static [&'static str],
+    except: &'static [&'static str],
+    why: &'static str,
+}
+
+const HARDWARE: &[&str] = &[
+    "crate::host",
+    "crate::backends",
+    "crate::sensors",
+    "crate::measure",
+    "crate::cli",
+    "std::fs",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "std::net",
+    "Clock::",
+    "&Clock",
+    "Utc::now",
+];
+
+/// Data that may cross the waist of the product.
+const DATA: &[&str] = &[
+    "crate::backends::DeviceId",
+    "crate::sensors::Domain",
+    "crate::sensors::{Domain",
+    "crate::sensors::{Channel",
+    "crate::sensors::Quantity",
+];
+
+const RULES: &[Rule] = &[
+    Rule { room: "units.rs", forbidden: &["crate::"], except: &[], why: "units import nothing" },
+    Rule {
+        room: "kernels",
+        forbidden: &[
+            "crate::backends",
+            "crate::sensors",
+            "crate::measure",
+            "crate::host",
+            "crate::clock",
+            "crate::cli",
+        ],
+        except: &[],
+        why: "a kernel is data and formulas; it is timed from outside",
+    },
+    Rule {
+        room: "suite",
+        forbidden: &["crate::backends", "crate::sensors", "crate::measure", "crate::cli", "crate::clock"],
+        except: &[],
+        why: "a suite is read the same on every machine",
+    },
+    Rule {
+        room: "backends",
+        forbidden: &["crate::sensors", "crate::measure", "crate::cli", "crate::record"],
+        except: &[],
+        why: "only measure sees backends and sensors together",
+    },
+    Rule {
+        room: "sensors",
+        forbidden: &["crate::backends", "crate::measure", "crate::kernels", "crate::cli", "crate::suite"],
+        except: &[],
+        why: "only measure sees backends and sensors together",
+    },
+    Rule {
+        room: "record",
+        forbidden: &["crate::measure", "crate::host", "crate::analysis", "crate::report", "crate::cli"],
+        except: &[],
+        why: "the record is the waist: it knows neither side",
+    },
+    Rule { room: "analysis", forbidden: HARDWARE, except: DATA, why: "analysis is a pure function of the record" },
+    Rule { room: "report", forbidden: HARDWARE, except: DATA, why: "a report is a pure function of the record" },
+    Rule {
+        room: "measure",
+        forbidden: &["crate::cli", "crate::analysis", "crate::report"],
+        except: &[],
+        why: "measuring judges nothing",
+    },
+];
+
+fn rust_files(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// The product code of a file: everything before its unit tests, without comments.
+fn code(path: &Path) -> Vec<(usize, String)> {
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().enumerate().take_while(|(_, line)| !line.starts_with("#[cfg(test)]"));
+    lines
+        .map(|(i, line)| (i + 1, line.split("//").next().unwrap_or_default().to_owned()))
+        .filter(|(_, line)| !line.trim().is_empty())
+        .collect()
+}
+
+#[test]
+fn rooms_import_only_what_they_may() {
+    let mut broken = Vec::new();
+    for rule in RULES {
+        let files = rust_files(&src().join(rule.room));
+        assert!(!files.is_empty(), "the rule for `{}` guards no file", rule.room);
+        for file in files.iter().filter(|f| is_product(f)) {
+            for (number, line) in code(file) {
+                let excepted = rule.except.iter().any(|e| line.contains(e));
+                if let Some(found) = rule.forbidden.iter().find(|f| mentions(&line, f) && !excepted) {
+                    broken.push(format!("{}:{number}: `{found}`: {}", file.display(), rule.why));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "broken house rules:\n{}", broken.join("\n"));
+}
+
+/// Fixtures and unit tests are no part of the data flow.
+fn is_product(file: &Path) -> bool {
+    let below = file.strip_prefix(src()).unwrap();
+    !below.components().any(|c| matches!(c.as_os_str().to_str(), Some("fixture" | "fixture.rs" | "tests" | "tests.rs")))
+}
+
+/// Whether `line` names `path` as a whole path segment: `Clock` is not in `ClockSource`.
+fn mentions(line: &str, path: &str) -> bool {
+    line.match_indices(path).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + path.len()..].chars().next();
+        let inner = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        path.ends_with(':') || (!inner(before) && !inner(after))
+    })
+}
+
+#[test]
+fn only_the_command_line_prints() {
+    let mut found = Vec::new();
+    for file in rust_files(&src()).iter().filter(|f| is_product(f) && !f.starts_with(src().join("cli"))) {
+        for (number, line) in code(file) {
+            if ["println!", "print!(", "eprintln!", "eprint!("].iter().any(|m| line.contains(m)) {
+                found.push(format!("{}:{number}", file.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "printing outside src/cli: {found:?}");
+}
+
+#[test]
+fn files_have_names_and_sizes_one_can_live_with() {
+    for file in rust_files(&src()) {
+        let stem = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let nameless = ["util", "utils", "common", "helper", "helpers", "misc"].contains(&stem.as_str());
+        assert!(!nameless, "{} says nothing about what is in it", file.display());
+        let lines = fs::read_to_string(&file).unwrap().lines().count();
+        assert!(lines <= 600, "{} has {lines} lines: is it one room or two?", file.display());
+        let depth = file.strip_prefix(src()).unwrap().components().count();
+        assert!(depth <= 4, "{} is too deep", file.display());
+    }
+}
+
+#[test]
+fn the_rule_reader_sees_what_it_should() {
+    assert!(mentions("fn f(clock: &Clock) {", "&Clock"));
+    assert!(!mentions("fn f(clock: &ClockSource) {", "&Clock"));
+    assert!(mentions("use crate::units::Joules;", "crate::"));
+    assert!(mentions("let x = std::fs::read(path);", "std::fs"));
+}

@@ -1,0 +1,13 @@
+//! Black-box tests: the real binary, real files, real signals.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail here")]
+
+mod bad_input;
+mod counters;
+mod discover;
+mod interrupt;
+mod reports;
+mod run;
+#[path = "../skip/mod.rs"]
+mod skip;
+mod support;
