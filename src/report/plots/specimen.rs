@@ -21,7 +21,6 @@ pub(crate) fn specimen(cases: usize, text: &dyn Fn(&str) -> String) -> ReportMod
         counters: small("counters", text),
         ceilings: small("ceilings", text),
         idle: Table { rows: Vec::new(), ..small("idle", text) },
-        counters: Table { rows: Vec::new(), ..small("counters", text) },
         bars: bars(&names, text),
         roofline: roofline(&names, text),
         trace: trace(&names, text),
