@@ -53,9 +53,12 @@ fn pretty(model: &ReportModel) -> Vec<u8> {
     export(source, files, &options).unwrap()
 }
 
+/// Makes a text hostile.
+type Attack = fn(&str) -> String;
+
 #[test]
 fn hostile_text_in_every_field_is_only_text() {
-    let attacks: [(&str, fn(&str) -> String); 4] = [
+    let attacks: [(&str, Attack); 4] = [
         ("markup", |s| format!("{s}{}", fixture::HOSTILE)),
         ("ends a literal", |s| format!("{s}\\\" #panic(\"out\") \"\\")),
         ("no glyphs", |s| format!("{s} 你好 שלום \u{202e}abc\u{e000}\u{feff}\u{fffe} e\u{301}\u{1f50b}")),
