@@ -8,6 +8,12 @@ for (const table of document.querySelectorAll("table")) {
     button.type = "button";
     button.append(...head.childNodes);
     head.append(button);
+    // Browsers paint a button only once, so headings repeated on later pages would stay empty.
+    addEventListener("beforeprint", () => head.replaceChildren(...button.childNodes));
+    addEventListener("afterprint", () => {
+      button.append(...head.childNodes);
+      head.append(button);
+    });
     button.addEventListener("click", () => {
       const order = { none: "descending", descending: "ascending", ascending: "none" }[head.ariaSort || "none"];
       for (const other of table.querySelectorAll("thead th")) other.removeAttribute("aria-sort");
