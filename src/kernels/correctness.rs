@@ -1,4 +1,4 @@
-//! Was the answer right? Decided on the very run that was timed (METHOD §3.6).
+//! Was the answer right? Decided on the very run that was timed (docs/kernels.md).
 
 use serde::{Deserialize, Serialize};
 

@@ -80,7 +80,7 @@ pub enum Threads {
     All,
 }
 
-/// How a run measures: every number of METHOD §3, from YAML.
+/// How a run measures: every number of docs/measurement.md, from YAML.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// `quick`, `ci`, `certify` or a name of the user's.
