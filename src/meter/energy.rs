@@ -128,25 +128,27 @@ impl Measurement {
     /// What a reader has to know about the figures.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
+        let known = || self.domains.iter().filter_map(|part| Some((&part.domain, part.figure.as_ref().ok()?)));
         let mut warnings = Vec::new();
-        for part in &self.domains {
-            let Ok(figure) = &part.figure else { continue };
-            match figure.update_period {
-                Some(tau) if self.window < tau * SHORT_WINDOW => warnings.push(format!(
-                    "{}: {} is shorter than {SHORT_WINDOW} update periods of its counter ({} each); repeat the work \
-                     in one window",
-                    part.domain,
-                    seconds(self.window),
-                    seconds(tau)
-                )),
-                None => warnings.push(format!(
-                    "{}: the update period of its counter could not be probed; 0.2 s is assumed in its uncertainty",
-                    part.domain
-                )),
-                Some(_) => {}
+        let periods = known().filter_map(|(domain, figure)| Some((domain, figure.update_period?)));
+        if let Some((domain, tau)) = periods.max_by(|a, b| a.1.get().total_cmp(&b.1.get()))
+            && self.window < tau * SHORT_WINDOW
+        {
+            warnings.push(format!(
+                "{} is shorter than {SHORT_WINDOW} update periods of the counter of {domain} ({} each): let the work \
+                 repeat within one window",
+                seconds(self.window),
+                seconds(tau)
+            ));
+        }
+        for (domain, figure) in known() {
+            if figure.update_period.is_none() {
+                warnings.push(format!(
+                    "{domain}: the update period of its counter could not be probed; its uncertainty assumes 0.2 s"
+                ));
             }
             if figure.n < self.runs {
-                warnings.push(format!("{}: only {} of {} runs have an energy", part.domain, figure.n, self.runs));
+                warnings.push(format!("{domain}: only {} of {} runs have an energy", figure.n, self.runs));
             }
         }
         warnings

@@ -128,6 +128,10 @@ impl Meter {
         }
         let clock = Clock::start();
         bank.probe_periods(&clock);
+        Ok(Self::over(bank, clock, statuses, options))
+    }
+
+    fn over(bank: Bank, clock: Clock, statuses: Vec<SensorStatus>, options: &Options) -> Self {
         let period = keeping_period(&bank, options.rate);
         let bank = share(bank);
         let keeper = period.and_then(|period| {
@@ -137,7 +141,7 @@ impl Meter {
                 Ok(true)
             })
         });
-        Ok(Self { bank, clock, statuses, simulated: options.host.simulated(), keeper })
+        Self { bank, clock, statuses, simulated: options.host.simulated(), keeper }
     }
 
     /// What every sensor that was asked for answered.
