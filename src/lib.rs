@@ -10,6 +10,7 @@ pub mod clock;
 pub mod host;
 pub mod kernels;
 pub mod measure;
+pub mod meter;
 pub mod plan;
 pub mod record;
 pub mod report;

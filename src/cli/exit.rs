@@ -17,6 +17,12 @@ pub enum Exit {
     Missing,
     /// Stopped by Ctrl-C or SIGTERM.
     Interrupted,
+    /// The command to measure was found but cannot be executed.
+    NotExecutable,
+    /// The command to measure was not found.
+    NotFound,
+    /// What the measured command ended with; 128 + n for death by signal n.
+    Command(u8),
 }
 
 impl Exit {
@@ -30,6 +36,9 @@ impl Exit {
             Self::Kernel => 5,
             Self::Missing => 6,
             Self::Interrupted => 130,
+            Self::NotExecutable => 126,
+            Self::NotFound => 127,
+            Self::Command(code) => code,
         }
     }
 }

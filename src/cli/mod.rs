@@ -9,6 +9,7 @@ mod doctor;
 mod doubles;
 mod exit;
 mod list;
+mod measure;
 mod progress;
 mod report;
 mod run;
@@ -27,12 +28,14 @@ const EXAMPLES: &str = "\
 Examples:
   wattproof run suites/quick.yaml              measure, print a table, write reports/<id>/
   wattproof run suites/quick.yaml --dry-run    show the plan and its time
+  wattproof measure -- make -j8                energy of any command
   wattproof doctor                             which sensors work here, and why the others do not
   wattproof report reports/<id>                render the reports of a record again
 
 Exit codes:
   0 done · 1 internal failure · 2 wrong arguments or invalid file · 5 a kernel was wrong or failed
-  6 a required sensor or device is missing · 130 interrupted";
+  6 a required sensor or device is missing · 130 interrupted
+  measure: what the command ended with · 126 it cannot be executed · 127 it was not found";
 
 /// Benchmarks sparse and dense kernels with real power counters, and reports performance per watt
 /// with uncertainty and provenance.
@@ -69,6 +72,7 @@ pub enum Format {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Measure(measure::Args),
     Doctor(doctor::Args),
     List(list::Args),
     Report(report::Args),
@@ -89,6 +93,7 @@ pub fn main() -> ExitCode {
     style::choose(cli.color);
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Measure(args) => measure::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::List(args) => list::run(&args),
         Command::Report(args) => report::run(&args),

@@ -6,14 +6,14 @@ use crate::backends::cpu::CpuBackend;
 use crate::backends::{Backend, fault::Spoiled};
 use crate::clock::{Clock, Utc};
 use crate::host::Host;
-use crate::measure::{Bank, End, Remaining, Run, share};
+use crate::measure::{End, Remaining, Run};
+use crate::meter::{self, Bank, Unmeasured, share};
 use crate::plan::{self, Capacity, Plan};
 use crate::record::store::{self, Writer};
 use crate::record::{
     Environment, Header, Outcome, RunRecord, RunState, SCHEMA, SensorStatus, SuiteSource, TdpModel, Tool,
 };
 use crate::report::ReportModel;
-use crate::sensors::{self, Probe, Sensor};
 use crate::suite::{Catalog, Suite};
 use crate::units::Watts;
 use std::path::{Path, PathBuf};
@@ -156,45 +156,21 @@ fn dry_run(args: &Args, suite: &Suite, plan: &Plan) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Sensors of this host: what every probe answered, and those that are ready.
-fn probe_sensors(host: &Host) -> (Vec<SensorStatus>, Vec<Box<dyn Sensor>>) {
-    let (mut statuses, mut ready) = (Vec::new(), Vec::new());
-    for family in sensors::REGISTRY {
-        let (id, title) = (family.id.to_owned(), family.title.to_owned());
-        statuses.push(match (family.probe)(host) {
-            Probe::Ready(sensor) => {
-                let status = SensorStatus::Ready(sensor.info().clone());
-                ready.push(sensor);
-                status
-            }
-            Probe::Absent { reason } => SensorStatus::Absent { id, title, reason },
-            Probe::Denied { reason, remedy } => SensorStatus::Denied { id, title, reason, remedy },
-        });
-    }
-    (statuses, ready)
-}
-
 /// Exit 6 with the reason of every sensor that cannot serve.
 fn require_energy(bank: &Bank, statuses: &[SensorStatus]) -> Result<(), Failure> {
     if bank.covers_cpu() {
         return Ok(());
     }
     let mut message = "--require energy: no energy counter of the CPU works here".to_owned();
-    for status in statuses {
-        match status {
-            SensorStatus::Absent { title, reason, .. } => message.push_str(&format!("\n  {title}: {reason}")),
-            SensorStatus::Denied { title, reason, remedy, .. } => {
-                message.push_str(&format!("\n  {title}: {reason}\n    to allow it: {remedy}"));
-            }
-            SensorStatus::Ready(_) => {}
-        }
+    for missing in Unmeasured::of(statuses).reasons {
+        message.push_str(&format!("\n  {missing}"));
     }
     Err(Failure::missing(message))
 }
 
 fn fresh(args: &Args, host: &Host, suite: &Suite, plan: Plan, environment: Environment) -> Result<Exit, Failure> {
     let clock = Clock::start();
-    let (mut sensors, ready) = probe_sensors(host);
+    let (mut sensors, ready) = meter::probe(host, |_| true);
     let mut bank = Bank::new(ready);
     if args.require == Some(Require::Energy) {
         require_energy(&bank, &sensors)?;
@@ -239,7 +215,7 @@ fn resume(args: &Args, host: &Host, dir: &Path) -> Result<Exit, Failure> {
     header.samples = None;
     let resumed = record.last_moment();
     let clock = Clock::resume_at(resumed);
-    let (_, ready) = probe_sensors(host);
+    let (_, ready) = meter::probe(host, |_| true);
     let mut bank = Bank::new(ready);
     if args.require == Some(Require::Energy) {
         require_energy(&bank, &header.sensors)?;

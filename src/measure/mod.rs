@@ -3,23 +3,23 @@
 //! Idle, then every case built, warmed up and measured in interleaved windows, then idle again.
 //! Every event goes to disk when it happens; whoever watches gets [`Progress`].
 
-mod bank;
 mod order;
 mod progress;
 mod remaining;
 mod round;
-mod sampler;
 mod state;
 mod warm_up;
 mod window;
 
-pub use bank::{Bank, SharedBank, share};
 pub use progress::Progress;
 pub use remaining::Remaining;
 
 use crate::backends::Backend;
 use crate::clock::Clock;
 use crate::host::Host;
+use crate::meter::SharedBank;
+use crate::meter::bank;
+use crate::meter::sampler::Sampler;
 use crate::plan::Plan;
 use crate::record::store::{StoreError, Writer};
 use crate::record::{Event, IdlePhase, IdleWindow};
@@ -79,7 +79,7 @@ impl Run<'_> {
     /// [`MeasureError`] when the record cannot be written. A case that fails is an event, not an error.
     pub fn execute(&mut self, observe: &mut dyn FnMut(Progress<'_>)) -> Result<End, MeasureError> {
         let mut dither = order::Dither::new(self.seed);
-        let sampler = sampler::Sampler::start(&self.bank, &self.writer, self.profile.sampler, self.clock);
+        let sampler = self.sampler();
         self.idle(IdlePhase::Before, observe)?;
         let end = self.cases(&mut dither, observe);
         let end = match end {
@@ -92,6 +92,25 @@ impl Run<'_> {
         }
         self.report_lost(observe)?;
         end
+    }
+
+    /// Starts the background sampler at the profile's rate, or faster where a counter would wrap.
+    /// `None` when there is no sensor to sample, or the rate is zero.
+    fn sampler(&self) -> Option<Sampler<StoreError>> {
+        let wraps = {
+            let bank = self.bank.lock().unwrap_or_else(PoisonError::into_inner);
+            bank.infos().next()?;
+            bank.poll_interval()
+        };
+        let period = Seconds::new(1.0 / self.profile.sampler.get()).ok()?;
+        let period = wraps.filter(|w| *w < period).unwrap_or(period);
+        let (bank, writer, clock) = (Arc::clone(&self.bank), Arc::clone(&self.writer), self.clock);
+        Sampler::start(period, clock, move || {
+            let point = bank.lock().unwrap_or_else(PoisonError::into_inner).trace(&clock);
+            let Some(point) = point else { return Ok(false) };
+            writer.lock().unwrap_or_else(PoisonError::into_inner).append(&Event::Trace(point))?;
+            Ok(true)
+        })
     }
 
     fn ended(&self) -> End {

@@ -1,8 +1,8 @@
 //! Warm-up: run until time per iteration (and power, where measured) has no slope any more.
 
-use super::bank::{self, SharedBank};
 use crate::backends::{BackendError, Workload};
 use crate::clock::Clock;
+use crate::meter::bank::{self, SharedBank};
 use crate::record::WarmUp;
 use crate::suite::Profile;
 use crate::units::Seconds;

@@ -1,9 +1,9 @@
 //! One timed window: edges of the counters outside, iterations inside, the answer checked after.
 
-use super::bank::{self, Edge, SharedBank};
 use super::state::Watch;
 use crate::backends::{BackendError, Workload};
 use crate::clock::{Clock, Moment};
+use crate::meter::bank::{self, Edge, SharedBank};
 use crate::record::{Activity, EnergySpan, Flag, Sample, State};
 use crate::sensors::perf::ActivityCounters;
 use crate::units::Seconds;

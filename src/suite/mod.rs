@@ -21,6 +21,7 @@ mod wire;
 pub use catalog::Catalog;
 pub(crate) use expand::identity;
 pub use problem::{Problem, SuiteErrors};
+pub use quantity::duration;
 pub use schema::schema;
 
 use crate::kernels::Params;

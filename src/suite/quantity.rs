@@ -2,6 +2,7 @@
 
 use super::tree::{Node, Value};
 use crate::kernels::ParamKind;
+use crate::units::Seconds;
 
 /// What kind of number a key takes, bounds included.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,6 +38,13 @@ pub(super) const SIZE_UNITS: &[(&str, f64)] = &[
     ("MiB", 1_048_576.0),
     ("GiB", 1_073_741_824.0),
 ];
+
+/// Reads a time of zero or more with its unit: `250 ms`, `2s`, `1 min`. `None` for anything else.
+#[must_use]
+pub fn duration(text: &str) -> Option<Seconds> {
+    let value = Quantity::Duration { min: 0.0, max: f64::MAX }.with_unit(text)?;
+    Seconds::new(value).ok().filter(|time| *time >= Seconds::ZERO)
+}
 
 impl Quantity {
     /// The quantity a kernel's parameter is; `None` for a choice of words.
@@ -191,6 +199,16 @@ mod tests {
 
     fn read(quantity: Quantity, yaml: &str) -> Result<f64, Fault> {
         quantity.read(&tree::parse(yaml).unwrap())
+    }
+
+    #[test]
+    fn times_stand_alone_as_well() {
+        let read = |text| duration(text).map(Seconds::get);
+        assert_eq!(read("5s"), Some(5.0));
+        assert_eq!(read(" 250 ms "), Some(0.25));
+        for wrong in ["5", "-1 s", "s", "", "1e3 s", "5 parsec"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

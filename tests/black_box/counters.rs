@@ -22,7 +22,7 @@ const SETTINGS: &str = "settings: { repeats: 3, window_floor: 30 ms, idle: 200 m
 const LONG: &str = "settings: { repeats: 10, window_floor: 120 ms, idle: 100 ms, warm_up_min: 5 ms, warm_up_max: 20 ms, \
      probe: 5 ms, probe_size: 4 MiB, retries: 2, foreign_load_limit: 1, steal_limit: 1, bootstrap_resamples: 200 }";
 
-fn double_path(file: &str) -> PathBuf {
+pub(crate) fn double_path(file: &str) -> PathBuf {
     let mut folder = std::env::current_exe().unwrap();
     folder.pop();
     if folder.ends_with("deps") {
@@ -34,13 +34,13 @@ fn double_path(file: &str) -> PathBuf {
 }
 
 /// A tree that is driven until the value is dropped.
-struct Tree {
+pub(crate) struct Tree {
     child: Child,
     _input: ChildStdin,
 }
 
 impl Tree {
-    fn start(root: &Path, zones: &[&str]) -> Self {
+    pub(crate) fn start(root: &Path, zones: &[&str]) -> Self {
         let mut child = Command::new(double_path("powercap_double"))
             .arg(root.join("sys/class/powercap"))
             .args(zones)

@@ -69,8 +69,14 @@ fn schema_and_completions_are_printed() {
 #[test]
 fn help_has_examples_and_version_is_known() {
     let sandbox = Sandbox::new();
-    for args in [&["--help"][..], &["run", "--help"], &["doctor", "--help"], &["report", "--help"], &["list", "--help"]]
-    {
+    for args in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["doctor", "--help"],
+        &["report", "--help"],
+        &["list", "--help"],
+        &["measure", "--help"],
+    ] {
         let help = sandbox.run(args).expect(0).stdout;
         assert!(help.contains("Example"), "{args:?}:\n{help}");
     }

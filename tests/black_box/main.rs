@@ -6,6 +6,7 @@ mod bad_input;
 mod counters;
 mod discover;
 mod interrupt;
+mod measure;
 mod reports;
 mod run;
 #[path = "../skip/mod.rs"]

@@ -26,10 +26,10 @@ pub struct Bank {
 }
 
 /// A sensor that stopped answering.
-pub(super) struct Loss {
-    pub(super) at: Moment,
-    pub(super) sensor: String,
-    pub(super) reason: String,
+pub(crate) struct Loss {
+    pub(crate) at: Moment,
+    pub(crate) sensor: String,
+    pub(crate) reason: String,
 }
 
 struct Slot {
@@ -57,9 +57,17 @@ const MAX_POLL_GAP: Seconds = match Seconds::new(1.0) {
     Err(_) => Seconds::ZERO,
 };
 
+/// What became of one domain between two edges.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) domain: Domain,
+    pub(crate) sensor: String,
+    pub(crate) result: Result<EnergySpan, Flag>,
+}
+
 /// All channels at one moment.
 #[derive(Debug, Clone)]
-pub(super) struct Edge {
+pub(crate) struct Edge {
     slots: Vec<Option<SlotEdge>>,
 }
 
@@ -90,8 +98,14 @@ enum ChannelState {
     Missing,
 }
 
+impl ChannelState {
+    const fn is_metered(&self) -> bool {
+        matches!(self, Self::Energy(_) | Self::Power { .. })
+    }
+}
+
 /// Reads the shared bank.
-pub(super) fn edge(bank: &SharedBank, clock: &Clock) -> Edge {
+pub(crate) fn edge(bank: &SharedBank, clock: &Clock) -> Edge {
     bank.lock().unwrap_or_else(PoisonError::into_inner).read(clock)
 }
 
@@ -125,6 +139,20 @@ impl Bank {
         }
     }
 
+    /// Domains whose energy is counted or integrated, with the sensor and the description of the
+    /// channel, in the order of the sensors.
+    pub(crate) fn metered(&self) -> impl Iterator<Item = (&SensorInfo, &Channel)> {
+        self.slots.iter().flat_map(|slot| {
+            let channels = slot.info.channels.iter().zip(&slot.tracks);
+            channels.filter(|(_, track)| !matches!(track, Track::Gauge)).map(|(channel, _)| (&slot.info, channel))
+        })
+    }
+
+    /// Whether the energy of any domain is integrated from polled power.
+    pub(crate) fn integrates(&self) -> bool {
+        self.slots.iter().flat_map(|s| &s.tracks).any(|t| matches!(t, Track::Power { .. }))
+    }
+
     /// Whether any sensor delivers energy or power of a domain that covers the CPU.
     #[must_use]
     pub fn covers_cpu(&self) -> bool {
@@ -133,7 +161,7 @@ impl Bank {
     }
 
     /// Update period of the slowest energy counter that covers the CPU; `None` without one.
-    pub(super) fn slowest_cpu_period(&self) -> Option<Seconds> {
+    pub(crate) fn slowest_cpu_period(&self) -> Option<Seconds> {
         let channels = self.slots.iter().filter(|s| !s.lost).flat_map(|s| &s.info.channels);
         channels
             .filter(|c| matches!(c.quantity, Quantity::Energy { .. }))
@@ -143,7 +171,7 @@ impl Bank {
     }
 
     /// How often counters must be read so that no wrap is missed.
-    pub(super) fn poll_interval(&self) -> Option<Seconds> {
+    pub(crate) fn poll_interval(&self) -> Option<Seconds> {
         let tracks = self.slots.iter().flat_map(|s| &s.tracks);
         tracks
             .filter_map(|t| match t {
@@ -154,24 +182,29 @@ impl Bank {
     }
 
     /// Power of the non-overlapping domains at the last trace point.
-    pub(super) fn power_now(&self) -> Option<Watts> {
+    pub(crate) fn power_now(&self) -> Option<Watts> {
         self.power
     }
 
+    /// Sensors lost so far that nobody took.
+    pub(crate) fn losses(&self) -> &[Loss] {
+        &self.losses
+    }
+
     /// Sensors lost since the last call.
-    pub(super) fn take_lost(&mut self) -> Vec<Loss> {
+    pub(crate) fn take_lost(&mut self) -> Vec<Loss> {
         std::mem::take(&mut self.losses)
     }
 
-    pub(super) fn read(&mut self, clock: &Clock) -> Edge {
+    pub(crate) fn read(&mut self, clock: &Clock) -> Edge {
         let losses = &mut self.losses;
         Edge { slots: self.slots.iter_mut().map(|slot| slot.read(clock, losses)).collect() }
     }
 
     /// A point of the power trace: mean power since the point before.
-    pub(super) fn trace(&mut self, clock: &Clock) -> Option<TracePoint> {
+    pub(crate) fn trace(&mut self, clock: &Clock) -> Option<TracePoint> {
         let edge = self.read(clock);
-        let at = edge.slots.iter().flatten().map(|s| s.at).max()?;
+        let at = edge.moments().max()?;
         let power = match &self.last_trace {
             Some(before) => edge.powers_since(before),
             None => Vec::new(),
@@ -248,29 +281,49 @@ impl Slot {
 }
 
 impl Edge {
+    /// When each sensor that still answers was read.
+    pub(crate) fn moments(&self) -> impl Iterator<Item = Moment> {
+        self.slots.iter().flatten().map(|s| s.at)
+    }
+
+    /// What became of every metered domain from `first` to `last`: its energy, or what is wrong
+    /// with it. A domain that was not readable at `first` has no outcome.
+    pub(crate) fn outcomes(first: &Self, last: &Self) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        for (a, b) in first.slots.iter().zip(&last.slots) {
+            let Some(a) = a else { continue };
+            for (i, from) in a.channels.iter().enumerate().filter(|(_, c)| c.state.is_metered()) {
+                let result = match b {
+                    Some(b) => from.span(&b.channels[i], &a.sensor, (a.at, b.at)).transpose(),
+                    None => Some(Err(Flag {
+                        code: "sensor-lost".into(),
+                        detail: format!("{} stopped answering", a.sensor),
+                    })),
+                };
+                let (domain, sensor) = (from.domain.clone(), a.sensor.clone());
+                outcomes.extend(result.map(|result| Outcome { domain, sensor, result }));
+            }
+        }
+        outcomes
+    }
+
     /// Energy of every domain from `first` to `last`, and what is wrong with it. A domain whose
     /// chain of reads broke has no span: its energy is unknown, not zero.
-    pub(super) fn spans(first: &Self, last: &Self) -> (Vec<EnergySpan>, Vec<Flag>) {
+    pub(crate) fn spans(first: &Self, last: &Self) -> (Vec<EnergySpan>, Vec<Flag>) {
         let (mut spans, mut flags) = (Vec::new(), Vec::new());
-        for (a, b) in first.slots.iter().zip(&last.slots) {
-            let (Some(a), b) = (a, b) else { continue };
-            let Some(b) = b else {
-                flags.push(Flag { code: "sensor-lost".into(), detail: format!("{} stopped answering", a.sensor) });
-                continue;
-            };
-            for (from, to) in a.channels.iter().zip(&b.channels) {
-                match from.span(to, &a.sensor, (a.at, b.at)) {
-                    Ok(Some(span)) => spans.push(span),
-                    Ok(None) => {}
-                    Err(flag) => flags.push(flag),
-                }
+        for outcome in Self::outcomes(first, last) {
+            match outcome.result {
+                Ok(span) => spans.push(span),
+                // A lost sensor is one flag, however many domains it had.
+                Err(flag) if !flags.contains(&flag) => flags.push(flag),
+                Err(_) => {}
             }
         }
         (spans, flags)
     }
 
     /// Mean power of the non-overlapping domains since `before`.
-    pub(super) fn power_since(&self, before: &Self) -> Option<Watts> {
+    pub(crate) fn power_since(&self, before: &Self) -> Option<Watts> {
         total(&self.powers_since(before))
     }
 
@@ -344,10 +397,16 @@ fn is_power(channel: &Channel) -> bool {
 
 /// Sum over the outermost domains only: nothing is counted twice.
 fn total(powers: &[(Domain, Watts)]) -> Option<Watts> {
-    let outermost = powers.iter().enumerate().filter(|(i, (domain, _))| {
-        let contained = powers.iter().any(|(other, _)| other.contains(domain));
-        let seen = powers[..*i].iter().any(|(other, _)| other == domain);
-        !contained && !seen
-    });
-    outermost.map(|(_, (_, watts))| *watts).reduce(|sum, watts| sum + watts)
+    let domains: Vec<&Domain> = powers.iter().map(|(domain, _)| domain).collect();
+    outermost(&domains).into_iter().map(|i| powers[i].1).reduce(|sum, watts| sum + watts)
+}
+
+/// Indices of the domains that no other of `domains` contains, each domain once. Only these may
+/// be added.
+pub(crate) fn outermost(domains: &[&Domain]) -> Vec<usize> {
+    let outer = |&i: &usize| {
+        let contained = domains.iter().any(|other| other.contains(domains[i]));
+        !contained && !domains[..i].contains(&domains[i])
+    };
+    (0..domains.len()).filter(outer).collect()
 }

@@ -1,33 +1,27 @@
-//! The background sampler: the power trace, and reads often enough that no counter wraps unseen.
+//! A thread that does one thing at a fixed rate: reads of counters often enough that none wraps
+//! unseen, and traces.
 
-use super::bank::SharedBank;
 use crate::clock::{Clock, thread_cpu_time};
-use crate::record::store::{StoreError, Writer};
-use crate::record::{Event, SamplerSummary};
-use crate::units::{Hertz, Seconds};
+use crate::record::SamplerSummary;
+use crate::units::Seconds;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 /// A sampler that runs until it is stopped.
-pub(super) struct Sampler {
+pub(crate) struct Sampler<E> {
     stop: Sender<()>,
-    thread: JoinHandle<Result<SamplerSummary, StoreError>>,
+    thread: JoinHandle<Result<SamplerSummary, E>>,
 }
 
-impl Sampler {
-    /// Starts sampling at `rate`, or faster where a counter would wrap. `None` when there is no
-    /// sensor to sample, or the rate is zero.
-    pub(super) fn start(bank: &SharedBank, writer: &Arc<Mutex<Writer>>, rate: Hertz, clock: Clock) -> Option<Self> {
-        let wraps = {
-            let bank = bank.lock().unwrap_or_else(PoisonError::into_inner);
-            bank.infos().next()?;
-            bank.poll_interval()
-        };
-        let period = Seconds::new(1.0 / rate.get()).ok()?;
-        let period = wraps.filter(|w| *w < period).unwrap_or(period);
+impl<E: Send + 'static> Sampler<E> {
+    /// Calls `tick` every `period`; it says whether it took a point, and an error ends the
+    /// sampler. `None` when no thread can be started.
+    pub(crate) fn start(
+        period: Seconds,
+        clock: Clock,
+        mut tick: impl FnMut() -> Result<bool, E> + Send + 'static,
+    ) -> Option<Self> {
         let (stop, stopped) = channel::<()>();
-        let (bank, writer) = (Arc::clone(bank), Arc::clone(writer));
         let body = move || {
             let begin = clock.now();
             let mut summary =
@@ -40,7 +34,7 @@ impl Sampler {
                 if stopped.recv_timeout(wait.to_duration()) != Err(RecvTimeoutError::Timeout) {
                     break;
                 }
-                let point = bank.lock().unwrap_or_else(PoisonError::into_inner).trace(&clock);
+                let took = tick()?;
                 let now = clock.now();
                 let gap = now.since(last);
                 if gap > summary.longest_gap {
@@ -48,10 +42,7 @@ impl Sampler {
                 }
                 last = now;
                 due = due.max((now.since(begin).get() / period.get()) as u64);
-                if let Some(point) = point {
-                    summary.points += 1;
-                    writer.lock().unwrap_or_else(PoisonError::into_inner).append(&Event::Trace(point))?;
-                }
+                summary.points += u64::from(took);
             }
             summary.wall = clock.now().since(begin);
             summary.cpu = thread_cpu_time();
@@ -62,7 +53,7 @@ impl Sampler {
     }
 
     /// Stops sampling and says what it cost.
-    pub(super) fn stop(self) -> Result<SamplerSummary, StoreError> {
+    pub(crate) fn stop(self) -> Result<SamplerSummary, E> {
         drop(self.stop);
         match self.thread.join() {
             Ok(summary) => summary,
