@@ -70,7 +70,8 @@ impl<'r> Meters<'r> {
             .filter(|m| match m.domain {
                 Domain::Package { .. } | Domain::Dram { .. } | Domain::DramOfDie { .. } => true,
                 Domain::Gpu { .. } | Domain::GpuModule { .. } => on_gpu,
-                Domain::Cores { .. } | Domain::Uncore { .. } | Domain::Psys | Domain::Node | Domain::Wall => false,
+                Domain::Cores { .. } | Domain::Uncore { .. } | Domain::Other { .. } => false,
+                Domain::Psys | Domain::Node | Domain::Wall => false,
             })
             .collect();
         if !candidates.iter().any(|m| matches!(m.domain, Domain::Package { .. })) && !on_gpu {

@@ -129,7 +129,7 @@ impl Bank {
     #[must_use]
     pub fn covers_cpu(&self) -> bool {
         let delivers = |c: &Channel| matches!(c.quantity, Quantity::Energy { .. }) || is_power(c);
-        self.slots.iter().any(|s| !s.lost && s.info.channels.iter().any(|c| delivers(c) && !is_gpu(&c.domain)))
+        self.slots.iter().any(|s| !s.lost && s.info.channels.iter().any(|c| delivers(c) && covers_cpu(&c.domain)))
     }
 
     /// Update period of the slowest energy counter that covers the CPU; `None` without one.
@@ -137,7 +137,7 @@ impl Bank {
         let channels = self.slots.iter().filter(|s| !s.lost).flat_map(|s| &s.info.channels);
         channels
             .filter(|c| matches!(c.quantity, Quantity::Energy { .. }))
-            .filter(|c| !is_gpu(&c.domain))
+            .filter(|c| covers_cpu(&c.domain))
             .filter_map(|c| c.update_period)
             .max_by(|a, b| a.get().total_cmp(&b.get()))
     }
@@ -334,20 +334,20 @@ impl ChannelEdge {
     }
 }
 
-fn is_gpu(domain: &Domain) -> bool {
-    matches!(domain, Domain::Gpu { .. } | Domain::GpuModule { .. })
+fn covers_cpu(domain: &Domain) -> bool {
+    domain.is_placed() && !matches!(domain, Domain::Gpu { .. } | Domain::GpuModule { .. })
 }
 
 fn is_power(channel: &Channel) -> bool {
     matches!(channel.quantity, Quantity::InstantPower | Quantity::AveragePower { .. })
 }
 
-/// Sum over the outermost domains only: nothing is counted twice.
+/// Sum over the outermost domains only: nothing is counted twice, and nothing that nobody can place.
 fn total(powers: &[(Domain, Watts)]) -> Option<Watts> {
     let outermost = powers.iter().enumerate().filter(|(i, (domain, _))| {
         let contained = powers.iter().any(|(other, _)| other.contains(domain));
         let seen = powers[..*i].iter().any(|(other, _)| other == domain);
-        !contained && !seen
+        domain.is_placed() && !contained && !seen
     });
     outermost.map(|(_, (_, watts))| *watts).reduce(|sum, watts| sum + watts)
 }

@@ -4,8 +4,11 @@
 //! Sensors deliver raw counter values; differences, wraps and resets are solved once, in
 //! [`counter`]. Adding a sensor is one file and one line in [`REGISTRY`].
 
+mod attribute;
+pub mod battery;
 pub mod counter;
 mod domain;
+pub mod hwmon;
 pub mod nvml;
 pub mod perf;
 mod period;
@@ -32,7 +35,7 @@ pub struct SensorFamily {
 }
 
 /// Every sensor family of the product, in the order in which `doctor` prints them.
-pub const REGISTRY: &[SensorFamily] = &[rapl::FAMILY, nvml::FAMILY];
+pub const REGISTRY: &[SensorFamily] = &[rapl::FAMILY, nvml::FAMILY, hwmon::FAMILY, battery::FAMILY];
 
 /// What a probe found.
 pub enum Probe {
