@@ -4,8 +4,9 @@
 use crate::clock::{Clock, Moment};
 use crate::record::{EnergyMethod, EnergySpan, Flag, TracePoint};
 use crate::sensors::counter::{Accumulator, Counter, Mark};
-use crate::sensors::{Channel, Domain, Quantity, Sensor, SensorInfo, Value};
+use crate::sensors::{Channel, Domain, Quantity, Sensor, SensorInfo, Value, assign_roles};
 use crate::units::{Celsius, Joules, MicroJoules, Seconds, Watts};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The bank, shared by the measuring thread and the sampler.
@@ -73,6 +74,8 @@ struct SlotEdge {
 #[derive(Debug, Clone)]
 struct ChannelEdge {
     domain: Domain,
+    /// Whether trouble with it voids a window.
+    counts: bool,
     update_period: Option<Seconds>,
     state: ChannelState,
 }
@@ -96,10 +99,10 @@ pub(super) fn edge(bank: &SharedBank, clock: &Clock) -> Edge {
 }
 
 impl Bank {
-    /// A bank of sensors that are ready.
+    /// A bank of sensors that are ready. Of those that read one domain it decides which one counts.
     #[must_use]
     pub fn new(sensors: Vec<Box<dyn Sensor>>) -> Self {
-        let slots = sensors
+        let mut slots: Vec<Slot> = sensors
             .into_iter()
             .map(|sensor| {
                 let info = sensor.info().clone();
@@ -107,6 +110,7 @@ impl Bank {
                 Slot { sensor, info, tracks, lost: false }
             })
             .collect();
+        assign_roles(&mut slots.iter_mut().map(|s| &mut s.info).collect::<Vec<_>>());
         Self { slots, losses: Vec::new(), last_trace: None, power: None }
     }
 
@@ -129,15 +133,24 @@ impl Bank {
     #[must_use]
     pub fn covers_cpu(&self) -> bool {
         let delivers = |c: &Channel| matches!(c.quantity, Quantity::Energy { .. }) || is_power(c);
-        self.slots.iter().any(|s| !s.lost && s.info.channels.iter().any(|c| delivers(c) && covers_cpu(&c.domain)))
+        self.slots
+            .iter()
+            .any(|s| !s.lost && s.info.channels.iter().any(|c| delivers(c) && c.counts() && covers_cpu(&c.domain)))
     }
 
     /// Update period of the slowest energy counter that covers the CPU; `None` without one.
     pub(super) fn slowest_cpu_period(&self) -> Option<Seconds> {
         let channels = self.slots.iter().filter(|s| !s.lost).flat_map(|s| &s.info.channels);
-        channels
-            .filter(|c| matches!(c.quantity, Quantity::Energy { .. }))
-            .filter(|c| covers_cpu(&c.domain))
+        let counters: Vec<&Channel> = channels
+            .filter(|c| matches!(c.quantity, Quantity::Energy { .. }) && c.counts() && covers_cpu(&c.domain))
+            .collect();
+        // Where packages are counted, a gauge of the whole machine that steps every few seconds has
+        // no say in how long a window has to be.
+        let packages = counters.iter().any(|c| matches!(c.domain, Domain::Package { .. }));
+        let whole = |c: &&Channel| matches!(c.domain, Domain::Node | Domain::Wall);
+        counters
+            .into_iter()
+            .filter(|c| !(packages && whole(c)))
             .filter_map(|c| c.update_period)
             .max_by(|a, b| a.get().total_cmp(&b.get()))
     }
@@ -239,6 +252,7 @@ impl Slot {
             .zip(&reading.values)
             .map(|((channel, track), value)| ChannelEdge {
                 domain: channel.domain.clone(),
+                counts: channel.counts(),
                 update_period: channel.update_period,
                 state: value.as_ref().map_or(ChannelState::Missing, |v| track.push(v, at)),
             })
@@ -252,21 +266,35 @@ impl Edge {
     /// chain of reads broke has no span: its energy is unknown, not zero.
     pub(super) fn spans(first: &Self, last: &Self) -> (Vec<EnergySpan>, Vec<Flag>) {
         let (mut spans, mut flags) = (Vec::new(), Vec::new());
+        for (_, span, flag) in Self::judged(first, last) {
+            spans.extend(span);
+            flags.extend(flag);
+        }
+        (spans, flags)
+    }
+
+    /// As [`Self::spans`], each with whether its reader counts.
+    fn judged(first: &Self, last: &Self) -> Vec<(bool, Option<EnergySpan>, Option<Flag>)> {
+        let mut judged = Vec::new();
         for (a, b) in first.slots.iter().zip(&last.slots) {
             let (Some(a), b) = (a, b) else { continue };
             let Some(b) = b else {
-                flags.push(Flag { code: "sensor-lost".into(), detail: format!("{} stopped answering", a.sensor) });
+                if a.channels.iter().any(|c| c.counts) {
+                    let detail = format!("{} stopped answering", a.sensor);
+                    judged.push((true, None, Some(Flag { code: "sensor-lost".into(), detail })));
+                }
                 continue;
             };
             for (from, to) in a.channels.iter().zip(&b.channels) {
                 match from.span(to, &a.sensor, (a.at, b.at)) {
-                    Ok(Some(span)) => spans.push(span),
+                    Ok(Some(span)) => judged.push((from.counts, Some(span), None)),
                     Ok(None) => {}
-                    Err(flag) => flags.push(flag),
+                    // A check or a meter nobody can place has no figure that could be wrong.
+                    Err(flag) => judged.extend(from.counts.then_some((true, None, Some(flag)))),
                 }
             }
         }
-        (spans, flags)
+        judged
     }
 
     /// Mean power of the non-overlapping domains since `before`.
@@ -274,9 +302,18 @@ impl Edge {
         total(&self.powers_since(before))
     }
 
+    /// One power a domain: that of the reader of record, where it has one.
     fn powers_since(&self, before: &Self) -> Vec<(Domain, Watts)> {
-        let (spans, _) = Self::spans(before, self);
-        spans.into_iter().filter_map(|s| Some((s.domain, s.energy.to_joules().over(s.to.since(s.from))?))).collect()
+        let mut judged = Self::judged(before, self);
+        judged.sort_by_key(|(counts, ..)| !counts);
+        let mut seen = BTreeSet::new();
+        judged
+            .into_iter()
+            .filter_map(|(_, span, _)| span)
+            .filter_map(|s| Some((s.energy.to_joules().over(s.to.since(s.from))?, s.domain)))
+            .filter(|(_, domain)| seen.insert(domain.clone()))
+            .map(|(power, domain)| (domain, power))
+            .collect()
     }
 
     fn hottest(&self) -> Option<Celsius> {
@@ -335,7 +372,7 @@ impl ChannelEdge {
 }
 
 fn covers_cpu(domain: &Domain) -> bool {
-    domain.is_placed() && !matches!(domain, Domain::Gpu { .. } | Domain::GpuModule { .. })
+    !matches!(domain, Domain::Gpu { .. } | Domain::GpuModule { .. })
 }
 
 fn is_power(channel: &Channel) -> bool {
@@ -351,3 +388,6 @@ fn total(powers: &[(Domain, Watts)]) -> Option<Watts> {
     });
     outermost.map(|(_, (_, watts))| *watts).reduce(|sum, watts| sum + watts)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,9 @@
 //! sensor is absent then, and a charger that is plugged in during a run makes its values unknown.
 
 use super::attribute::{Attribute, AttributeError};
-use super::{Channel, Domain, Probe, Quantity, Reading, Sensor, SensorError, SensorFamily, SensorInfo, Value};
+use super::{
+    Channel, Domain, Probe, Quantity, ReaderRole, Reading, Sensor, SensorError, SensorFamily, SensorInfo, Value,
+};
 use crate::clock::Clock;
 use crate::host::Host;
 use crate::units::{MicroJoules, Watts};
@@ -72,6 +74,7 @@ fn ready(host: &Host, mut batteries: Vec<Battery>) -> Probe {
         name: format!("{names}/{what}"),
         domain: Domain::Node,
         quantity,
+        role: ReaderRole::default(),
         update_period: None,
     };
     if energy(&mut batteries).is_some() {

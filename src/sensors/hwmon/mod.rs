@@ -5,7 +5,7 @@ mod chip;
 mod coverage;
 
 use super::attribute::{Attribute, AttributeError};
-use super::{Channel, Domain, Probe, Reading, Sensor, SensorError, SensorFamily, SensorInfo, Value};
+use super::{Channel, Domain, Probe, ReaderRole, Reading, Sensor, SensorError, SensorFamily, SensorInfo, Value};
 use crate::clock::Clock;
 use crate::host::Host;
 use crate::units::{MicroJoules, Watts};
@@ -104,7 +104,8 @@ impl Found {
             Err(AttributeError::Denied(path)) => return self.denied.push(path),
             Err(error) => return self.notes.push(format!("{shown} is left out: {error}")),
         };
-        let channel = Channel { name, domain, quantity: file.quantity, update_period: None };
+        let channel =
+            Channel { name, domain, quantity: file.quantity, role: ReaderRole::default(), update_period: None };
         self.channels.push((channel, (file.kind, attribute)));
     }
 
