@@ -1,16 +1,21 @@
 //! Live progress on stderr: a bar on a terminal, plain lines elsewhere.
 
 use super::{duration, style};
+use crate::clock::{Clock, Moment};
 use crate::measure::Progress;
 use crate::record::{Header, IdlePhase};
-use crate::units::Watts;
+use crate::units::{Seconds, Watts};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 
 /// Shows a run while it goes on. Drawing happens between windows only, so it cannot disturb one.
 pub(super) struct Display {
     bar: Option<ProgressBar>,
-    last_case: String,
+    clock: Clock,
+    /// The plan's estimate: all there is to go by until the first window is done.
+    estimate: Seconds,
+    idle_after: Seconds,
+    first_window: Option<Moment>,
     lines: usize,
 }
 
@@ -19,13 +24,20 @@ impl Display {
     pub(super) fn new(header: &Header, windows: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(windows as u64), ProgressDrawTarget::stderr());
-            let template = "{wide_msg}\n[{bar:32}] {pos}/{len} windows · {elapsed} · ETA {eta}";
+            let template = "{wide_msg}\n[{bar:32}] {pos}/{len} windows · {elapsed} · {prefix}";
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style.progress_chars("━╸─"));
             }
             bar
         });
-        let display = Self { bar, last_case: String::new(), lines: 0 };
+        let display = Self {
+            bar,
+            clock: Clock::start(),
+            estimate: header.plan.estimate,
+            idle_after: header.profile.idle,
+            first_window: None,
+            lines: 0,
+        };
         display.line(&format!(
             "{} · {} cases · profile {} · about {}",
             style::bold(&header.suite.title),
@@ -47,21 +59,19 @@ impl Display {
             }
             Progress::Preparing { case, number, of } => {
                 let text = format!("preparing {number}/{of} {case}");
-                match &self.bar {
-                    Some(bar) => bar.set_message(text),
-                    None => self.step(&text),
-                }
+                self.step(&text);
             }
             Progress::Window { case, repeat, repeats, done, planned, power } => {
                 let watts = power.map_or_else(String::new, |w| format!(" · {}", watts(w)));
+                let eta = self.eta(*done, *planned);
                 if let Some(bar) = &self.bar {
                     bar.set_length(*planned as u64);
                     bar.set_position(*done as u64);
+                    bar.set_prefix(eta);
                     bar.set_message(format!("measuring {case} · repeat {repeat}/{repeats}{watts}"));
                 } else {
-                    self.plain(*done, *planned, &format!("repeat {repeat}/{repeats}{watts}"));
+                    self.plain(*done, *planned, &format!("repeat {repeat}/{repeats}{watts} · {eta}"));
                 }
-                self.last_case = (*case).to_owned();
             }
             Progress::Discarded { case, flag, again } => {
                 let then = if *again { "measuring it again" } else { "no retries left" };
@@ -83,9 +93,27 @@ impl Display {
         }
     }
 
+    /// Time left: windows take as long as those done so far; before that, what the plan said.
+    fn eta(&mut self, done: usize, planned: usize) -> String {
+        let now = self.clock.now();
+        let first = *self.first_window.get_or_insert(now);
+        let left = if done == 0 {
+            self.estimate - now.seconds()
+        } else {
+            now.since(first) * (planned.saturating_sub(done) as f64 / done as f64) + self.idle_after
+        };
+        format!("{} left", whole_seconds(left))
+    }
+
     fn step(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.set_message(text.to_owned()),
+            Some(bar) => {
+                let left = self.estimate - self.clock.now().seconds();
+                if self.first_window.is_none() && left > Seconds::ZERO {
+                    bar.set_prefix(format!("about {} left", whole_seconds(left)));
+                }
+                bar.set_message(text.to_owned());
+            }
             None => self.line(text),
         }
     }
@@ -102,6 +130,11 @@ impl Display {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Rounded up: a guess has no decimals.
+fn whole_seconds(time: Seconds) -> String {
+    Seconds::new(time.get().ceil().max(0.0)).map_or_else(|_| "?".to_owned(), duration)
 }
 
 fn watts(power: Watts) -> String {

@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     match args.format {
         Format::Text => {
             print(&table::results(&model))?;
-            print(&table::files(out, &files))?;
+            print(&table::files(home.unwrap_or(Path::new(".")), &files))?;
         }
         Format::Json => print(&json(&model)?)?,
     }

@@ -15,7 +15,7 @@ use crate::record::{
 use crate::report::ReportModel;
 use crate::sensors::{self, Probe, Sensor};
 use crate::suite::{Catalog, Suite};
-use crate::units::{Bytes, Watts};
+use crate::units::Watts;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -287,7 +287,7 @@ fn measure(
     let mut display = progress::Display::new(&header, remaining.windows());
     let writer = Arc::new(Mutex::new(writer));
     let (plan, profile) = (header.plan.clone(), header.profile.clone());
-    let memory = crate::host::available_memory(host).map_or(Bytes::ZERO, |m| m * 0.5);
+    let memory = crate::host::available_memory(host).map(|m| m * 0.5);
     let mut run = Run {
         plan: &plan,
         profile: &profile,

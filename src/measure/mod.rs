@@ -50,8 +50,9 @@ pub struct Run<'a> {
     pub stop: &'a AtomicBool,
     /// Windows still to take: all of them, or what an earlier part of the run left over.
     pub remaining: Remaining,
-    /// Memory that cases may occupy together.
-    pub memory: Bytes,
+    /// Memory that cases may occupy together; `None` when it is unknown, and then all are
+    /// interleaved.
+    pub memory: Option<Bytes>,
 }
 
 /// How a run ended.
@@ -107,7 +108,7 @@ impl Run<'_> {
             .collect();
         let footprints: Vec<f64> = open.iter().map(|&i| self.footprint(i)).collect();
         let mut tally = round::Tally { done: 0, planned: self.remaining.windows(), prepared: 0, cases: open.len() };
-        for group in order::groups(&footprints, self.memory.get()) {
+        for group in order::groups(&footprints, self.memory.map_or(f64::INFINITY, Bytes::get)) {
             let indices: Vec<usize> = group.iter().map(|&g| open[g]).collect();
             if self.group(&indices, dither, &mut tally, observe)? == End::Interrupted {
                 return Ok(End::Interrupted);

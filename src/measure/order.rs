@@ -17,9 +17,9 @@ pub(super) fn round(cases: &[usize], repeat: u32) -> Vec<usize> {
 /// cases of one group are interleaved. A case larger than the budget is a group of its own.
 pub(super) fn groups(footprints: &[f64], budget: f64) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
-    let mut used = f64::INFINITY;
+    let mut used = 0.0;
     for (index, &bytes) in footprints.iter().enumerate() {
-        if used + bytes > budget {
+        if groups.is_empty() || used + bytes > budget {
             groups.push(Vec::new());
             used = 0.0;
         }
@@ -68,6 +68,7 @@ mod tests {
     fn groups_keep_the_order_and_respect_the_budget() {
         assert_eq!(groups(&[3.0, 3.0, 3.0, 20.0, 1.0], 7.0), [vec![0, 1], vec![2], vec![3], vec![4]]);
         assert_eq!(groups(&[], 7.0), Vec::<Vec<usize>>::new());
+        assert_eq!(groups(&[3.0, 9.0], f64::INFINITY), [vec![0, 1]]);
     }
 
     #[test]

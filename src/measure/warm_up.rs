@@ -6,10 +6,15 @@ use crate::clock::Clock;
 use crate::record::WarmUp;
 use crate::suite::Profile;
 use crate::units::Seconds;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Windows over which the slope is taken.
 const SPAN: usize = 6;
+/// Shorter windows measure the scheduler.
+const SHORTEST_S: f64 = 0.005;
+/// Update periods in a window: the alignment error of its power is then 2 %.
+const PERIODS: f64 = 20.0;
 
 /// Warms `workload` up. Returns how it went and the time of one iteration at the end of it.
 pub(super) fn warm_up(
@@ -19,7 +24,8 @@ pub(super) fn warm_up(
     sensors: &SharedBank,
     stop: &AtomicBool,
 ) -> Result<(WarmUp, Seconds), BackendError> {
-    let window = (profile.warm_up_min.get() / SPAN as f64).max(0.005);
+    let tau = sensors.lock().unwrap_or_else(PoisonError::into_inner).slowest_cpu_period();
+    let window = window(profile, tau);
     let begin = clock.now();
     let (mut total, mut batch) = (0u64, 1u64);
     let (mut times, mut powers): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
@@ -51,6 +57,15 @@ pub(super) fn warm_up(
     }
 }
 
+/// Length of one warm-up window: [`SPAN`] of them fill the shortest warm-up. Power needs windows that
+/// are long against the counter's update period τ; where τ is so long that the span would not fit
+/// twice into the longest warm-up, time alone has to settle it.
+fn window(profile: &Profile, tau: Option<Seconds>) -> f64 {
+    let shortest = (profile.warm_up_min.get() / SPAN as f64).max(SHORTEST_S);
+    let longest = (profile.warm_up_max.get() / (2 * SPAN) as f64).max(shortest);
+    tau.map_or(shortest, |tau| (tau.get() * PERIODS).clamp(shortest, longest))
+}
+
 /// Change along the least-squares line through the last [`SPAN`] values, relative to their mean.
 /// `None` while there are too few.
 fn slope(values: &[f64]) -> Option<f64> {
@@ -76,6 +91,18 @@ fn median(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn windows_suit_the_counter_as_long_as_they_fit() {
+        let mut profile = Profile::named("quick").unwrap();
+        profile.warm_up_min = Seconds::new(0.06).unwrap();
+        profile.warm_up_max = Seconds::new(0.6).unwrap();
+        let tau = |s: f64| Some(Seconds::new(s).unwrap());
+        assert!((window(&profile, None) - 0.01).abs() < 1e-12);
+        assert!((window(&profile, tau(0.001)) - 0.02).abs() < 1e-12);
+        assert!((window(&profile, tau(1.0)) - 0.05).abs() < 1e-12, "two spans fit into the longest warm-up");
+        assert!((window(&profile, tau(0.0)) - 0.01).abs() < 1e-12);
+    }
 
     #[test]
     fn slope_needs_enough_windows_and_measures_the_relative_change() {

@@ -17,7 +17,7 @@ const MEMORY_SHARE: f64 = 0.8;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Cases in the order of the suite; ceiling probes come first. Every one carries its threads
-    /// as a count, while its id keeps the word of the suite (`tall`), so ids agree across machines.
+    /// as a count, while its id keeps the word of the suite (`t-all`), so ids agree across machines.
     pub cases: Vec<Case>,
     /// Cases this host cannot run.
     pub skips: Vec<Skip>,

@@ -29,13 +29,13 @@ fn probes_come_first_one_for_each_type_and_thread_count_in_use() {
         planned(&plan),
         [
             "fma-peak-f32-t1",
-            "fma-peak-f32-tall",
-            "fma-peak-f64-tall",
+            "fma-peak-f32-t-all",
+            "fma-peak-f64-t-all",
             "read-bandwidth-f32-bytes256MiB-t1",
-            "read-bandwidth-f32-bytes256MiB-tall",
+            "read-bandwidth-f32-bytes256MiB-t-all",
             "gemm-f32-m64-n64-k64-t1",
-            "gemm-f32-m64-n64-k64-tall",
-            "gemm-f64-m64-n64-k64-tall",
+            "gemm-f32-m64-n64-k64-t-all",
+            "gemm-f64-m64-n64-k64-t-all",
         ]
     );
     let counts: Vec<Threads> = plan.cases.iter().map(|c| c.threads).collect();
@@ -55,9 +55,9 @@ fn too_many_threads_are_skipped_with_the_remedy() {
 fn words_that_come_to_the_same_count_run_once() {
     let cases = suite("  - {kernel: gemm, matrix: {shape: 8x8x8, threads: [cores, all, 2]}}\n");
     let plan = build(&cases, &SMALL, &catalog());
-    assert_eq!(planned(&plan).last(), Some(&"gemm-f32-m8-n8-k8-tcores"));
+    assert_eq!(planned(&plan).last(), Some(&"gemm-f32-m8-n8-k8-t-cores"));
     let reasons: Vec<&str> = plan.skips.iter().map(|s| s.reason.as_str()).collect();
-    assert_eq!(reasons, ["the same as `gemm-f32-m8-n8-k8-tcores` on this machine: both come to 2 threads"; 2]);
+    assert_eq!(reasons, ["the same as `gemm-f32-m8-n8-k8-t-cores` on this machine: both come to 2 threads"; 2]);
     let smt = Capacity { usable_cpus: 4, ..SMALL };
     assert_eq!(build(&cases, &smt, &catalog()).skips.len(), 1);
 }

@@ -158,15 +158,16 @@ impl Measurement {
             return;
         }
         let counted = self.valid_samples().count();
-        self.outcome = match (counted, self.samples.last()) {
-            (_, None) => Outcome::NotRun,
-            (n, _) if n >= repeats as usize => Outcome::Measured,
-            (n, Some(last)) => Outcome::Partial {
-                reason: match last.flags.first() {
-                    Some(flag) => format!("{n} of {repeats} windows count; the last was discarded: {}", flag.detail),
-                    None => format!("{n} of {repeats} windows were taken before the run ended"),
-                },
+        let discarded = self.samples.iter().rev().find_map(|s| s.flags.first());
+        self.outcome = match discarded {
+            _ if self.samples.is_empty() => Outcome::NotRun,
+            _ if counted >= repeats as usize => Outcome::Measured,
+            Some(flag) => Outcome::Partial {
+                reason: format!("{counted} of {repeats} windows count; the last one discarded: {}", flag.detail),
             },
+            None => {
+                Outcome::Partial { reason: format!("{counted} of {repeats} windows were taken before the run ended") }
+            }
         };
     }
 }

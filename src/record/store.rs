@@ -82,6 +82,8 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Stor
 pub struct Writer {
     dir: PathBuf,
     samples: File,
+    /// Bytes of whole lines: where a failed write is cut off.
+    length: u64,
     line: Vec<u8>,
 }
 
@@ -98,7 +100,7 @@ impl Writer {
         let path = dir.join(SAMPLES_FILE);
         let samples =
             OpenOptions::new().append(true).create_new(true).open(&path).map_err(io_error("create", &path))?;
-        let writer = Self { dir: dir.to_owned(), samples, line: Vec::with_capacity(4096) };
+        let writer = Self { dir: dir.to_owned(), samples, length: 0, line: Vec::with_capacity(4096) };
         writer.write_header(header)?;
         Ok(writer)
     }
@@ -115,7 +117,7 @@ impl Writer {
         if whole < bytes.len() {
             samples.set_len(whole as u64).map_err(io_error("cut the torn last line of", &path))?;
         }
-        let writer = Self { dir: dir.to_owned(), samples, line: Vec::with_capacity(4096) };
+        let writer = Self { dir: dir.to_owned(), samples, length: whole as u64, line: Vec::with_capacity(4096) };
         writer.write_header(header)?;
         Ok(writer)
     }
@@ -135,14 +137,15 @@ impl Writer {
         let path = || self.dir.join(SAMPLES_FILE);
         serde_json::to_writer(&mut self.line, event).map_err(|e| io_error("encode a line of", &path())(e.into()))?;
         self.line.push(b'\n');
-        let before = self.samples.metadata().map(|m| m.len()).ok();
-        self.samples.write_all(&self.line).map_err(|error| {
-            // A full disk can take half a line; later lines must not be glued to it.
-            if let Some(length) = before {
-                let _ = self.samples.set_len(length);
+        match self.samples.write_all(&self.line) {
+            Ok(()) => self.length += self.line.len() as u64,
+            Err(error) => {
+                // A full disk can take half a line; later lines must not be glued to it.
+                let _ = self.samples.set_len(self.length);
+                return Err(io_error("append to", &path())(error));
             }
-            io_error("append to", &path())(error)
-        })
+        }
+        Ok(())
     }
 
     /// Writes the final header, with the digest of the samples.

@@ -241,7 +241,7 @@ pub(crate) fn identity(info: &KernelInfo, params: &Params, threads: Threads) -> 
     }
     id + &match threads {
         Threads::Count(n) => format!("-t{n}"),
-        Threads::Cores => "-tcores".to_owned(),
-        Threads::All => "-tall".to_owned(),
+        Threads::Cores => "-t-cores".to_owned(),
+        Threads::All => "-t-all".to_owned(),
     }
 }

@@ -22,13 +22,13 @@ const SETTINGS: &str = "settings: { repeats: 3, window_floor: 30 ms, idle: 200 m
 const LONG: &str = "settings: { repeats: 10, window_floor: 120 ms, idle: 100 ms, warm_up_min: 5 ms, warm_up_max: 20 ms, \
      probe: 5 ms, probe_size: 4 MiB, retries: 2, foreign_load_limit: 1, steal_limit: 1, bootstrap_resamples: 200 }";
 
-fn double_path() -> PathBuf {
+fn double_path(file: &str) -> PathBuf {
     let mut folder = std::env::current_exe().unwrap();
     folder.pop();
     if folder.ends_with("deps") {
         folder.pop();
     }
-    let path = folder.join("examples/powercap_double");
+    let path = folder.join("examples").join(file);
     assert!(path.exists(), "{} is missing: build it with `cargo build --release --examples`", path.display());
     path
 }
@@ -41,7 +41,7 @@ struct Tree {
 
 impl Tree {
     fn start(root: &Path, zones: &[&str]) -> Self {
-        let mut child = Command::new(double_path())
+        let mut child = Command::new(double_path("powercap_double"))
             .arg(root.join("sys/class/powercap"))
             .args(zones)
             .stdin(Stdio::piped())
@@ -200,6 +200,36 @@ fn doctor_shows_a_counter_with_its_update_period() {
     assert!((0.0005..0.01).contains(&period), "τ = {period} s, the double updates every 0.976 ms");
 }
 
+#[test]
+fn a_gpu_is_read_beside_the_cpu_and_lost_without_losing_the_run() {
+    let sandbox = Sandbox::new();
+    // Some 6 s, so that the loss at second 4 falls between the windows on any machine.
+    sandbox.suite("long", &LONG.replace("repeats: 10", "repeats: 24"));
+    std::fs::copy(double_path("libnvml_double.so"), sandbox.path("libnvidia-ml.so")).unwrap();
+    let script = "gpu Test GPU\npower 0 100000\nperiod-ms 20\nenergy-start-mj 5000000\nlost-at 4\n";
+    sandbox.write("libnvidia-ml.script", script);
+    let library = sandbox.path("libnvidia-ml.so");
+    let library = library.to_str().unwrap();
+    let doctor = sandbox.run(&["doctor", "--format", "json", "--nvml-library", library]).expect(0).json();
+    let nvml = doctor["sensors"].as_array().unwrap().iter().find(|s| s["id"] == "nvml").unwrap();
+    assert_eq!(nvml["state"], "ready", "{nvml}");
+    sandbox.run(&["run", "long.yaml", "--out", "out", "--nvml-library", library]).expect(0).says(&["sensor lost"]);
+    let out = sandbox.path("out");
+    let events = events(&out);
+    let domains: std::collections::BTreeSet<&str> = of_kind(&events, "sample")
+        .iter()
+        .flat_map(|s| s["energy"].as_array().unwrap())
+        .map(|span| span["domain"].as_str().unwrap())
+        .collect();
+    let gpu = domains.iter().find(|d| d.starts_with("gpu-")).unwrap_or_else(|| panic!("no GPU in {domains:?}"));
+    let measured = power(&events, gpu);
+    assert!((measured / 100.0 - 1.0).abs() < 0.1, "{measured} W, truth 100 W");
+    assert_eq!(of_kind(&events, "sensor-lost").len(), 1);
+    assert_eq!(header(&out)["state"], "complete");
+    // A GPU's counter says nothing of the CPU that did the work.
+    sandbox.run(&["run", "long.yaml", "--out", "no", "--nvml-library", library, "--require", "energy"]).expect(6);
+}
+
 /// The path that can be certified: the kernel's own place, read by `rapl-energy`.
 #[test]
 #[cfg(feature = "rapl-energy")]
@@ -217,7 +247,7 @@ fn counters_at_the_real_path_are_read_by_rapl_energy_and_not_simulated() {
          {} /sys/class/powercap {} < hold > ready & exec 9> hold; \
          until grep -q ready ready 2>/dev/null; do sleep 0.05; done; \
          exec {} run counted.yaml --out out --require energy",
-        double_path().display(),
+        double_path("powercap_double").display(),
         ZONES.map(|z| format!("'{z}'")).join(" "),
         env!("CARGO_BIN_EXE_wattproof"),
     );

@@ -33,9 +33,9 @@ pub const FORMAT: Format = Format {
 const TEMPLATE: &str = include_str!("../../../templates/report.typ.j2");
 
 /// Width and height in mm that a chart may take on a portrait page.
-const ROOM: (f64, f64) = (178.0, 228.0);
+const ROOM: (f64, f64) = (178.0, 225.0);
 /// Bars on one page.
-const BARS: usize = 36;
+const BARS: usize = 40;
 
 /// Renders the report as PDF.
 ///
@@ -43,58 +43,68 @@ const BARS: usize = 36;
 /// [`ReportError::Render`] when a chart cannot be drawn, the template refuses the model, Typst
 /// cannot lay it out, or the result would break one of the two standards.
 pub fn render(model: &ReportModel) -> Result<Vec<u8>, ReportError> {
-    let mut files = Vec::new();
-    let charts = context! {
-        bars => bar_pages(&model.bars).map(|chart| place("bars", plots::bars(&chart), &mut files)).collect::<Result<Vec<_>, _>>()?,
-        roofline => place("roofline", plots::roofline(&model.roofline), &mut files)?,
-        trace => place("trace", plots::trace(&model.trace), &mut files)?,
-    };
-    let source = templates()?
-        .get_template("report.typ")
-        .and_then(|t| {
-            t.render(context! {
-                report => Value::from(Serde(model)), charts, date => date(&model.date), ink => inks(),
-                widths => context! {
-                    results => columns::shares(&model.results), domains => columns::shares(&model.domains),
-                    ceilings => columns::shares(&model.ceilings), idle => columns::shares(&model.idle),
-                },
-            })
-        })
-        .map_err(|error| failed(format!("{error:#}")))?;
-    let result = compile(source, files, &model.record_id);
+    let (source, files) = prepare(model)?;
+    let result = export(source, files, &options(&model.record_id)?);
     // Typst memoises globally; without this a long-lived process would keep every report it made.
     typst::comemo::evict(0);
     result
+}
+
+/// Files by name.
+type Files = Vec<(String, String)>;
+
+/// The Typst source of a report and the charts that it includes.
+fn prepare(model: &ReportModel) -> Result<(String, Files), ReportError> {
+    let mut files = Vec::new();
+    let bars = bar_pages(&model.bars)
+        .map(|chart| place("bars", plots::bars(&chart), &mut files))
+        .collect::<Result<Vec<_>, _>>()?;
+    let charts = context! {
+        bars,
+        roofline => place("roofline", plots::roofline(&model.roofline), &mut files)?,
+        trace => place("trace", plots::trace(&model.trace), &mut files)?,
+    };
+    let widths = context! {
+        results => columns::shares(&model.results), domains => columns::shares(&model.domains),
+        ceilings => columns::shares(&model.ceilings), counters => columns::shares(&model.counters), idle => columns::shares(&model.idle),
+    };
+    let context = context! {
+        report => Value::from(Serde(model)), charts, widths, date => date(&model.date)?, ink => inks(),
+    };
+    let source = templates()?
+        .get_template("report.typ")
+        .and_then(|template| template.render(context))
+        .map_err(|error| failed(format!("{error:#}")))?;
+    Ok((source, files))
 }
 
 fn failed(reason: impl Into<String>) -> ReportError {
     ReportError::Render { format: FORMAT.id, reason: reason.into() }
 }
 
-fn compile(source: String, files: Vec<(String, String)>, record_id: &str) -> Result<Vec<u8>, ReportError> {
+fn options(record_id: &str) -> Result<PdfOptions, ReportError> {
+    let standards =
+        PdfStandards::new(&[PdfStandard::A_2a, PdfStandard::Ua_1]).map_err(|e| failed(e.message().to_string()))?;
+    Ok(PdfOptions {
+        ident: Smart::Custom(format!("wattproof:report:{record_id}")),
+        creator: Smart::Custom(Some("wattproof".to_owned())),
+        standards,
+        ..PdfOptions::default()
+    })
+}
+
+fn export(source: String, files: Files, options: &PdfOptions) -> Result<Vec<u8>, ReportError> {
     let world = ReportWorld::new(source, files).map_err(failed)?;
     let reasons = |errors: typst::ecow::EcoVec<typst::diag::SourceDiagnostic>| {
         failed(errors.iter().map(|e| e.message.as_str()).collect::<Vec<_>>().join("; "))
     };
     let document = typst::compile::<PagedDocument>(&world).output.map_err(reasons)?;
-    let standards =
-        PdfStandards::new(&[PdfStandard::A_2a, PdfStandard::Ua_1]).map_err(|e| failed(e.message().to_string()))?;
-    let options = PdfOptions {
-        ident: Smart::Custom(format!("wattproof:report:{record_id}")),
-        creator: Smart::Custom(Some("wattproof".to_owned())),
-        standards,
-        ..PdfOptions::default()
-    };
-    typst_pdf::pdf(&document, &options).map_err(reasons)
+    typst_pdf::pdf(&document, options).map_err(reasons)
 }
 
 /// A chart as a file of the document: its name, alternative text and width in mm. Nothing when
 /// there is no chart.
-fn place(
-    name: &str,
-    figure: Option<Result<Figure, PlotError>>,
-    files: &mut Vec<(String, String)>,
-) -> Result<Value, ReportError> {
+fn place(name: &str, figure: Option<Result<Figure, PlotError>>, files: &mut Files) -> Result<Value, ReportError> {
     let Some(figure) = figure else { return Ok(Value::from(())) };
     let figure = figure.map_err(|error| failed(error.to_string()))?;
     let path = format!("{name}-{}.svg", files.len());
@@ -107,13 +117,21 @@ fn place(
 
 /// The bars in as many charts as pages they need.
 fn bar_pages(chart: &BarChart) -> impl Iterator<Item = BarChart> + '_ {
-    chart.bars.chunks(BARS).map(|bars| BarChart { bars: bars.to_vec(), ..chart.clone() })
+    let pages = chart.bars.len().div_ceil(BARS).max(1);
+    // Equal pages look better than a full one and a rest.
+    chart
+        .bars
+        .chunks(chart.bars.len().div_ceil(pages).max(1))
+        .map(|bars| BarChart { bars: bars.to_vec(), ..chart.clone() })
 }
 
-/// `datetime(…)` arguments of an RFC 3339 date; `None` when it is none.
-fn date(text: &str) -> Option<Value> {
-    let date = OffsetDateTime::parse(text, &Rfc3339).ok()?.to_offset(UtcOffset::UTC);
-    Some(context! {
+/// `datetime(…)` arguments of an RFC 3339 date. Both standards require one, and inventing it would
+/// be worse than no report.
+fn date(text: &str) -> Result<Value, ReportError> {
+    let date = OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|error| failed(format!("the date `{text}` of the record is not RFC 3339: {error}")))?
+        .to_offset(UtcOffset::UTC);
+    Ok(context! {
         year => date.year(), month => u8::from(date.month()), day => date.day(),
         hour => date.hour(), minute => date.minute(), second => date.second(),
     })
@@ -139,6 +157,11 @@ fn templates() -> Result<&'static Environment<'static>, ReportError> {
         });
         // For ids that may be copied out of the document.
         templates.add_filter("id", |text: &str| Value::from_safe_string(unbroken(text)));
+        // For headings, which PDF/UA does not allow to be empty.
+        templates.add_filter("heading", |text: &str| {
+            let text = if displayable(text).all(char::is_whitespace) { "(untitled)" } else { text };
+            Value::from_safe_string(literal(text))
+        });
         // For names and numbers that this module made itself.
         templates.add_filter("bare", |value: &Value| Value::from_safe_string(value.to_string()));
         templates.add_template("report.typ", TEMPLATE).map_err(|error| format!("{error:#}"))?;

@@ -2,7 +2,7 @@
 
 use super::labels::{Area, Key, KeyEntry, Mark, Placer, axis_title, marker};
 use super::palette::Ink;
-use super::sheet::{Anchor, Figure, NAME, SMALL, STRONG, Scale, Sheet, draw, fit, width_of};
+use super::sheet::{Anchor, Figure, NAME, SMALL, Scale, Sheet, draw, fit, width_of};
 use super::{PlotError, WIDTH, ticks};
 use crate::report::model::{CeilingLine, Roofline, RooflinePoint};
 use plotters::prelude::{IntoLogRange, LogCoord};
@@ -10,8 +10,10 @@ use plotters::prelude::{IntoLogRange, LogCoord};
 const FRAME: Area = Area { left: 58.0, top: 30.0, right: WIDTH - 6.0, bottom: 400.0 };
 const KEY_TOP: f64 = 444.0;
 /// Up to this many points carry their names; more carry numbers that the key explains.
-const NAMED: usize = 8;
+const NAMED: usize = 4;
 const LABEL_HEIGHT: f64 = 14.0;
+/// Places along a ceiling that labels keep off.
+const STEPS: u32 = 200;
 
 type Log = Scale<LogCoord<f64>, LogCoord<f64>>;
 
@@ -41,7 +43,7 @@ fn paint(chart: &Roofline) -> Result<Figure, PlotError> {
     let numbered = chart.points.len() > NAMED;
     let entry = |(i, p): (usize, &RooflinePoint)| KeyEntry {
         mark: Mark::Point(group(p)),
-        text: if numbered { format!("{}  {}", i + 1, p.label) } else { format!("{}: {}", p.label, p.text) },
+        text: if numbered { format!("{}  {}: {}", i + 1, p.label, p.text) } else { format!("{}: {}", p.label, p.text) },
     };
     let key = Key::new(chart.points.iter().enumerate().map(entry).collect(), WIDTH);
 
@@ -60,7 +62,7 @@ fn paint(chart: &Roofline) -> Result<Figure, PlotError> {
             placer.block(Area::around(at(point), 6.0));
         }
         for ceiling in &chart.ceilings {
-            ceiling_line(sheet, ceiling, &scale)?;
+            ceiling_line(sheet, ceiling, &scale, &mut placer)?;
         }
         let names: Vec<String> = (chart.points.iter().enumerate())
             .map(|(i, p)| if numbered { (i + 1).to_string() } else { fit(&p.label, NAME.size, 230.0) })
@@ -118,24 +120,37 @@ fn line_points(ceiling: &CeilingLine, scale: &Log) -> Vec<(f64, f64)> {
     ceiling.points.iter().filter(|(x, y)| *x > 0.0 && *y > 0.0).map(|&(x, y)| scale.at(x, y)).collect()
 }
 
-fn ceiling_line(sheet: &Sheet<'_>, ceiling: &CeilingLine, scale: &Log) -> Result<(), PlotError> {
+fn ceiling_line(sheet: &Sheet<'_>, ceiling: &CeilingLine, scale: &Log, placer: &mut Placer) -> Result<(), PlotError> {
     let points = line_points(ceiling, scale);
-    if points.len() < 2 { Ok(()) } else { sheet.path(&points, Ink::Muted, 1.75) }
+    if points.len() < 2 {
+        return Ok(());
+    }
+    for step in 0..=STEPS {
+        if let Some(at) = position(&points, f64::from(step) / f64::from(STEPS)) {
+            placer.block(Area::around(at, 2.0));
+        }
+    }
+    sheet.path(&points, Ink::Muted, 1.75)
 }
 
 /// Writes a ceiling's name along it, as far right as there is room, above the line before below.
 fn ceiling_label(sheet: &Sheet<'_>, ceiling: &CeilingLine, scale: &Log, placer: &mut Placer) -> Result<(), PlotError> {
     let points = line_points(ceiling, scale);
-    let text = fit(&ceiling.label, SMALL.size, 330.0);
-    let stops = (0..24u32).flat_map(|i| {
-        let share = 1.0 - f64::from(i) / 24.0;
-        let along = position(&points, share);
-        along.into_iter().flat_map(|(x, y)| [-10.0, 10.0].map(|dy| ((x - 2.0, y + dy), Anchor::End)))
-    });
-    let Some(place) = placer.place((width_of(&text, SMALL.size), LABEL_HEIGHT), stops) else {
-        return Ok(());
-    };
-    sheet.text(&text, place.at, place.anchor, crate::report::plots::sheet::Lettering { bold: false, ..STRONG })
+    let label = fit(&ceiling.label, SMALL.size, 330.0);
+    // Where the whole name finds no room, its value goes: the description and the table have it.
+    for text in [label.as_str(), label.split(':').next().unwrap_or_default()] {
+        let stops = (0..60u32).filter_map(|i| position(&points, 1.0 - f64::from(i) / 60.0)).flat_map(|(x, y)| {
+            [
+                ((x - 2.0, y - 11.0), Anchor::End),
+                ((x + 8.0, y + 11.0), Anchor::Start),
+                ((x - 2.0, y + 11.0), Anchor::End),
+            ]
+        });
+        if let Some(place) = placer.place((width_of(text, SMALL.size), LABEL_HEIGHT), stops) {
+            return sheet.text(text, place.at, place.anchor, NAME);
+        }
+    }
+    Ok(())
 }
 
 /// The point at `share` of the horizontal extent of a line.

@@ -12,7 +12,7 @@ use plotters::prelude::{
     Circle, DrawingArea, IntoDrawingArea, IntoFont, PathElement, Polygon, Rectangle, SVGBackend, Text,
 };
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, FontStyle, FontTransform, ShapeStyle, TextStyle};
+use plotters::style::{Color, ShapeStyle, TextStyle};
 
 /// Device pixels of a sheet per unit of its size.
 const FINE: f64 = 4.0;
@@ -57,8 +57,7 @@ impl Figure {
             themed(&self.body, |ink| format!("var({})", ink.property())).replace(" font-family=\"sans-serif\"", "");
         let (w, h) = (fine(self.width), fine(self.height));
         format!(
-            "<svg role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" viewBox=\"0 0 {w} {h}\" \
-             style=\"aspect-ratio:{w}/{h}\">\n<title id=\"{id}-title\">{}</title>\n<desc id=\"{id}-desc\">{}</desc>\n{body}</svg>",
+            "<svg role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" viewBox=\"0 0 {w} {h}\">\n<title id=\"{id}-title\">{}</title>\n<desc id=\"{id}-desc\">{}</desc>\n{body}</svg>",
             escape(&self.title),
             escape(&self.description),
         )
@@ -133,16 +132,12 @@ pub(super) enum Anchor {
 pub(super) struct Lettering {
     pub(super) size: f64,
     pub(super) ink: Ink,
-    pub(super) bold: bool,
-    pub(super) upright: bool,
 }
 
 /// Labels, ticks and values.
-pub(super) const SMALL: Lettering = Lettering { size: 11.5, ink: Ink::Muted, bold: false, upright: true };
+pub(super) const SMALL: Lettering = Lettering { size: 11.5, ink: Ink::Muted };
 /// Names.
 pub(super) const NAME: Lettering = Lettering { ink: Ink::Text, ..SMALL };
-/// Headings inside a chart.
-pub(super) const STRONG: Lettering = Lettering { bold: true, ..NAME };
 
 /// Upper estimate of the width of `text`: sans-serif text is about 0.55 em a character, wide
 /// scripts 1 em. Without font metrics an overestimate is the safe side.
@@ -243,7 +238,7 @@ impl<'s> Sheet<'s> {
         self.put(&Circle::new(pixel(centre), fine(radius), ink.sentinel().filled()))
     }
 
-    /// Text whose middle height is at `at`; upright text, or reading upwards.
+    /// Text whose middle height is at `at`.
     pub(super) fn text(&self, text: &str, at: (f64, f64), anchor: Anchor, look: Lettering) -> Drawn {
         let clean: String = text.chars().filter(|&c| allowed_in_xml(c)).collect();
         let horizontal = match anchor {
@@ -251,10 +246,7 @@ impl<'s> Sheet<'s> {
             Anchor::Middle => HPos::Center,
             Anchor::End => HPos::Right,
         };
-        let font = ("sans-serif", look.size * FINE * FONT_FACTOR)
-            .into_font()
-            .style(if look.bold { FontStyle::Bold } else { FontStyle::Normal })
-            .transform(if look.upright { FontTransform::None } else { FontTransform::Rotate270 });
+        let font = ("sans-serif", look.size * FINE * FONT_FACTOR).into_font();
         let colour = look.ink.sentinel();
         let style = TextStyle::from(font).color(&colour).pos(Pos::new(horizontal, VPos::Center));
         self.put(&Text::new(clean, pixel(at), style))
@@ -297,7 +289,7 @@ mod tests {
         let evil = "</text><script>\u{1}\"#01FE01\"&";
         let figure = draw(evil, evil, (40.0, 20.0), |sheet| sheet.text(evil, (1.0, 2.0), Anchor::Start, NAME)).unwrap();
         for svg in [figure.to_html("x"), figure.to_document("Inter")] {
-            assert!(!svg.contains("<script>") && !svg.contains('\u{1}'), "{svg}");
+            assert!(!svg.contains("<script") && !svg.contains("</text><") && !svg.contains('\u{1}'), "{svg}");
             assert_eq!(svg.matches("&quot;#01FE01&quot;&amp;").count(), 3, "{svg}");
         }
     }

@@ -36,7 +36,7 @@ fn exponent(value: f64) -> i32 {
 /// A tick as text: plain up to a million, powers of ten beyond.
 pub(super) fn label(value: f64) -> String {
     let size = value.abs();
-    if size < f64::MIN_POSITIVE {
+    if size <= 0.0 {
         return "0".to_owned();
     }
     if (1e-4..1e6).contains(&size) {
@@ -45,21 +45,20 @@ pub(super) fn label(value: f64) -> String {
         let text = format!("{value:.digits$}");
         return if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text };
     }
-    let power = exponent(size * 1.000_000_1);
-    let mantissa = value / 10f64.powi(power);
+    let scientific = format!("{value:.2e}");
+    let (mantissa, power) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
     let digits: String = power
-        .to_string()
         .chars()
         .map(|c| match c {
             '-' => '⁻',
             '1' => '¹',
             '2' => '²',
             '3' => '³',
-            '0' => '⁰',
             c => c.to_digit(10).and_then(|d| char::from_u32(0x2070 + d)).unwrap_or(c),
         })
         .collect();
-    if (mantissa - 1.0).abs() < 1e-6 { format!("10{digits}") } else { format!("{}·10{digits}", label(mantissa)) }
+    if mantissa == "1" { format!("10{digits}") } else { format!("{mantissa}·10{digits}") }
 }
 
 #[cfg(test)]
@@ -89,5 +88,7 @@ mod tests {
     #[test]
     fn far_powers_are_written_as_powers() {
         assert_eq!(labels(&[1e9, 2e-5, 5e12, 1e-15]), ["10⁹", "2·10⁻⁵", "5·10¹²", "10⁻¹⁵"]);
+        // The ends of the range, where powers of ten overflow or vanish.
+        assert_eq!(labels(&[-f64::MAX, 5e-324, f64::MIN_POSITIVE]), ["-1.8·10³⁰⁸", "4.94·10⁻³²⁴", "2.23·10⁻³⁰⁸"]);
     }
 }

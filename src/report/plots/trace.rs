@@ -14,7 +14,7 @@ const TOP: f64 = 46.0;
 const BAND: f64 = 17.0;
 const BOTTOM: f64 = 270.0;
 const KEY_TOP: f64 = 306.0;
-const TAG: Lettering = Lettering { size: 9.5, ink: Ink::Text, bold: false, upright: true };
+const TAG: Lettering = Lettering { size: 9.5, ink: Ink::Text };
 
 type Linear = Scale<RangedCoordf64, RangedCoordf64>;
 

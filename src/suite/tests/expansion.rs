@@ -10,13 +10,13 @@ fn a_matrix_becomes_every_combination_in_the_order_of_the_file() {
         found,
         [
             "gemm-f32-m512-n512-k512-t1",
-            "gemm-f32-m512-n512-k512-tall",
+            "gemm-f32-m512-n512-k512-t-all",
             "gemm-f64-m512-n512-k512-t1",
-            "gemm-f64-m512-n512-k512-tall",
+            "gemm-f64-m512-n512-k512-t-all",
             "gemm-f32-m1024-n1024-k64-t1",
-            "gemm-f32-m1024-n1024-k64-tall",
+            "gemm-f32-m1024-n1024-k64-t-all",
             "gemm-f64-m1024-n1024-k64-t1",
-            "gemm-f64-m1024-n1024-k64-tall",
+            "gemm-f64-m1024-n1024-k64-t-all",
         ]
     );
 }
@@ -25,7 +25,7 @@ fn a_matrix_becomes_every_combination_in_the_order_of_the_file() {
 fn defaults_are_filled_in_and_scalars_stand_for_lists() {
     let found = cases("  - kernel: attention\n    matrix: { heads: 8, seq: [128, 256] }\n");
     assert_eq!(found.len(), 2);
-    assert_eq!(found[0].id, "attention-f32-heads8-seq128-dim64-dense-tall");
+    assert_eq!(found[0].id, "attention-f32-heads8-seq128-dim64-dense-t-all");
     assert_eq!(found[0].params.values["dim"], ParamValue::Integer(64));
     assert_eq!(found[0].params.values["mask"], ParamValue::Word("dense".to_owned()));
     assert_eq!(found[0].params.dtype, Dtype::F32);
@@ -37,22 +37,22 @@ fn defaults_are_filled_in_and_scalars_stand_for_lists() {
 fn the_compact_shape_follows_the_kernels_own_order_and_may_leave_defaults_out() {
     assert_eq!(
         ids("  - {kernel: spmm-csr, with: {shape: 1x2x3, density: 10 %}}\n"),
-        ["spmm-csr-f32-m1-k2-n3-density0.1-tall"]
+        ["spmm-csr-f32-m1-k2-n3-density0.1-t-all"]
     );
     assert_eq!(
         ids("  - {kernel: attention, with: {shape: 8x1024}}\n"),
-        ["attention-f32-heads8-seq1024-dim64-dense-tall"]
+        ["attention-f32-heads8-seq1024-dim64-dense-t-all"]
     );
     assert_eq!(
         ids("  - {kernel: attention, with: {shape: 8x1024x32}}\n"),
-        ["attention-f32-heads8-seq1024-dim32-dense-tall"]
+        ["attention-f32-heads8-seq1024-dim32-dense-t-all"]
     );
     // `heads` has a default but stands before `seq`, which has none: one number could mean either.
     let found = errors(&with_cases("  - {kernel: attention, with: {shape: 1024}}\n"));
     assert_eq!(summary(&found), [(4, 39, "1024", "the number 1024 is no shape")]);
     let found = errors(&with_cases("  - {kernel: attention, with: {shape: \"1024\"}}\n"));
     assert_eq!(summary(&found)[0].3, "`1024` is no shape of kernel `attention`");
-    assert_eq!(ids("  - {kernel: attention, with: {seq: 64}}\n"), ["attention-f32-heads1-seq64-dim64-dense-tall"]);
+    assert_eq!(ids("  - {kernel: attention, with: {seq: 64}}\n"), ["attention-f32-heads1-seq64-dim64-dense-t-all"]);
 }
 
 #[test]
@@ -61,9 +61,9 @@ fn sizes_and_labels_make_readable_file_names() {
     assert_eq!(
         found,
         [
-            "big.triad-f32-bytes64MiB-tcores",
-            "big.triad-f32-bytes1500000000B-tcores",
-            "big.triad-f32-bytes20000B-tcores"
+            "big.triad-f32-bytes64MiB-t-cores",
+            "big.triad-f32-bytes1500000000B-t-cores",
+            "big.triad-f32-bytes20000B-t-cores"
         ]
     );
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
@@ -91,7 +91,7 @@ fn equal_cases_of_two_entries_are_an_error_that_names_both_lines() {
     let text =
         with_cases("  - {kernel: gemm, with: {shape: 8x8x8}}\n  - kernel: gemm\n    matrix: {m: [8, 9], n: 8, k: 8}\n");
     let found = errors(&text);
-    assert_eq!(summary(&found), [(5, 13, "gemm", "case `gemm-f32-m8-n8-k8-tall` stands already in line 4")]);
+    assert_eq!(summary(&found), [(5, 13, "gemm", "case `gemm-f32-m8-n8-k8-t-all` stands already in line 4")]);
     let shown = found.to_string();
     assert!(shown.contains("4 |") && shown.contains("5 |"), "{shown}");
 }
@@ -121,7 +121,7 @@ fn missing_parameters_are_named_where_they_are_missing() {
 #[test]
 fn the_kernel_itself_may_refuse_a_case() {
     let text = with_cases("  - {kernel: gemm, with: {shape: 1000000x1000000x1000000}}\n");
-    assert!(errors(&text).problems()[0].message.contains("refuses case `gemm-f32-m1000000-n1000000-k1000000-tall`"));
+    assert!(errors(&text).problems()[0].message.contains("refuses case `gemm-f32-m1000000-n1000000-k1000000-t-all`"));
 }
 
 #[test]
