@@ -1,5 +1,6 @@
 //! What a reader must know, as data: permanent codes, plain sentences.
 
+use super::cross_check::{self, CrossCheck};
 use super::energy::Meters;
 use super::{CaseSummary, Caveat, Grade, IdlePower, Severity, Status};
 use crate::record::{EnergyMethod, Role, RunRecord, RunState, Sample};
@@ -10,6 +11,10 @@ const FEW_WINDOWS: u32 = 5;
 
 /// The wall clock is disciplined by up to 0.5 ms/s in normal operation; more is a step.
 const CLOCK_STEP: f64 = 1e-3;
+
+/// Two readers of the same registers differ by when they are read, which is far less than this over
+/// a run; more means that one of them is wrong.
+const CROSS_CHECK_LIMIT: f64 = 0.01;
 
 /// Evidence grade of the rated energy; `None` when no case has any.
 pub(super) fn grade(record: &RunRecord, cases: &[CaseSummary]) -> Option<Grade> {
@@ -50,6 +55,26 @@ impl List {
 
     fn about(&mut self, case: &CaseSummary, severity: Severity, code: &'static str, text: impl Into<String>) {
         self.0.push(Caveat { code, severity, case: Some(case.id.clone()), text: text.into() });
+    }
+
+    fn cross_check(&mut self, of: &CrossCheck) {
+        let CrossCheck { domain, of_record, check, difference, n } = of;
+        let windows = if *n == 1 { "one window".to_owned() } else { format!("{n} windows") };
+        let Some(difference) = difference else {
+            let text =
+                format!("{check} cannot check {of_record} on {domain}: one of them counted nothing over {windows}");
+            return self.add(Severity::Warning, "cross-check-differs", text);
+        };
+        let text = format!(
+            "{check} reads {domain} as well: {:+.2} % against {of_record} over {windows}; it is not added",
+            difference * 100.0
+        );
+        if difference.abs() > CROSS_CHECK_LIMIT {
+            let limit = CROSS_CHECK_LIMIT * 100.0;
+            let text = format!("{text}. Above {limit:.0} % one of the two is wrong");
+            return self.add(Severity::Warning, "cross-check-differs", text);
+        }
+        self.add(Severity::Note, "cross-check", text);
     }
 }
 
@@ -128,8 +153,11 @@ fn of_energy(record: &RunRecord, cases: &[CaseSummary], meters: &Meters<'_>, lis
     for flag in record.idle.iter().filter_map(|w| w.flags.first()) {
         list.add(Severity::Note, "idle-disturbed", format!("an idle window does not count: {}", flag.detail));
     }
+    for check in cross_check::compare(record, meters) {
+        list.cross_check(&check);
+    }
     let measured = cases.iter().any(|c| c.energy.per_iteration.estimate().is_some());
-    for IdlePower { domain, drift, .. } in &meters.idle {
+    for IdlePower { domain, drift, .. } in &meters.idle_of_record() {
         if let Some(drift) = drift.filter(|d| *d > limit) {
             let text = format!(
                 "idle power of {domain} drifted by {:.1} % between start and end, limit {:.1} %",

@@ -3,21 +3,27 @@
 use super::bootstrap::Resampler;
 use super::idle;
 use super::{Boundary, DomainEnergy, EnergyFigures, Figure, IdlePower, TypeB};
-use crate::record::{DeviceId, Domain, EnergyMethod, EnergySpan, Quantity, RunRecord, Sample, SensorStatus, Work};
+use crate::record::{
+    DeviceId, Domain, EnergyMethod, EnergySpan, Quantity, ReaderRole, RunRecord, Sample, SensorStatus, Work,
+};
 use std::collections::BTreeSet;
 
-/// One domain as one sensor sees it by one method. Counters sort before integrated power.
+/// One domain as one sensor sees it by one method. The reader of record sorts before those that
+/// check it, and counters before integrated power.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Meter {
     pub(super) domain: Domain,
+    /// Whether it only checks another sensor of this domain.
+    pub(super) checks: bool,
     integrated: bool,
     pub(super) sensor: String,
 }
 
 impl Meter {
-    pub(super) fn of(span: &EnergySpan) -> Self {
+    fn of(span: &EnergySpan, sensors: &[SensorStatus]) -> Self {
         Self {
             domain: span.domain.clone(),
+            checks: checks(span, sensors),
             integrated: span.method == EnergyMethod::Integrated,
             sensor: span.sensor.clone(),
         }
@@ -39,6 +45,15 @@ impl Meter {
     }
 }
 
+/// Whether the sensors' descriptions say that what `span` comes from only checks another reader.
+fn checks(span: &EnergySpan, sensors: &[SensorStatus]) -> bool {
+    let channels = sensors.iter().filter_map(|s| match s {
+        SensorStatus::Ready(info) if info.id == span.sensor => Some(&info.channels),
+        _ => None,
+    });
+    channels.flatten().any(|c| c.domain == span.domain && c.role == ReaderRole::CrossCheck)
+}
+
 /// What a record can say of energy: its meters and, by device, the rated ones.
 #[derive(Debug)]
 pub(super) struct Meters<'r> {
@@ -52,10 +67,18 @@ impl<'r> Meters<'r> {
     pub(super) fn of(record: &'r RunRecord) -> Self {
         let windows = record.measurements.iter().flat_map(|m| m.valid_samples()).flat_map(|s| &s.energy);
         let at_rest = record.idle.iter().flat_map(|w| &w.energy);
-        let all: BTreeSet<Meter> = windows.chain(at_rest).map(Meter::of).collect();
+        let all: BTreeSet<Meter> = windows.chain(at_rest).map(|span| Meter::of(span, &record.header.sensors)).collect();
         let all: Vec<Meter> = all.into_iter().collect();
         let idle = idle::power_at_rest(record, &all);
         Self { record, all, idle }
+    }
+
+    /// Power at rest, one a domain: that of the reader of record.
+    pub(super) fn idle_of_record(&self) -> Vec<IdlePower> {
+        let mut idle = self.idle.clone();
+        // In the order of the meters, so the reader of record is the first of its domain.
+        idle.dedup_by(|later, earlier| later.domain == earlier.domain);
+        idle
     }
 
     /// The meters whose energies are added for a case on `device`: one a domain, none inside another.
@@ -70,14 +93,16 @@ impl<'r> Meters<'r> {
             .filter(|m| match m.domain {
                 Domain::Package { .. } | Domain::Dram { .. } | Domain::DramOfDie { .. } => true,
                 Domain::Gpu { .. } | Domain::GpuModule { .. } => on_gpu,
-                Domain::Cores { .. } | Domain::Uncore { .. } | Domain::Psys | Domain::Node | Domain::Wall => false,
+                Domain::Cores { .. } | Domain::Uncore { .. } | Domain::Other { .. } => false,
+                Domain::Psys | Domain::Node | Domain::Wall => false,
             })
             .collect();
         if !candidates.iter().any(|m| matches!(m.domain, Domain::Package { .. })) && !on_gpu {
             let whole = [Domain::Psys, Domain::Node, Domain::Wall];
             candidates = whole.iter().find_map(|d| self.all.iter().find(|m| m.domain == *d)).into_iter().collect();
         }
-        // Meters are sorted, so the counter of a domain comes before its integrated power.
+        // Meters are sorted: the reader of record comes before those that check it, and the counter
+        // of a domain before its integrated power.
         candidates.dedup_by(|later, earlier| later.domain == earlier.domain);
         let kept: Vec<&Meter> = candidates
             .iter()

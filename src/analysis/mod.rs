@@ -9,6 +9,7 @@ mod bootstrap;
 mod case;
 mod caveats;
 mod ceilings;
+mod cross_check;
 mod energy;
 mod idle;
 mod summary;
@@ -34,7 +35,7 @@ pub fn summarise(record: &RunRecord) -> Summary {
         verdict: verdict::of(record, &cases, &meters, grade.as_ref()),
         boundary: meters.boundary(),
         caveats: caveats::of(record, &cases, &meters),
-        idle: meters.idle,
+        idle: meters.idle_of_record(),
         grade,
         cases,
     }

@@ -7,7 +7,7 @@ use crate::host::{self, Advice, Readiness};
 use crate::kernels::Isa;
 use crate::record::Environment;
 use crate::sensors::perf::ActivityCounters;
-use crate::sensors::{self, Probe, Quantity, SensorInfo};
+use crate::sensors::{self, Probe, Quantity, ReaderRole, SensorInfo};
 use serde_json::{Value, json};
 
 /// Show sensors, devices and how ready this machine is for measuring
@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let environment = host::environment(&host, args.doubles.gpus());
     let advice = host::readiness(&environment);
     let clock = Clock::start();
-    let findings: Vec<Finding> = sensors::REGISTRY
+    let mut findings: Vec<Finding> = sensors::REGISTRY
         .iter()
         .map(|family| Finding {
             id: family.id,
@@ -58,6 +58,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
             },
         })
         .collect();
+    let ready =
+        findings.iter_mut().filter_map(|f| if let State::Ready(info) = &mut f.state { Some(info) } else { None });
+    sensors::assign_roles(&mut ready.collect::<Vec<_>>());
     let counters = ActivityCounters::open(&[0]);
     match args.format {
         Format::Json => print_json(&as_json(&environment, &findings, &counters, &advice))?,
@@ -153,9 +156,14 @@ fn channel_row(channel: &sensors::Channel) -> Vec<String> {
         Quantity::Throttle => ("throttle reasons", None),
         Quantity::PowerLimit => ("power limit", None),
     };
+    let purpose = match (channel.role, channel.domain.is_placed()) {
+        (ReaderRole::CrossCheck, _) => " (cross-check)",
+        (ReaderRole::OfRecord, false) => " (enters no sum)",
+        (ReaderRole::OfRecord, true) => "",
+    };
     vec![
         channel.name.clone(),
-        what.to_owned(),
+        format!("{what}{purpose}"),
         channel.update_period.map_or_else(|| "unknown".to_owned(), duration),
         resolution.map_or_else(|| "not stated".to_owned(), |r| format!("{} µJ", r.get())),
     ]

@@ -90,6 +90,11 @@ impl Host {
     }
 }
 
+/// `0-3,8,10-11` → the CPU numbers, sorted, each once; `None` for any other text.
+pub(crate) fn cpu_list(text: &str) -> Option<Vec<u32>> {
+    kernel_text::cpu_list(text)
+}
+
 fn read_text(path: &Path) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     let trimmed = text.trim();

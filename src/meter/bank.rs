@@ -4,8 +4,9 @@
 use crate::clock::{Clock, Moment};
 use crate::record::{EnergyMethod, EnergySpan, Flag, TracePoint};
 use crate::sensors::counter::{Accumulator, Counter, Mark};
-use crate::sensors::{Channel, Domain, Quantity, Sensor, SensorInfo, Value};
+use crate::sensors::{Channel, Domain, Quantity, Sensor, SensorInfo, Value, assign_roles};
 use crate::units::{Celsius, Joules, MicroJoules, Seconds, Watts};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The bank, shared by the measuring thread and the sampler.
@@ -62,6 +63,8 @@ const MAX_POLL_GAP: Seconds = match Seconds::new(1.0) {
 pub(crate) struct Outcome {
     pub(crate) domain: Domain,
     pub(crate) sensor: String,
+    /// Whether trouble with it voids a window: not for a check, nor for a meter nobody can place.
+    pub(crate) counts: bool,
     pub(crate) result: Result<EnergySpan, Flag>,
 }
 
@@ -81,6 +84,8 @@ struct SlotEdge {
 #[derive(Debug, Clone)]
 struct ChannelEdge {
     domain: Domain,
+    /// Whether trouble with it voids a window.
+    counts: bool,
     update_period: Option<Seconds>,
     state: ChannelState,
 }
@@ -110,10 +115,10 @@ pub(crate) fn edge(bank: &SharedBank, clock: &Clock) -> Edge {
 }
 
 impl Bank {
-    /// A bank of sensors that are ready.
+    /// A bank of sensors that are ready. Of those that read one domain it decides which one counts.
     #[must_use]
     pub fn new(sensors: Vec<Box<dyn Sensor>>) -> Self {
-        let slots = sensors
+        let mut slots: Vec<Slot> = sensors
             .into_iter()
             .map(|sensor| {
                 let info = sensor.info().clone();
@@ -121,6 +126,7 @@ impl Bank {
                 Slot { sensor, info, tracks, lost: false }
             })
             .collect();
+        assign_roles(&mut slots.iter_mut().map(|s| &mut s.info).collect::<Vec<_>>());
         Self { slots, losses: Vec::new(), last_trace: None, power: None }
     }
 
@@ -144,7 +150,9 @@ impl Bank {
     pub(crate) fn metered(&self) -> impl Iterator<Item = (&SensorInfo, &Channel)> {
         self.slots.iter().flat_map(|slot| {
             let channels = slot.info.channels.iter().zip(&slot.tracks);
-            channels.filter(|(_, track)| !matches!(track, Track::Gauge)).map(|(channel, _)| (&slot.info, channel))
+            channels
+                .filter(|(channel, track)| !matches!(track, Track::Gauge) && channel.role.is_of_record())
+                .map(|(channel, _)| (&slot.info, channel))
         })
     }
 
@@ -157,15 +165,24 @@ impl Bank {
     #[must_use]
     pub fn covers_cpu(&self) -> bool {
         let delivers = |c: &Channel| matches!(c.quantity, Quantity::Energy { .. }) || is_power(c);
-        self.slots.iter().any(|s| !s.lost && s.info.channels.iter().any(|c| delivers(c) && !is_gpu(&c.domain)))
+        self.slots
+            .iter()
+            .any(|s| !s.lost && s.info.channels.iter().any(|c| delivers(c) && c.counts() && covers_cpu(&c.domain)))
     }
 
     /// Update period of the slowest energy counter that covers the CPU; `None` without one.
     pub(crate) fn slowest_cpu_period(&self) -> Option<Seconds> {
         let channels = self.slots.iter().filter(|s| !s.lost).flat_map(|s| &s.info.channels);
-        channels
-            .filter(|c| matches!(c.quantity, Quantity::Energy { .. }))
-            .filter(|c| !is_gpu(&c.domain))
+        let counters: Vec<&Channel> = channels
+            .filter(|c| matches!(c.quantity, Quantity::Energy { .. }) && c.counts() && covers_cpu(&c.domain))
+            .collect();
+        // Where packages are counted, a gauge of the whole machine that steps every few seconds has
+        // no say in how long a window has to be.
+        let packages = counters.iter().any(|c| matches!(c.domain, Domain::Package { .. }));
+        let whole = |c: &&Channel| matches!(c.domain, Domain::Node | Domain::Wall);
+        counters
+            .into_iter()
+            .filter(|c| !(packages && whole(c)))
             .filter_map(|c| c.update_period)
             .max_by(|a, b| a.get().total_cmp(&b.get()))
     }
@@ -272,6 +289,7 @@ impl Slot {
             .zip(&reading.values)
             .map(|((channel, track), value)| ChannelEdge {
                 domain: channel.domain.clone(),
+                counts: channel.counts(),
                 update_period: channel.update_period,
                 state: value.as_ref().map_or(ChannelState::Missing, |v| track.push(v, at)),
             })
@@ -301,7 +319,7 @@ impl Edge {
                     })),
                 };
                 let (domain, sensor) = (from.domain.clone(), a.sensor.clone());
-                outcomes.extend(result.map(|result| Outcome { domain, sensor, result }));
+                outcomes.extend(result.map(|result| Outcome { domain, sensor, counts: from.counts, result }));
             }
         }
         outcomes
@@ -314,8 +332,9 @@ impl Edge {
         for outcome in Self::outcomes(first, last) {
             match outcome.result {
                 Ok(span) => spans.push(span),
-                // A lost sensor is one flag, however many domains it had.
-                Err(flag) if !flags.contains(&flag) => flags.push(flag),
+                // A lost sensor is one flag, however many domains it had. A check, or a meter that
+                // nobody can place, has no figure that could be wrong.
+                Err(flag) if outcome.counts && !flags.contains(&flag) => flags.push(flag),
                 Err(_) => {}
             }
         }
@@ -327,9 +346,18 @@ impl Edge {
         total(&self.powers_since(before))
     }
 
+    /// One power a domain: that of the reader of record, where it has one.
     fn powers_since(&self, before: &Self) -> Vec<(Domain, Watts)> {
-        let (spans, _) = Self::spans(before, self);
-        spans.into_iter().filter_map(|s| Some((s.domain, s.energy.to_joules().over(s.to.since(s.from))?))).collect()
+        let mut outcomes = Self::outcomes(before, self);
+        outcomes.sort_by_key(|outcome| !outcome.counts);
+        let mut seen = BTreeSet::new();
+        outcomes
+            .into_iter()
+            .filter_map(|outcome| outcome.result.ok())
+            .filter_map(|s| Some((s.energy.to_joules().over(s.to.since(s.from))?, s.domain)))
+            .filter(|(_, domain)| seen.insert(domain.clone()))
+            .map(|(power, domain)| (domain, power))
+            .collect()
     }
 
     fn hottest(&self) -> Option<Celsius> {
@@ -387,26 +415,29 @@ impl ChannelEdge {
     }
 }
 
-fn is_gpu(domain: &Domain) -> bool {
-    matches!(domain, Domain::Gpu { .. } | Domain::GpuModule { .. })
+fn covers_cpu(domain: &Domain) -> bool {
+    !matches!(domain, Domain::Gpu { .. } | Domain::GpuModule { .. })
 }
 
 fn is_power(channel: &Channel) -> bool {
     matches!(channel.quantity, Quantity::InstantPower | Quantity::AveragePower { .. })
 }
 
-/// Sum over the outermost domains only: nothing is counted twice.
+/// Sum over the outermost domains only: nothing is counted twice, and nothing that nobody can place.
 fn total(powers: &[(Domain, Watts)]) -> Option<Watts> {
     let domains: Vec<&Domain> = powers.iter().map(|(domain, _)| domain).collect();
     outermost(&domains).into_iter().map(|i| powers[i].1).reduce(|sum, watts| sum + watts)
 }
 
-/// Indices of the domains that no other of `domains` contains, each domain once. Only these may
-/// be added.
+/// Indices of the domains that can be placed and that no other of `domains` contains, each domain
+/// once. Only these may be added.
 pub(crate) fn outermost(domains: &[&Domain]) -> Vec<usize> {
     let outer = |&i: &usize| {
         let contained = domains.iter().any(|other| other.contains(domains[i]));
-        !contained && !domains[..i].contains(&domains[i])
+        domains[i].is_placed() && !contained && !domains[..i].contains(&domains[i])
     };
     (0..domains.len()).filter(outer).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,6 +145,7 @@ fn board(lost_at: u32) -> Meter {
         name: "power".into(),
         domain: Domain::Gpu { uuid: "GPU-1".into() },
         quantity: Quantity::InstantPower,
+        role: crate::sensors::ReaderRole::default(),
         update_period: Seconds::new(0.02).ok(),
     };
     let info = SensorInfo {

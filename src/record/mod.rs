@@ -17,7 +17,7 @@ pub mod store;
 // room left of the record.
 pub use crate::backends::DeviceId;
 pub use crate::kernels::{Canary, Correctness, Coverage, Dtype, Params, Role, Work};
-pub use crate::sensors::{Channel, Domain, Quantity, SensorInfo};
+pub use crate::sensors::{Channel, Domain, Quantity, ReaderRole, SensorInfo};
 pub use crate::suite::{Case, Profile, Threads};
 pub use environment::{Cache, Compiler, Cpu, Environment, Gpu, HostIdentity, MachineState};
 pub use event::{

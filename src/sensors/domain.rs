@@ -51,16 +51,40 @@ pub enum Domain {
     Node,
     /// The wall socket.
     Wall,
+    /// Something with a power meter of which nobody can say what part of the machine it is: a rail
+    /// of a board, a chip whose firmware does not name its load. It is shown and never added, rated
+    /// or taken for a part of anything.
+    Other {
+        /// Lower-case letters, digits, `.` and `-`: `ina226-hwmon3-power1`.
+        name: String,
+    },
 }
 
 impl Domain {
+    /// A domain nobody can place, with a name made of `words`.
+    #[must_use]
+    pub fn other(words: &str) -> Self {
+        let kept =
+            words.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' });
+        let name: String = kept.collect();
+        let parts: Vec<&str> = name.split('-').filter(|part| !part.is_empty()).collect();
+        Self::Other { name: parts.join("-") }
+    }
+
+    /// Whether it is known what part of the machine this is, so that it may enter sums and ratings.
+    #[must_use]
+    pub const fn is_placed(&self) -> bool {
+        !matches!(self, Self::Other { .. })
+    }
+
     /// Whether `self` includes all energy of `other`, so that the two must never be added.
-    /// A domain does not contain itself.
+    /// A domain does not contain itself, and one that is not placed contains nothing and lies in
+    /// nothing that anyone could name.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
         use Domain::{Cores, Dram, DramOfDie, Gpu, GpuModule, Node, Package, Psys, Uncore, Wall};
         match (self, other) {
-            (a, b) if a == b => false,
+            (a, b) if a == b || !a.is_placed() || !b.is_placed() => false,
             (Wall, _) => true,
             (Node, b) => *b != Wall,
             (Psys, Package { .. } | Cores { .. } | Uncore { .. } | Dram { .. } | DramOfDie { .. }) => true,
@@ -72,10 +96,10 @@ impl Domain {
         }
     }
 
-    /// Whether adding the two would count some energy twice.
+    /// Whether adding the two would, or might, count some energy twice.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
-        self == other || self.contains(other) || other.contains(self)
+        !self.is_placed() || !other.is_placed() || self == other || self.contains(other) || other.contains(self)
     }
 }
 
@@ -93,6 +117,7 @@ impl std::fmt::Display for Domain {
             Self::GpuModule { uuid } => write!(f, "gpu-module-{uuid}"),
             Self::Node => f.write_str("node"),
             Self::Wall => f.write_str("wall"),
+            Self::Other { name } => write!(f, "other-{name}"),
         }
     }
 }
@@ -130,6 +155,7 @@ impl std::str::FromStr for Domain {
                 None => Ok(Self::Dram { socket: number(rest)? }),
             },
             "gpu" => Ok(Self::Gpu { uuid: rest.to_owned() }),
+            "other" => Ok(Self::Other { name: rest.to_owned() }),
             _ => Err(error()),
         }
     }
@@ -152,7 +178,7 @@ impl TryFrom<String> for Domain {
 mod tests {
     use super::*;
 
-    const ALL: [&str; 12] = [
+    const ALL: [&str; 13] = [
         "package-0",
         "package-0-die-1",
         "package-1",
@@ -165,6 +191,7 @@ mod tests {
         "gpu-module-GPU-5c3a",
         "node",
         "wall",
+        "other-ina226-hwmon3-power1",
     ];
 
     #[test]
@@ -188,6 +215,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_nobody_can_place_is_in_nothing_and_must_not_be_added_to_anything() {
+        let rail = Domain::other("INA226 hwmon3/power1: VDD_CPU");
+        assert_eq!(rail.to_string(), "other-ina226-hwmon3-power1-vdd-cpu");
+        for name in ALL {
+            let domain: Domain = name.parse().unwrap();
+            assert!(!rail.contains(&domain) && !domain.contains(&rail), "{name}");
+            assert!(rail.overlaps(&domain) && domain.overlaps(&rail), "{name}");
+        }
+        assert!(!rail.is_placed() && Domain::Wall.is_placed());
     }
 
     #[test]

@@ -4,16 +4,22 @@
 //! Sensors deliver raw counter values; differences, wraps and resets are solved once, in
 //! [`counter`]. Adding a sensor is one file and one line in [`REGISTRY`].
 
+mod attribute;
+pub mod battery;
 pub mod counter;
 mod domain;
+pub mod hwmon;
 pub mod nvml;
 pub mod perf;
 mod period;
+pub mod power_pmu;
 mod quiet;
 pub mod rapl;
+mod role;
 
 pub use domain::{Domain, DomainParseError};
 pub use period::probe_period;
+pub use role::{ReaderRole, assign_roles};
 
 use crate::clock::{Clock, Moment};
 use crate::host::Host;
@@ -31,8 +37,9 @@ pub struct SensorFamily {
     pub probe: fn(&Host) -> Probe,
 }
 
-/// Every sensor family of the product, in the order in which `doctor` prints them.
-pub const REGISTRY: &[SensorFamily] = &[rapl::FAMILY, nvml::FAMILY];
+/// Every sensor family of the product, in the order in which `doctor` prints them. Of two that read
+/// one domain in the same way the first is the reader of record.
+pub const REGISTRY: &[SensorFamily] = &[rapl::FAMILY, power_pmu::FAMILY, nvml::FAMILY, hwmon::FAMILY, battery::FAMILY];
 
 /// What a probe found.
 pub enum Probe {
@@ -93,6 +100,10 @@ pub struct Channel {
     pub domain: Domain,
     /// What it says of it.
     pub quantity: Quantity,
+    /// Whether its readings are figures, or only check those of another sensor (see
+    /// [`assign_roles`]). Records before there were two readers of one domain do not have it.
+    #[serde(default, skip_serializing_if = "ReaderRole::is_of_record")]
+    pub role: ReaderRole,
     /// Time between two changes of its value, probed on this host; `None` until probed.
     #[serde(rename = "update_period_s")]
     pub update_period: Option<Seconds>,

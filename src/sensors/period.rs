@@ -108,6 +108,7 @@ mod tests {
                 name: name.to_owned(),
                 domain: Domain::Node,
                 quantity,
+                role: crate::sensors::ReaderRole::default(),
                 update_period: None,
             };
             let info = SensorInfo {

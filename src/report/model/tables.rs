@@ -3,7 +3,7 @@
 use super::grid::{Grid, Numbers, how, missing, text_column, tone, void_rows, words};
 use super::plain::{domain_name, sentence, shorten};
 use super::{Cell, CellKind, Column, Row, Table, Tone};
-use crate::analysis::{CaseSummary, EnergyFigures, Figure, IdlePower, Summary};
+use crate::analysis::{CaseSummary, DomainEnergy, EnergyFigures, Figure, IdlePower, Summary};
 use crate::record::{EnergyMethod, Role};
 use crate::report::si;
 
@@ -108,15 +108,23 @@ pub(super) fn counters(anchors: &[(String, &CaseSummary)]) -> Table {
 /// One row a case and domain.
 pub(super) fn domains(summary: &Summary, anchors: &[(String, &CaseSummary)]) -> Table {
     let rows: Vec<_> = anchors.iter().flat_map(|(a, c)| c.domains.iter().map(move |d| (a, *c, d))).collect();
+    // The reader of record comes first; another reader of its domain is told apart by its sensor.
+    let place = |c: &CaseSummary, d: &DomainEnergy| {
+        c.domains.iter().filter(|o| o.domain == d.domain).position(|o| o.sensor == d.sensor).unwrap_or(0)
+    };
+    let reader = |c: &CaseSummary, d: &DomainEnergy| match place(c, d) {
+        0 => domain_name(&d.domain),
+        _ => format!("{} ({})", domain_name(&d.domain), d.sensor),
+    };
     let mut grid = Grid::new();
     let code = |text: &str| words(shorten(text, 120), CellKind::Code, None);
     grid.push((text_column("case", "Case", "the case"), rows.iter().map(|(_, c, _)| code(&c.id)).collect()));
     grid.push((
         text_column("domain", "Domain", "the part of the machine"),
         rows.iter()
-            .map(|(.., d)| match d.method {
-                EnergyMethod::Counter => code(&domain_name(&d.domain)),
-                EnergyMethod::Integrated => code(&format!("{} (polled power)", domain_name(&d.domain))),
+            .map(|(_, c, d)| match d.method {
+                EnergyMethod::Counter => code(&reader(c, d)),
+                EnergyMethod::Integrated => code(&format!("{} (polled power)", reader(c, d))),
             })
             .collect(),
     ));
@@ -151,7 +159,14 @@ pub(super) fn domains(summary: &Summary, anchors: &[(String, &CaseSummary)]) -> 
             .map(|(.., d)| relative(d.figures.type_b.and_then(|b| b.u_align), "the update period is not known"))
             .collect(),
     ));
-    let anchors = rows.iter().map(|(a, _, d)| (format!("{a}-{}", domain_name(&d.domain)), Tone::Neutral));
+    let anchors = rows.iter().map(|(a, c, d)| {
+        let name = domain_name(&d.domain);
+        let anchor = match place(c, d) {
+            0 => format!("{a}-{name}"),
+            place => format!("{a}-{name}-{}", place + 1),
+        };
+        (anchor, Tone::Neutral)
+    });
     let anchors = anchors.collect();
     let (columns, rows) = grid.rows(anchors);
     Table {

@@ -1,7 +1,7 @@
 //! One GPU: which of its functions work, and reading them.
 
 use super::inventory::public_id;
-use crate::sensors::{Channel, Domain, Quantity, Value};
+use crate::sensors::{Channel, Domain, Quantity, ReaderRole, Value};
 use crate::units::{Celsius, Hertz, MicroJoules, Seconds, Watts};
 use nvml_wrapper::Device;
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
@@ -127,6 +127,7 @@ impl Gpu {
             name: format!("{}/{}", self.domain, function.word()),
             domain: self.domain.clone(),
             quantity: function.quantity(self.limit),
+            role: ReaderRole::default(),
             update_period: None,
         };
         self.functions.iter().map(channel).collect()

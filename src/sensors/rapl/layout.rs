@@ -4,9 +4,11 @@
 //! (`intel-rapl` and `intel-rapl-mmio`), or once a die on AMD parts before Linux 6.10. Each is
 //! counted once, and what was left out stands in the notes.
 
-use super::zone::{Control, CounterError, CounterFile, Zone, ZoneId, parse_counter};
+use super::zone::{Control, Zone, ZoneId};
 use crate::host::Host;
 use crate::sensors::Domain;
+use crate::sensors::attribute::{Attribute, AttributeError, parse_number};
+use crate::units::MicroJoules;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -98,8 +100,8 @@ fn collect(folder: &Path, depth: usize, into: &mut BTreeMap<ZoneId, PathBuf>) {
 struct Candidate {
     id: ZoneId,
     name: String,
-    range: Option<crate::units::MicroJoules>,
-    counter: CounterFile,
+    range: Option<MicroJoules>,
+    counter: Attribute,
 }
 
 #[derive(Default)]
@@ -117,13 +119,14 @@ impl Found {
             self.notes.push(format!("{id} has no name and is left out"));
             return;
         };
-        let opened = CounterFile::open(folder.join("energy_uj"));
+        let opened = Attribute::open(folder.join("energy_uj"));
         let counter = match opened.and_then(|counter| counter.read().map(|_| counter)) {
             Ok(counter) => counter,
-            Err(CounterError::Denied(path)) => return self.denied.push(path),
+            Err(AttributeError::Denied(path)) => return self.denied.push(path),
             Err(error) => return self.notes.push(format!("{id} ({name}) is left out: {error}")),
         };
-        let range = attribute("max_energy_range_uj").and_then(|text| parse_counter(&text)).filter(|r| r.get() > 0);
+        let range = attribute("max_energy_range_uj").and_then(|text| parse_number(&text)).filter(|r| *r > 0);
+        let range = range.map(MicroJoules::new);
         if range.is_none() {
             self.notes.push(format!("{id} ({name}) states no range: a window in which it wraps is discarded"));
         }
@@ -258,9 +261,9 @@ fn part(name: &str, socket: u32, die: Option<u32>) -> Option<Domain> {
 /// Whether two counters are one: the second, read between two reads of the first, lies between
 /// them. Two packages that merely have the same history differ by far more than one update; zero
 /// says nothing. Several tries, because an update may fall between the reads.
-fn identical(a: &CounterFile, b: &CounterFile) -> bool {
+fn identical(a: &Attribute, b: &Attribute) -> bool {
     (0..5).any(|_| match (a.read(), b.read(), a.read()) {
-        (Ok(before), Ok(between), Ok(after)) => between.get() > 0 && before <= between && between <= after,
+        (Ok(before), Ok(between), Ok(after)) => between > 0 && before <= between && between <= after,
         _ => false,
     })
 }

@@ -10,7 +10,7 @@ mod layout;
 mod powercap;
 mod zone;
 
-use super::{Channel, Probe, Quantity, SensorFamily, SensorInfo};
+use super::{Channel, Probe, Quantity, ReaderRole, SensorFamily, SensorInfo};
 use crate::host::Host;
 use crate::units::MicroJoules;
 use layout::{Layout, NoZone};
@@ -99,7 +99,13 @@ fn info(host: &Host, layout: &Layout, source: String) -> SensorInfo {
 
 fn channel(zone: &Zone) -> Channel {
     let quantity = Quantity::Energy { resolution: resolution(zone.range), range: zone.range, max_power: None };
-    Channel { name: zone.domain.to_string(), domain: zone.domain.clone(), quantity, update_period: None }
+    Channel {
+        name: zone.domain.to_string(),
+        domain: zone.domain.clone(),
+        quantity,
+        role: ReaderRole::default(),
+        update_period: None,
+    }
 }
 
 /// The energy status register has 32 bits (Intel SDM 17.15; AMD uses the same layout), so the

@@ -1,8 +1,10 @@
 //! The direct powercap reader: keeps the counter files open and reads each in place.
 
-use super::zone::{CounterError, Zone};
+use super::zone::Zone;
 use crate::clock::Clock;
+use crate::sensors::attribute::AttributeError;
 use crate::sensors::{Reading, Sensor, SensorError, SensorInfo, Value};
+use crate::units::MicroJoules;
 
 /// Reads the zones of a layout with one system call each.
 pub(super) struct PowercapReader {
@@ -34,7 +36,7 @@ impl Sensor for PowercapReader {
         let after = clock.now();
         if results.iter().all(Result::is_err) {
             // Gone only when every zone says so: a driver that answers nonsense is still there.
-            let gone = results.iter().all(|r| matches!(r, Err(CounterError::Gone(_))));
+            let gone = results.iter().all(|r| matches!(r, Err(AttributeError::Gone(_))));
             let detail = results.into_iter().find_map(Result::err).map_or_else(String::new, |e| e.to_string());
             return Err(if gone {
                 SensorError::Vanished { sensor: super::ID, detail }
@@ -42,7 +44,7 @@ impl Sensor for PowercapReader {
                 SensorError::Broken { sensor: super::ID, detail }
             });
         }
-        let values = results.into_iter().map(|r| r.ok().map(Value::Energy)).collect();
+        let values = results.into_iter().map(|r| r.ok().map(|raw| Value::Energy(MicroJoules::new(raw)))).collect();
         Ok(Reading { before, after, values })
     }
 }
