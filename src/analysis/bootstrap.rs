@@ -66,12 +66,35 @@ impl Resampler {
         })
     }
 
-    fn interval(&mut self, sorted: &[f64], median: f64) -> (f64, f64) {
+    /// Standard error of the median of `values`: the standard deviation of the bootstrapped medians
+    /// times √(n/(n−1)), because a bootstrap variance is too small by (n−1)/n. `None` for fewer than
+    /// two values or one that is not finite.
+    pub(super) fn standard_error(&mut self, values: &[f64]) -> Option<f64> {
+        if values.len() < 2 || values.iter().any(|v| !v.is_finite()) {
+            return None;
+        }
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let medians = self.medians(&sorted);
+        let total: f64 = medians.iter().map(|(_, count)| f64::from(*count)).sum();
+        let mean = medians.iter().map(|(m, count)| m * f64::from(*count)).sum::<f64>() / total;
+        let variance = medians.iter().map(|(m, count)| (m - mean).powi(2) * f64::from(*count)).sum::<f64>() / total;
+        let n = values.len() as f64;
+        Some((variance * n / (n - 1.0)).sqrt()).filter(|u| u.is_finite())
+    }
+
+    /// The bootstrapped medians of sorted values, with multiplicities.
+    fn medians(&mut self, sorted: &[f64]) -> Vec<(f64, u32)> {
         let n = sorted.len();
         let (seed, resamples) = (self.seed, self.resamples);
         let tally = self.tallies.entry(n).or_insert_with(|| tally(seed.wrapping_add(n as u64), resamples, n));
-        let mut medians: Vec<(f64, u32)> =
-            tally.iter().map(|pair| (middle(sorted[pair.low], sorted[pair.high]), pair.count)).collect();
+        tally.iter().map(|pair| (middle(sorted[pair.low], sorted[pair.high]), pair.count)).collect()
+    }
+
+    fn interval(&mut self, sorted: &[f64], median: f64) -> (f64, f64) {
+        let n = sorted.len();
+        let resamples = self.resamples;
+        let mut medians = self.medians(sorted);
         medians.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         let tail = (1.0 - self.confidence) / 2.0;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 < tail < 1, resamples fit u32")]
@@ -158,10 +181,10 @@ fn fnv1a(text: &str) -> u64 {
 
 /// SplitMix64 (Steele, Lea & Flood, OOPSLA 2014): the same stream on every machine.
 #[derive(Debug)]
-struct SplitMix64(u64);
+pub(super) struct SplitMix64(pub(super) u64);
 
 impl SplitMix64 {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -285,6 +308,36 @@ mod tests {
         assert!((unstretch(low(0.80)) - 2.0).abs() < 1e-9);
         let first = tally(3, 100_000, 5).iter().find(|p| p.low == 0).unwrap().count;
         assert!((f64::from(first) / 1e5 - 0.05792).abs() < 0.003, "{first}");
+    }
+
+    #[test]
+    fn the_standard_error_agrees_with_the_exact_bootstrap_distribution() {
+        // All 3³ resamples of −1, 0, 1: the median is −1 in 7 and 1 in 7 of 27 (Efron 1979, §3), so the variance
+        // is 14/27, times 3/2.
+        let u = resampler().standard_error(&[-1.0, 1.0, 0.0]).unwrap();
+        assert!((u - (14.0f64 / 27.0 * 1.5).sqrt()).abs() < 0.01, "{u}");
+        // Of two values the median is their mean, and the result is s/√n = |a − b|/2.
+        let u = resampler().standard_error(&[2.0, 8.0]).unwrap();
+        assert!((u - 3.0).abs() < 0.05, "{u}");
+        assert_eq!(resampler().standard_error(&[5.0; 4]), Some(0.0));
+        assert_eq!(resampler().standard_error(&[5.0]), None);
+        assert_eq!(resampler().standard_error(&[5.0, f64::INFINITY]), None);
+    }
+
+    #[test]
+    fn the_standard_error_of_many_normal_values_is_the_known_one() {
+        // The median of n normal values has a variance of π/(2n) for large n.
+        let mut random = SplitMix64(5);
+        let n = 101;
+        let mean: f64 = (0..200)
+            .map(|_| {
+                let values: Vec<f64> = (0..n).map(|_| normal(&mut random)).collect();
+                Resampler::new(3, "x", 500, 0.95).standard_error(&values).unwrap().powi(2)
+            })
+            .sum::<f64>()
+            / 200.0;
+        let known = std::f64::consts::FRAC_PI_2 / n as f64;
+        assert!((mean / known - 1.0).abs() < 0.15, "{mean} against {known}");
     }
 
     #[test]

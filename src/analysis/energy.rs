@@ -2,7 +2,10 @@
 
 use super::bootstrap::Resampler;
 use super::idle;
-use super::{Boundary, DomainEnergy, EnergyFigures, Figure, IdlePower, TypeB};
+use super::policy::Policy;
+use super::sources::{Basis, Group, Rest, Scatter};
+use super::window::Window;
+use super::{Boundary, DomainEnergy, EnergyFigures, Estimate, Figure, IdlePower, TypeB};
 use crate::record::{
     DeviceId, Domain, EnergyMethod, EnergySpan, Quantity, ReaderRole, RunRecord, Sample, SensorStatus, Work,
 };
@@ -39,6 +42,11 @@ impl Meter {
             && self.integrated == (span.method == EnergyMethod::Integrated)
     }
 
+    /// Whether `idle` was read by this meter.
+    pub(super) fn is_that_of(&self, idle: &IdlePower) -> bool {
+        idle.domain == self.domain && idle.sensor == self.sensor && idle.method == self.method()
+    }
+
     /// Its span among `spans`.
     pub(super) fn find<'a>(&self, spans: &'a [EnergySpan]) -> Option<&'a EnergySpan> {
         spans.iter().find(|span| self.matches(span))
@@ -61,6 +69,8 @@ pub(super) struct Meters<'r> {
     /// Every meter that delivered a span in a window that counts or at rest, in order.
     pub(super) all: Vec<Meter>,
     pub(super) idle: Vec<IdlePower>,
+    /// Bounds of systematic error.
+    pub(super) policy: Policy,
 }
 
 impl<'r> Meters<'r> {
@@ -70,7 +80,7 @@ impl<'r> Meters<'r> {
         let all: BTreeSet<Meter> = windows.chain(at_rest).map(|span| Meter::of(span, &record.header.sensors)).collect();
         let all: Vec<Meter> = all.into_iter().collect();
         let idle = idle::power_at_rest(record, &all);
-        Self { record, all, idle }
+        Self { record, all, idle, policy: Policy::shipped() }
     }
 
     /// Power at rest, one a domain: that of the reader of record.
@@ -210,44 +220,113 @@ impl<'r> Meters<'r> {
             let reason = format!("a counter did not advance in {still} of {} windows: too short for it", windows.len());
             return EnergyFigures::missing(&reason, sparse(work));
         }
-        let mut column = |value: &dyn Fn(&Window) -> f64| by.estimate(&windows.iter().map(value).collect::<Vec<_>>());
-        let whole = column(&|w| w.energy);
-        let each = column(&|w| w.energy / w.iterations);
-        let power = column(&|w| w.energy / w.wall);
+        let mut column = |value: &dyn Fn(&Window) -> f64| {
+            let values: Vec<f64> = windows.iter().map(value).collect();
+            let estimate = by.estimate(&values);
+            let relative = |e: Estimate| Some(by.standard_error(&values)? / e.median.abs()).filter(|u| u.is_finite());
+            let n = u32::try_from(values.len()).unwrap_or(u32::MAX);
+            (estimate, Scatter { relative: estimate.and_then(relative), n })
+        };
+        let (whole, whole_scatter) = column(&|w| w.energy);
+        let (each, each_scatter) = column(&|w| w.energy / w.iterations);
+        let (power, power_scatter) = column(&|w| w.energy / w.wall);
         let idle = idle::sum_of_means(&self.idle, meters);
-        let net = idle.and_then(|idle| column(&|w| (w.energy - idle * w.wall) / w.iterations));
+        let net = idle.map(|idle| column(&|w| (w.energy - idle * w.wall) / w.iterations));
         let (useful, dense) = (work.useful.get(), work.dense_equivalent.get());
         let figure = |estimate: Option<_>, why: &str| estimate.map_or_else(|| Figure::missing(why), Figure::Measured);
         let none = "the kernel has no floating-point operations";
+        let efficiency = each.filter(|_| useful > 0.0).and_then(|e| e.divide(useful));
+        let basis = self.basis(meters, &windows);
+        // What is proportional or inversely proportional to joules an iteration has their budget.
+        let mut with_each = vec!["energy_j"];
+        if efficiency.is_some() {
+            with_each.extend(["efficiency_flop_per_j", "energy_per_flop_j"]);
+            with_each.extend(sparse(work).then_some("dense_equivalent_efficiency_flop_per_j"));
+        }
+        let mut budgets = vec![
+            basis.energy(each_scatter, with_each),
+            basis.energy(whole_scatter, vec!["window_energy_j"]),
+            basis.power(power_scatter, vec!["power_w"]),
+        ];
+        budgets.extend(net.map(|(_, scatter)| basis.net(scatter, vec!["net_energy_j"])));
         EnergyFigures {
             window: figure(whole, "the energy is not finite"),
             per_iteration: figure(each, "the energy is not finite"),
             power: figure(power, "the power is not finite"),
-            efficiency: figure(each.filter(|_| useful > 0.0).and_then(|e| e.divide(useful)), none),
+            efficiency: figure(efficiency, none),
             dense_efficiency: sparse(work)
                 .then(|| figure(each.and_then(|e| e.divide(dense)), "the energy is not positive")),
             per_flop: figure(each.filter(|_| useful > 0.0).and_then(|e| e.scaled(1.0 / useful)), none),
-            net_per_iteration: figure(net, "idle power was not measured for every domain of the boundary"),
+            net_per_iteration: figure(
+                net.and_then(|(net, _)| net),
+                "idle power was not measured for every domain of the boundary",
+            ),
             type_b: Some(self.type_b(&windows)),
+            budgets,
         }
     }
 
-    fn type_b(&self, windows: &[Window]) -> TypeB {
-        let worst = |values: Vec<Option<f64>>| -> Option<f64> {
-            values.into_iter().collect::<Option<Vec<f64>>>()?.into_iter().reduce(f64::max)
+    /// What a budget needs to know of `meters` over `windows`, which all have readings of all of them.
+    fn basis(&self, meters: &[&Meter], windows: &[Window<'_>]) -> Basis<'_> {
+        let energy: f64 = windows.iter().map(|w| w.energy).sum();
+        let wall: f64 = windows.iter().map(|w| w.wall).sum();
+        let at_rest = |m: &Meter| self.idle.iter().find(|i| m.is_that_of(i));
+        let mut groups: Vec<Group> = Vec::new();
+        for (i, meter) in meters.iter().enumerate() {
+            let share = windows.iter().map(|w| w.parts[i].0).sum::<f64>() / energy;
+            let rest = at_rest(meter).map(|idle| idle.mean * wall / energy);
+            match groups.iter_mut().find(|g| g.sensor == meter.sensor && g.method == meter.method()) {
+                Some(group) => {
+                    group.share += share;
+                    group.rest = group.rest.zip(rest).map(|(a, b)| a + b);
+                    group.domains.push_str(&format!("+{}", meter.domain));
+                }
+                None => groups.push(Group {
+                    sensor: meter.sensor.clone(),
+                    method: meter.method(),
+                    domains: meter.domain.to_string(),
+                    share,
+                    rest,
+                }),
+            }
+        }
+        if let [only] = groups.as_mut_slice() {
+            only.share = 1.0; // a sum of shares would be off by rounding
+        }
+        let host = &self.record.header.environment.host;
+        let drift = |m: &&Meter| at_rest(m).and_then(|i| Some((i.after? - i.before?).abs() / 2.0));
+        Basis {
+            policy: &self.policy,
+            machine: host.machine_hash.as_deref().unwrap_or(&self.record.header.id),
+            alignment: worst(windows.iter().map(|w| Some(w.period? / w.wall))),
+            quantisation: worst(windows.iter().map(|w| self.steps(w))),
+            span: windows.iter().map(|w| w.correction).fold(0.0, f64::max),
+            rest: groups.iter().map(|g| g.rest).sum::<Option<f64>>().map(|share| Rest {
+                share,
+                half_drift: meters.iter().map(drift).sum::<Option<f64>>().map(|d| d * wall / energy),
+            }),
+            groups,
+        }
+    }
+
+    /// √Σq²(1 + 2w²) over the energy of the window: over √6 that is two readings in steps of q, and a
+    /// step for each of w wraps, of every counter.
+    fn steps(&self, window: &Window<'_>) -> Option<f64> {
+        let counters = window.meters.iter().zip(&window.parts).filter(|(m, _)| !m.integrated);
+        let square = |(m, (_, wraps)): (&&Meter, &(f64, u32))| {
+            Some(self.resolution(m)?.powi(2) * (1.0 + 2.0 * f64::from(*wraps).powi(2)))
         };
+        Some(counters.map(square).sum::<Option<f64>>()?.sqrt() / window.energy)
+    }
+
+    fn type_b(&self, windows: &[Window]) -> TypeB {
         let root6 = 6f64.sqrt();
-        let u_align = worst(windows.iter().map(|w| Some(w.period? / (w.wall * root6))).collect());
+        let u_align = worst(windows.iter().map(|w| Some(w.period? / (w.wall * root6))));
         let step = |m: &Meter| self.resolution(m);
-        let u_quantisation = worst(
-            windows
-                .iter()
-                .map(|w| {
-                    let squares: Option<f64> = w.meters.iter().map(|m| step(m).map(|q| q * q)).sum();
-                    Some(squares?.sqrt() / (w.energy * root6))
-                })
-                .collect(),
-        );
+        let u_quantisation = worst(windows.iter().map(|w| {
+            let squares: Option<f64> = w.meters.iter().map(|m| step(m).map(|q| q * q)).sum();
+            Some(squares?.sqrt() / (w.energy * root6))
+        }));
         TypeB {
             u_align,
             aligned: u_align.map(|u| u <= self.record.header.profile.alignment_limit),
@@ -270,49 +349,9 @@ impl<'r> Meters<'r> {
     }
 }
 
-/// Energy of a set of meters over one window.
-struct Window<'a> {
-    meters: Vec<&'a Meter>,
-    energy: f64,
-    wall: f64,
-    iterations: f64,
-    /// Update period of the slowest meter; `None` when one is unknown.
-    period: Option<f64>,
-    correction: f64,
-    stuck: bool,
-}
-
-impl<'a> Window<'a> {
-    /// `None` when a meter has no reading here, or the window has no length.
-    fn of(sample: &Sample, meters: &[&'a Meter]) -> Option<Self> {
-        let wall = sample.wall.get();
-        if wall <= 0.0 || sample.iterations == 0 {
-            return None;
-        }
-        let mut window = Self {
-            meters: meters.to_vec(),
-            energy: 0.0,
-            wall,
-            iterations: sample.iterations as f64,
-            period: Some(0.0),
-            correction: 0.0,
-            stuck: false,
-        };
-        for meter in meters {
-            let span = meter.find(&sample.energy)?;
-            let covered = span.to.since(span.from).get();
-            if covered <= 0.0 {
-                return None;
-            }
-            // The reads lie a little outside the window: what was counted between them is scaled
-            // to the window's own length, as if power were constant over the difference.
-            window.energy += span.energy.to_joules().get() * (wall / covered);
-            window.correction = window.correction.max((1.0 - wall / covered).abs());
-            window.stuck |= span.energy.get() == 0;
-            window.period = window.period.and_then(|p| Some(p.max(span.update_period?.get())));
-        }
-        Some(window)
-    }
+/// The largest value; `None` when one is unknown.
+fn worst(mut values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    values.try_fold(0.0, |worst: f64, value| Some(worst.max(value?)))
 }
 
 /// Whether a dense kernel would need more operations for the same result.
@@ -333,6 +372,7 @@ impl EnergyFigures {
             per_flop: missing(),
             net_per_iteration: missing(),
             type_b: None,
+            budgets: Vec::new(),
         }
     }
 }

@@ -41,11 +41,5 @@ fn mean(values: &[f64]) -> Option<f64> {
 
 /// Idle power of several meters together; `None` when one of them has none.
 pub(super) fn sum_of_means(idle: &[IdlePower], meters: &[&Meter]) -> Option<f64> {
-    meters
-        .iter()
-        .map(|m| {
-            let same = |i: &&IdlePower| i.domain == m.domain && i.sensor == m.sensor && i.method == m.method();
-            idle.iter().find(same).map(|i| i.mean)
-        })
-        .sum()
+    meters.iter().map(|m| idle.iter().find(|i| m.is_that_of(i)).map(|i| i.mean)).sum()
 }

@@ -6,15 +6,22 @@
 
 mod activity;
 mod bootstrap;
+mod budget;
 mod case;
 mod caveats;
 mod ceilings;
 mod cross_check;
 mod energy;
 mod idle;
+mod policy;
+mod sources;
+mod student;
 mod summary;
 mod verdict;
+mod window;
 
+pub use budget::{Budget, Combined, Distribution, Dof, Expanded, Term, TermName};
+pub use policy::{ClockBound, Coverage, Linearity, Policy, SensorBound, WithinGain};
 pub use summary::{
     ActivityFigures, Binding, Boundary, CaseSummary, Caveat, DomainEnergy, EnergyFigures, Estimate, EstimatedEnergy,
     Figure, Grade, IdlePower, Method, Severity, Status, Summary, TypeB, Verdict, Windows,
@@ -36,10 +43,13 @@ pub fn summarise(record: &RunRecord) -> Summary {
         boundary: meters.boundary(),
         caveats: caveats::of(record, &cases, &meters),
         idle: meters.idle_of_record(),
+        uncertainty_policy: meters.policy,
         grade,
         cases,
     }
 }
 
+#[cfg(test)]
+mod coverage;
 #[cfg(test)]
 mod tests;

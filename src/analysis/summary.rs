@@ -3,6 +3,7 @@
 //! Serialised, these types are the body of `report.json`; keys carry the unit and names never change
 //! within a schema (docs/analysis.md).
 
+use super::{Budget, Policy};
 use crate::record::{Canary, Correctness, DeviceId, Domain, EnergyMethod, Params, Role, Work};
 use serde::Serialize;
 
@@ -15,6 +16,8 @@ pub struct Summary {
     pub cases: Vec<CaseSummary>,
     /// Power at rest of every energy domain.
     pub idle: Vec<IdlePower>,
+    /// The bounds of systematic error that every budget was computed with.
+    pub uncertainty_policy: Policy,
     /// The energy boundary that rated figures of CPU cases refer to.
     pub boundary: Boundary,
     /// Strength of the energy evidence; `None` when no energy was measured.
@@ -256,10 +259,20 @@ pub struct EnergyFigures {
     pub net_per_iteration: Figure,
     /// Type B terms that are known from the record.
     pub type_b: Option<TypeB>,
+    /// Uncertainty budgets; each names the figures it holds for. Empty when nothing was measured.
+    pub budgets: Vec<Budget>,
 }
 
-/// Relative standard uncertainties that the record itself determines; a full budget also needs the
-/// gain bound of the sensor.
+impl EnergyFigures {
+    /// The budget of the figure with this key of `report.json`: `energy_j`, `efficiency_flop_per_j`.
+    #[must_use]
+    pub fn budget(&self, figure: &str) -> Option<&Budget> {
+        self.budgets.iter().find(|b| b.figures.contains(&figure))
+    }
+}
+
+/// Relative standard uncertainties that the record itself determines, for checks against the limits of
+/// a profile. The whole uncertainty stands in [`EnergyFigures::budgets`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct TypeB {
     /// Alignment of counter updates with the window: τ/(T·√6), worst window. `None` without τ.

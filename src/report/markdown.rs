@@ -33,11 +33,13 @@ fn fill(model: &ReportModel) -> Result<String, Error> {
         out.write_str(&written).map_err(Error::from)
     });
     environment.add_template("report.md", TEMPLATE)?;
-    let [results, counters, ceilings, domains, idle] =
-        [&model.results, &model.counters, &model.ceilings, &model.domains, &model.idle]
+    let [results, counters, ceilings, domains, idle, uncertainty] =
+        [&model.results, &model.counters, &model.ceilings, &model.domains, &model.idle, &model.uncertainty]
             .map(|table| Value::from_safe_string(self::table(table)));
     let report = Value::from(Serde(model));
-    environment.get_template("report.md")?.render(context! { report, results, counters, ceilings, domains, idle })
+    environment
+        .get_template("report.md")?
+        .render(context! { report, results, counters, ceilings, domains, idle, uncertainty })
 }
 
 /// A table with its notes, or the sentence that stands for it.

@@ -10,6 +10,7 @@ mod plain;
 mod results;
 mod tables;
 mod trace;
+mod uncertainty;
 
 use crate::analysis::Summary;
 use serde::Serialize;
@@ -39,6 +40,8 @@ pub struct ReportModel {
     pub ceilings: Table,
     /// Power at rest; no rows when none was read.
     pub idle: Table,
+    /// Uncertainty budgets of the rated figures; no rows when no energy was measured.
+    pub uncertainty: Table,
     /// Performance per watt, or performance where energy is not known.
     pub bars: BarChart,
     /// Efficiency (or performance) over intensity, log-log.

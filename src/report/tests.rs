@@ -60,7 +60,8 @@ fn charts_and_sensors_of_two_records() {
 fn every_row_is_as_wide_as_its_table() {
     for record in all_fixtures() {
         let model = ReportModel::of(&record);
-        for table in [&model.results, &model.counters, &model.domains, &model.ceilings, &model.idle] {
+        for table in [&model.results, &model.counters, &model.domains, &model.ceilings, &model.idle, &model.uncertainty]
+        {
             for row in &table.rows {
                 assert_eq!(row.cells.len(), table.columns.len(), "{}", table.id);
             }

@@ -2,7 +2,7 @@
 
 use super::context::{self, fact};
 use super::plain::{Anchors, plain, sentence, shorten};
-use super::{Data, Fact, Identity, ReportModel, Tone, VerdictLine, charts, results, tables, trace};
+use super::{Data, Fact, Identity, ReportModel, Tone, VerdictLine, charts, results, tables, trace, uncertainty};
 use crate::analysis::{CaseSummary, Severity, Summary, summarise};
 use crate::record::{Role, RunRecord};
 use crate::report::si;
@@ -33,6 +33,7 @@ impl ReportModel {
             counters: tables::counters(&workloads),
             ceilings: tables::ceilings(&probes),
             idle: tables::idle(&summary),
+            uncertainty: uncertainty::table(&summary, &workloads),
             bars: charts::bars(&summary, &workloads),
             roofline: charts::roofline(&summary, &workloads, &probes),
             trace: trace::trace(record, &summary),
@@ -40,7 +41,7 @@ impl ReportModel {
             environment: context::environment(&record.header.environment),
             caveats: context::caveats(&summary),
             method: context::method(record, &summary),
-            provenance: context::provenance(record),
+            provenance: context::provenance(record, &summary),
             data: Data { identity: identity(record), summary },
         }
     }
@@ -100,12 +101,14 @@ fn best(summary: &Summary) -> Option<Fact> {
     };
     let by_energy = top(|c| c.energy.efficiency.estimate().map(|e| e.median));
     let by_rate = top(|c| c.rate.estimate().map(|e| e.median));
+    let measured = by_energy.is_some();
     let (label, (case, value), unit) = match (by_energy, by_rate) {
         (Some(best), _) => ("Highest perf/W", best, "FLOP/J"),
         (None, Some(best)) => ("Highest rate", best, "FLOP/s"),
         (None, None) => return None,
     };
-    Some(fact(label, format!("{} ({})", si::quantity(value, unit), shorten(&case.id, 80))))
+    let size = uncertainty::of_efficiency(case).filter(|_| measured).map(|u| format!(" {u}")).unwrap_or_default();
+    Some(fact(label, format!("{}{size} ({})", si::quantity(value, unit), shorten(&case.id, 80))))
 }
 
 fn identity(record: &RunRecord) -> Identity {

@@ -79,7 +79,10 @@ pub(super) fn bars(summary: &Summary, cases: &[(String, &CaseSummary)]) -> BarCh
     let best = bars.iter().max_by(|a, b| a.value.total_cmp(&b.value));
     let best = best.map_or_else(String::new, |b| format!(" The highest is {} with {}.", b.label, b.text));
     let (title, what) = match shown {
-        Shown::Efficiency => ("Performance per watt", "useful operations a joule, gross energy"),
+        Shown::Efficiency => (
+            "Performance per watt",
+            "useful operations a joule, gross energy; intervals show scatter alone, the gain of a sensor is the same for all",
+        ),
         Shown::Performance => ("Performance (energy was not measured)", "useful operations a second"),
     };
     BarChart {

@@ -245,6 +245,18 @@ pub(super) fn method(record: &RunRecord, summary: &Summary) -> Vec<Paragraph> {
          record gives the same interval. Shares of a ceiling join the intervals of both medians (Zou & Donner 2008).",
         p.bootstrap_resamples
     );
+    let policy = &summary.uncertainty_policy;
+    let uncertainty = format!(
+        "Beside energy, power and performance per watt stands the expanded uncertainty U = k·u_c of the GUM (JCGM \
+         100:2008), which covers {} of the errors and not only scatter. u_c is the root of the sum of squares of the \
+         standard error of the median (bootstrap of the windows, widened by √(n/(n−1))) and of bounds for gain, \
+         linearity, quantisation, alignment, span, aliasing, clock and idle drift. k is Student's t of the effective \
+         degrees of freedom, {} from {} on. Where a term is unknown, no uncertainty is stated. In a ratio of two \
+         figures of one sensor its gain cancels.",
+        si::set_percent(policy.coverage.confidence),
+        policy.coverage.normal_factor,
+        policy.coverage.normal_from
+    );
     let answers = "Every timed window leaves an answer, and that answer is compared with an f64 reference against a \
                    fixed error limit; a precision canary shows that the declared precision was used. A wrong answer \
                    voids all figures of its case."
@@ -272,6 +284,7 @@ pub(super) fn method(record: &RunRecord, summary: &Summary) -> Vec<Paragraph> {
         paragraph("Intervals", interval),
         paragraph("Answers", answers),
         paragraph("Energy", energy),
+        paragraph("Uncertainty", uncertainty),
         paragraph("Ceilings", ceilings),
     ];
     if let Some(grade) = &summary.grade {
@@ -281,7 +294,7 @@ pub(super) fn method(record: &RunRecord, summary: &Summary) -> Vec<Paragraph> {
 }
 
 /// Digests, tool and ids.
-pub(super) fn provenance(record: &RunRecord) -> Vec<Fact> {
+pub(super) fn provenance(record: &RunRecord, summary: &Summary) -> Vec<Fact> {
     let h = &record.header;
     vec![
         code("Record", &h.id),
@@ -298,6 +311,8 @@ pub(super) fn provenance(record: &RunRecord) -> Vec<Fact> {
         code("Suite SHA-256", &h.suite.digest),
         code("Samples SHA-256", &record.samples_digest),
         fact("Profile", &h.profile.name),
+        fact("Uncertainty policy", &summary.uncertainty_policy.policy),
+        code("Policy SHA-256", &summary.uncertainty_policy.sha256),
         code("Seed", h.seed),
         fact("Record schema", h.schema),
     ]

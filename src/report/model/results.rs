@@ -2,9 +2,11 @@
 
 use super::grid::{Grid, Numbers, how, missing, text_column, tone, void_rows, words};
 use super::plain::{plain, sentence, shorten};
+use super::uncertainty;
 use super::{Cell, CellKind, Table};
 use crate::analysis::{Binding, CaseSummary, Estimate, Figure, Method, Status, Summary};
 use crate::record::Coverage;
+use crate::report::si;
 
 /// One row a workload.
 pub(super) fn results(summary: &Summary, anchors: &[(String, &CaseSummary)]) -> Table {
@@ -21,7 +23,19 @@ pub(super) fn results(summary: &Summary, anchors: &[(String, &CaseSummary)]) -> 
     let figures = |pick: &dyn Fn(&CaseSummary) -> Figure| cases.iter().map(|c| pick(c)).collect::<Vec<_>>();
     let void = void_rows(&cases);
     let mut add = |key, title, unit, missing, meaning, pick: &dyn Fn(&CaseSummary) -> Figure| {
-        grid.push(Numbers { key, title, unit, meaning, missing, kind: CellKind::Measured }.fill(&figures(pick), &void));
+        let numbers = Numbers { key, title, unit, meaning, missing, kind: CellKind::Measured };
+        let (column, mut cells) = numbers.fill(&figures(pick), &void);
+        let budgeted = match key {
+            "energy" | "efficiency" | "dense-efficiency" | "per-flop" => Some("energy_j"),
+            "power" => Some("power_w"),
+            "net-energy" => Some("net_energy_j"),
+            _ => None,
+        };
+        if let Some(figure) = budgeted {
+            let budgets: Vec<_> = cases.iter().map(|c| c.energy.budget(figure)).collect();
+            uncertainty::state(&mut cells, &budgets);
+        }
+        grid.push((column, cells));
     };
     let equal = |f: &Option<Figure>, useful: &Figure| f.clone().unwrap_or_else(|| useful.clone());
     let sparse = cases.iter().any(|c| c.dense_rate.is_some());
@@ -146,6 +160,11 @@ fn windows(case: &CaseSummary) -> Cell {
     cell
 }
 
+fn confidence(cases: &[&CaseSummary]) -> String {
+    let first = cases.iter().find_map(|c| c.time.estimate());
+    first.map_or_else(String::new, |e| si::set_percent(e.confidence))
+}
+
 fn result_notes(summary: &Summary, cases: &[&CaseSummary]) -> Vec<String> {
     let mut notes = Vec::new();
     if summary.verdict.with_energy == 0 {
@@ -156,6 +175,12 @@ fn result_notes(summary: &Summary, cases: &[&CaseSummary]) -> Vec<String> {
         notes.push(format!("Energy was not measured. {}", sentence(reason.unwrap_or(&summary.boundary.text))));
     } else {
         notes.push(format!("Energy is that of {}: gross, idle power included.", summary.boundary.text));
+        notes.push(format!(
+            "± is the expanded uncertainty of the median, sensor included ({}); other intervals are {} intervals of the \
+             median.",
+            si::set_percent(summary.uncertainty_policy.coverage.confidence),
+            confidence(cases)
+        ));
     }
     if cases.iter().any(|c| c.dense_rate.is_some()) {
         let text = "Dense-equivalent figures count what a dense kernel would compute for the same result; \

@@ -2,6 +2,7 @@
 
 use super::grid::{Grid, Numbers, how, missing, text_column, tone, void_rows, words};
 use super::plain::{domain_name, sentence, shorten};
+use super::uncertainty;
 use super::{Cell, CellKind, Column, Row, Table, Tone};
 use crate::analysis::{CaseSummary, DomainEnergy, EnergyFigures, Figure, IdlePower, Summary};
 use crate::record::{EnergyMethod, Role};
@@ -38,7 +39,16 @@ pub(super) fn ceilings(anchors: &[(String, &CaseSummary)]) -> Table {
             continue;
         }
         let figures: Vec<Figure> = cases.iter().map(pick).collect();
-        grid.push(Numbers { key, title, unit, meaning, missing: "–", kind: CellKind::Measured }.fill(&figures, &void));
+        let numbers = Numbers { key, title, unit, meaning, missing: "–", kind: CellKind::Measured };
+        let (column, mut cells) = numbers.fill(&figures, &void);
+        let figure = match key {
+            "power" => "power_w",
+            "efficiency" => "efficiency_flop_per_j",
+            _ => "",
+        };
+        let budgets: Vec<_> = cases.iter().map(|c| c.energy.budget(figure)).collect();
+        uncertainty::state(&mut cells, &budgets);
+        grid.push((column, cells));
     }
     let (columns, rows) = grid.rows(anchors.iter().map(|(a, c)| (a.clone(), tone(c))).collect());
     Table {
@@ -139,15 +149,20 @@ pub(super) fn domains(summary: &Summary, anchors: &[(String, &CaseSummary)]) -> 
             .collect(),
     ));
     let void = vec![false; rows.len()];
-    let columns: [(_, _, _, _, PickEnergy<'_>); 3] = [
-        ("energy", "Energy", "J", "gross joules an iteration", &|f| f.per_iteration.clone()),
-        ("net-energy", "Net energy", "J", "joules an iteration above idle", &|f| f.net_per_iteration.clone()),
-        ("power", "Power", "W", "mean power", &|f| f.power.clone()),
+    let columns: [(_, _, _, _, _, PickEnergy<'_>); 3] = [
+        ("energy", "Energy", "J", "gross joules an iteration", "energy_j", &|f| f.per_iteration.clone()),
+        ("net-energy", "Net energy", "J", "joules an iteration above idle", "net_energy_j", &|f| {
+            f.net_per_iteration.clone()
+        }),
+        ("power", "Power", "W", "mean power", "power_w", &|f| f.power.clone()),
     ];
-    for (key, title, unit, meaning, pick) in columns {
+    for (key, title, unit, meaning, figure, pick) in columns {
         let figures: Vec<Figure> = rows.iter().map(|(.., d)| pick(&d.figures)).collect();
         let numbers = Numbers { key, title, unit, meaning, missing: "not measured", kind: CellKind::Measured };
-        grid.push(numbers.fill(&figures, &void));
+        let (column, mut cells) = numbers.fill(&figures, &void);
+        let budgets: Vec<_> = rows.iter().map(|(.., d)| d.figures.budget(figure)).collect();
+        uncertainty::state(&mut cells, &budgets);
+        grid.push((column, cells));
     }
     let relative = |u: Option<f64>, why: &str| match u {
         Some(u) => Cell { sort: Some(u), ..words(si::percent(u), CellKind::Measured, None) },

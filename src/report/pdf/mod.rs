@@ -65,7 +65,8 @@ fn prepare(model: &ReportModel) -> Result<(String, Files), ReportError> {
         trace => place("trace", plots::trace(&model.trace), &mut files)?,
     };
     let widths = context! {
-        results => columns::shares(&model.results), domains => columns::shares(&model.domains),
+        results => columns::shares(&model.results), uncertainty => columns::shares(&model.uncertainty),
+        domains => columns::shares(&model.domains),
         ceilings => columns::shares(&model.ceilings), counters => columns::shares(&model.counters), idle => columns::shares(&model.idle),
     };
     let context = context! {

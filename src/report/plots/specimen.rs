@@ -20,6 +20,7 @@ pub(crate) fn specimen(cases: usize, text: &dyn Fn(&str) -> String) -> ReportMod
         domains: small("domains", text),
         counters: small("counters", text),
         ceilings: small("ceilings", text),
+        uncertainty: small("uncertainty", text),
         idle: Table { rows: Vec::new(), ..small("idle", text) },
         bars: bars(&names, text),
         roofline: roofline(&names, text),
