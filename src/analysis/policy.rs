@@ -1,11 +1,11 @@
-//! Bounds of systematic error and the rule for the coverage factor: data, from `suites/uncertainty.yaml`.
+//! Bounds of systematic error and the rule for the coverage factor: data, from `suites/policies/uncertainty.yaml`.
 
 use crate::record::EnergyMethod;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The policy this program ships.
-const SHIPPED: &str = include_str!("../../suites/uncertainty.yaml");
+const SHIPPED: &str = include_str!("../../suites/policies/uncertainty.yaml");
 
 /// Every bound a budget may need that no record can know.
 #[derive(Debug, Clone, PartialEq, Serialize)]
