@@ -393,7 +393,7 @@ fn wrong_arguments_start_nothing() {
     let wrong: [(&[&str], &str); 11] = [
         (&["--hz", "0"], "no rate"),
         (&["--hz", "1001"], "no rate"),
-        (&["--sensors", "rapI"], "rapl, nvml"),
+        (&["--sensors", "rapI"], "there are rapl, "),
         (&["--repeat", "0"], "0"),
         (&["--idle", "5"], "unit"),
         (&["--trace", "trace.txt"], ".jsonl"),
