@@ -12,6 +12,7 @@ pub mod kernels;
 pub mod measure;
 pub mod meter;
 pub mod plan;
+pub mod policy;
 pub mod record;
 pub mod report;
 pub mod sensors;

@@ -4,8 +4,8 @@
 //! relative sensitivity is a small number (1 for most terms) and a budget holds for a figure and its
 //! reciprocal alike. Where terms come from is in [`super::sources`].
 
-use super::policy::Coverage;
 use super::student;
+use crate::policy::Coverage;
 use serde::{Serialize, Serializer};
 
 /// The uncertainty of a figure, and all that goes into it.

@@ -2,10 +2,10 @@
 
 use super::bootstrap::Resampler;
 use super::idle;
-use super::policy::Policy;
 use super::sources::{Basis, Group, Rest, Scatter};
 use super::window::Window;
 use super::{Boundary, DomainEnergy, EnergyFigures, Estimate, Figure, IdlePower, TypeB};
+use crate::policy::Policy;
 use crate::record::{
     DeviceId, Domain, EnergyMethod, EnergySpan, Quantity, ReaderRole, RunRecord, Sample, SensorStatus, Work,
 };

@@ -13,7 +13,6 @@ mod ceilings;
 mod cross_check;
 mod energy;
 mod idle;
-mod policy;
 mod sources;
 mod student;
 mod summary;
@@ -21,7 +20,6 @@ mod verdict;
 mod window;
 
 pub use budget::{Budget, Combined, Distribution, Dof, Expanded, Term, TermName};
-pub use policy::{ClockBound, Coverage, Linearity, Policy, SensorBound, WithinGain};
 pub use summary::{
     ActivityFigures, Binding, Boundary, CaseSummary, Caveat, DomainEnergy, EnergyFigures, Estimate, EstimatedEnergy,
     Figure, Grade, IdlePower, Method, Severity, Status, Summary, TypeB, Verdict, Windows,

@@ -1,7 +1,7 @@
 //! Where the terms of a budget come from: the windows, the record and the policy.
 
 use super::budget::{Budget, Distribution, Term, TermName};
-use super::policy::{Linearity, Policy, SensorBound};
+use crate::policy::{Linearity, Policy, SensorBound};
 use crate::record::EnergyMethod;
 
 /// What is known of the energy of a set of meters besides its scatter. Energies are sums over the

@@ -3,7 +3,8 @@
 //! Serialised, these types are the body of `report.json`; keys carry the unit and names never change
 //! within a schema (docs/analysis.md).
 
-use super::{Budget, Policy};
+use super::Budget;
+use crate::policy::Policy;
 use crate::record::{Canary, Correctness, DeviceId, Domain, EnergyMethod, Params, Role, Work};
 use serde::Serialize;
 

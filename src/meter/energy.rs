@@ -188,7 +188,7 @@ pub(crate) mod tests {
     pub(crate) fn part(domain: &str, joules: f64) -> DomainEnergy {
         let (energy, power) = (Joules::new(joules).unwrap(), Watts::new(joules).unwrap());
         let update_period = Seconds::new(1e-3).ok();
-        let origin = Origin { method: EnergyMethod::Counter, update_period, resolution: None, wraps: 0 };
+        let origin = Origin { gain: 0.05, update_period, resolution: None, wraps: 0 };
         let figure = Figure {
             energy,
             power,

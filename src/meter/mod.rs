@@ -40,6 +40,7 @@ pub use trace::{Trace, TraceError, TraceFormat};
 
 use crate::clock::{Clock, Moment};
 use crate::host::Host;
+use crate::policy::Policy;
 use crate::record::{EnergyMethod, EnergySpan, SensorStatus};
 use crate::sensors::{Channel, Quantity};
 use crate::units::{Hertz, MicroJoules, Seconds};
@@ -82,6 +83,7 @@ pub struct Meter {
     clock: Clock,
     statuses: Vec<SensorStatus>,
     simulated: Vec<String>,
+    policy: Policy,
     keeper: Option<Sampler<Infallible>>,
 }
 
@@ -141,7 +143,7 @@ impl Meter {
                 Ok(true)
             })
         });
-        Self { bank, clock, statuses, simulated: options.host.simulated(), keeper }
+        Self { bank, clock, statuses, simulated: options.host.simulated(), policy: Policy::shipped(), keeper }
     }
 
     /// What every sensor that was asked for answered.
@@ -171,7 +173,7 @@ impl Meter {
             .map(|(info, channel)| {
                 let outcome = outcomes.iter().find(|o| o.sensor == info.id && o.domain == channel.domain);
                 let figure = match outcome.map(|o| &o.result) {
-                    Some(Ok(span)) => figure(span, channel),
+                    Some(Ok(span)) => figure(span, channel, &self.policy),
                     Some(Err(flag)) => Err(why_lost(&info.id).unwrap_or_else(|| flag.detail.clone())),
                     None => Err(why_lost(&info.id)
                         .unwrap_or_else(|| "it could not be read at the start of the window".to_owned())),
@@ -223,7 +225,7 @@ fn method(channel: &Channel) -> EnergyMethod {
     }
 }
 
-fn figure(span: &EnergySpan, channel: &Channel) -> Result<Figure, String> {
+fn figure(span: &EnergySpan, channel: &Channel, policy: &Policy) -> Result<Figure, String> {
     if span.method == EnergyMethod::Counter && span.energy == MicroJoules::new(0) {
         return Err("its counter did not advance: less than one step, which is not 0 J".to_owned());
     }
@@ -233,7 +235,10 @@ fn figure(span: &EnergySpan, channel: &Channel) -> Result<Figure, String> {
         Quantity::Energy { resolution, .. } => resolution,
         _ => None,
     };
-    let origin = Origin { method: span.method, update_period: span.update_period, resolution, wraps: span.wraps };
+    let gain = policy
+        .gain_and_linearity(&span.sensor, span.method)
+        .ok_or_else(|| format!("the uncertainty policy states no bound for {}", span.sensor))?;
+    let origin = Origin { gain, update_period: span.update_period, resolution, wraps: span.wraps };
     Ok(Figure {
         energy,
         power,

@@ -10,22 +10,12 @@
 //!
 //! Type A (the scatter of repeats) is added where runs are repeated, see [`super::repeats`].
 
-use crate::record::EnergyMethod;
 use crate::sensors::counter::MAX_STALENESS;
 use crate::units::{Joules, MicroJoules, Seconds, Watts};
 use serde::Serialize;
 
 /// Coverage factor printed beside every standard uncertainty: k·u covers about 95 % (GUM G.6.6).
 pub const COVERAGE_FACTOR: f64 = 2.0;
-
-/// Bound of the gain error of a hardware energy counter, relative. NVIDIA's manual of NVML states
-/// ±5 % for its power readings (`nvmlDeviceGetPowerUsage`). Intel and AMD state no tolerance for
-/// RAPL; the same bound is used by convention and is no calibration.
-pub const COUNTER_GAIN_BOUND: f64 = 0.05;
-
-/// Bound of the gain error of energy integrated from polled power, relative: twice that of a
-/// counter, because what happens between two polls is not seen.
-pub const POLLED_GAIN_BOUND: f64 = 0.10;
 
 /// A window shorter than this many update periods is warned about: at 20 τ the alignment alone is
 /// 2 % of the energy.
@@ -51,7 +41,9 @@ pub struct Terms {
 /// What is known of the way a figure came about.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Origin {
-    pub(crate) method: EnergyMethod,
+    /// Bound of the sensor's gain error, relative, from the uncertainty policy; non-linearity
+    /// included.
+    pub(crate) gain: f64,
     /// τ; where it is unknown, [`MAX_STALENESS`] bounds it.
     pub(crate) update_period: Option<Seconds>,
     /// Step of the counter; an unstated step is below the microjoule that is read.
@@ -62,15 +54,11 @@ pub(crate) struct Origin {
 impl Terms {
     /// Terms of `energy` at the mean power `power`.
     pub(crate) fn of(energy: Joules, power: Watts, origin: Origin) -> Self {
-        let gain = match origin.method {
-            EnergyMethod::Counter => COUNTER_GAIN_BOUND,
-            EnergyMethod::Integrated => POLLED_GAIN_BOUND,
-        };
         let staleness = origin.update_period.unwrap_or(MAX_STALENESS);
         let step = origin.resolution.unwrap_or(MicroJoules::new(1)).to_joules();
         let wraps = f64::from(origin.wraps);
         Self {
-            gain: energy * (gain / 3f64.sqrt()),
+            gain: energy * (origin.gain / 3f64.sqrt()),
             alignment: power * staleness * (1.0 / 6f64.sqrt()),
             quantisation: step * (1.0 / 6.0 + wraps * wraps / 3.0).sqrt(),
             scatter: None,
@@ -98,7 +86,7 @@ mod tests {
     fn terms_follow_their_formulas() {
         let (energy, power) = (Joules::new(65.0).unwrap(), Watts::new(65.0).unwrap());
         let origin = Origin {
-            method: EnergyMethod::Counter,
+            gain: 0.05,
             update_period: Seconds::new(1e-3).ok(),
             resolution: Some(MicroJoules::new(61)),
             wraps: 0,
@@ -112,7 +100,7 @@ mod tests {
             terms.combined(),
             (terms.gain.get().powi(2) + terms.alignment.get().powi(2) + terms.quantisation.get().powi(2)).sqrt()
         ));
-        let polled = Terms::of(energy, power, Origin { method: EnergyMethod::Integrated, ..origin });
+        let polled = Terms::of(energy, power, Origin { gain: 0.10, ..origin });
         assert!(close(polled.gain, terms.gain.get() * 2.0));
         let wrapped = Terms::of(energy, power, Origin { wraps: 1, ..origin });
         assert!(close(wrapped.quantisation, 61e-6 * 0.5f64.sqrt()));
@@ -120,7 +108,7 @@ mod tests {
 
     #[test]
     fn an_unknown_update_period_counts_with_its_bound_and_not_as_zero() {
-        let origin = Origin { method: EnergyMethod::Counter, update_period: None, resolution: None, wraps: 0 };
+        let origin = Origin { gain: 0.05, update_period: None, resolution: None, wraps: 0 };
         let terms = Terms::of(Joules::new(10.0).unwrap(), Watts::new(10.0).unwrap(), origin);
         assert!(close(terms.alignment, 10.0 * 0.2 / 6f64.sqrt()));
         assert!(terms.quantisation > Joules::ZERO);

@@ -136,8 +136,21 @@ impl Policy {
         Ok(Self { policy, sha256, coverage, clock, sensors })
     }
 
+    /// Bound of the systematic relative error of a sensor: gain and non-linearity, joined as the
+    /// root of their squares. `None` where neither it nor `any` has a row.
+    #[must_use]
+    pub fn gain_and_linearity(&self, sensor: &str, method: EnergyMethod) -> Option<f64> {
+        let row = self.bound(sensor, method)?;
+        let linearity = match row.linearity {
+            Linearity::Bound(bound) => bound,
+            Linearity::Word(_) => 0.0,
+        };
+        Some(row.gain.hypot(linearity))
+    }
+
     /// The bounds of a sensor; `None` where neither it nor `any` has a row.
-    pub(super) fn bound(&self, sensor: &str, method: EnergyMethod) -> Option<&SensorBound> {
+    #[must_use]
+    pub fn bound(&self, sensor: &str, method: EnergyMethod) -> Option<&SensorBound> {
         self.sensors.iter().find(|b| (b.sensor == sensor || b.sensor == "any") && b.method == method)
     }
 }
