@@ -60,7 +60,8 @@ else
 fi
 printf -- '--- tests\n'
 cargo build --release --locked --examples --quiet # doubles that tests load at run time
-if "${run_tests[@]}" 2>&1 | tee "$log/tests"; then :; else failed=$((failed + 1)); fi
+tests_ok=1
+"${run_tests[@]}" 2>&1 | tee "$log/tests" || tests_ok=0
 if grep -q 'tests run:' "$log/tests"; then
   summary=$(grep 'tests run:' "$log/tests" | tail -n 1)
   count() { grep -oE "[0-9]+ $1" <<<"$summary" | grep -oE '[0-9]+' || echo 0; }
@@ -70,6 +71,8 @@ else
   passed=$((passed + $(grep -oE '[0-9]+ passed' "$log/tests" | awk '{n += $1} END {print n + 0}')))
   failed=$((failed + $(grep -oE '[0-9]+ failed' "$log/tests" | awk '{n += $1} END {print n + 0}')))
 fi
+# A run that broke without a failed test (it did not build) counts as one failure.
+[ "$tests_ok" -eq 1 ] || [ "$failed" -gt 0 ] || failed=1
 while IFS= read -r line; do skip "${line%%: *}" "${line#*: }"; done < <(sort -u "$WATTPROOF_SKIPPED")
 
 step "documentation examples" cargo test --release --locked --quiet --doc

@@ -236,7 +236,7 @@ fn figure(span: &EnergySpan, channel: &Channel, policy: &Policy) -> Result<Figur
         _ => None,
     };
     let gain = policy
-        .gain_and_linearity(&span.sensor, span.method)
+        .systematic_bound(&span.sensor, span.method)
         .ok_or_else(|| format!("the uncertainty policy states no bound for {}", span.sensor))?;
     let origin = Origin { gain, update_period: span.update_period, resolution, wraps: span.wraps };
     Ok(Figure {

@@ -170,7 +170,8 @@ fn power_is_integrated_where_there_is_no_counter() {
     let figure = part.figure.as_ref().unwrap();
     assert_eq!(part.method, EnergyMethod::Integrated);
     assert!((figure.power.get() - 100.0).abs() < 0.01, "{figure:?}");
-    assert!((figure.terms.gain.get() / figure.energy.get() - 0.1 / 3f64.sqrt()).abs() < 1e-9);
+    // The policy does not know the board: gain 10 %, non-linearity 10 %, aliasing 5 %, in all 15 %.
+    assert!((figure.terms.gain.get() / figure.energy.get() - 0.15 / 3f64.sqrt()).abs() < 1e-9);
     assert!(used.warnings().iter().any(|w| w.contains("shorter than 20")), "{:?}", used.warnings());
 }
 

@@ -41,8 +41,8 @@ pub struct Terms {
 /// What is known of the way a figure came about.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Origin {
-    /// Bound of the sensor's gain error, relative, from the uncertainty policy; non-linearity
-    /// included.
+    /// Bound of the sensor's systematic error, relative, from the uncertainty policy: gain,
+    /// non-linearity and, for polled power, aliasing.
     pub(crate) gain: f64,
     /// τ; where it is unknown, [`MAX_STALENESS`] bounds it.
     pub(crate) update_period: Option<Seconds>,

@@ -136,16 +136,17 @@ impl Policy {
         Ok(Self { policy, sha256, coverage, clock, sensors })
     }
 
-    /// Bound of the systematic relative error of a sensor: gain and non-linearity, joined as the
-    /// root of their squares. `None` where neither it nor `any` has a row.
+    /// Bound of the systematic relative error of a sensor: gain, non-linearity and, for polled
+    /// power, aliasing, joined as the root of their squares. `None` where neither it nor `any` has
+    /// a row.
     #[must_use]
-    pub fn gain_and_linearity(&self, sensor: &str, method: EnergyMethod) -> Option<f64> {
+    pub fn systematic_bound(&self, sensor: &str, method: EnergyMethod) -> Option<f64> {
         let row = self.bound(sensor, method)?;
         let linearity = match row.linearity {
             Linearity::Bound(bound) => bound,
             Linearity::Word(_) => 0.0,
         };
-        Some(row.gain.hypot(linearity))
+        Some(row.gain.hypot(linearity).hypot(row.aliasing.unwrap_or(0.0)))
     }
 
     /// The bounds of a sensor; `None` where neither it nor `any` has a row.
