@@ -4,12 +4,13 @@
 use crate::clock::{Clock, thread_cpu_time};
 use crate::record::SamplerSummary;
 use crate::units::Seconds;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 /// A sampler that runs until it is stopped.
 pub(crate) struct Sampler<E> {
-    stop: Sender<()>,
+    stop: Arc<AtomicBool>,
     thread: JoinHandle<Result<SamplerSummary, E>>,
 }
 
@@ -21,7 +22,8 @@ impl<E: Send + 'static> Sampler<E> {
         clock: Clock,
         mut tick: impl FnMut() -> Result<bool, E> + Send + 'static,
     ) -> Option<Self> {
-        let (stop, stopped) = channel::<()>();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
         let body = move || {
             let begin = clock.now();
             let mut summary =
@@ -29,9 +31,14 @@ impl<E: Send + 'static> Sampler<E> {
             let (mut last, mut due) = (begin, 0u64);
             loop {
                 // Deadlines are multiples of the period, so the rate does not drift with the cost.
+                // Parking goes to sleep at once; a channel would spin first, at every point.
                 due += 1;
-                let wait = period * due as f64 - clock.now().since(begin);
-                if stopped.recv_timeout(wait.to_duration()) != Err(RecvTimeoutError::Timeout) {
+                let mut wait = period * due as f64 - clock.now().since(begin);
+                while wait > Seconds::ZERO && !stopped.load(Ordering::Acquire) {
+                    std::thread::park_timeout(wait.to_duration());
+                    wait = period * due as f64 - clock.now().since(begin);
+                }
+                if stopped.load(Ordering::Acquire) {
                     break;
                 }
                 let took = tick()?;
@@ -54,7 +61,8 @@ impl<E: Send + 'static> Sampler<E> {
 
     /// Stops sampling and says what it cost.
     pub(crate) fn stop(self) -> Result<SamplerSummary, E> {
-        drop(self.stop);
+        self.stop.store(true, Ordering::Release);
+        self.thread.thread().unpark();
         match self.thread.join() {
             Ok(summary) => summary,
             Err(panic) => std::panic::resume_unwind(panic),
