@@ -7,6 +7,9 @@ use crate::record::{Cache, Channel, Environment, Quantity, RunRecord, RunState, 
 use crate::report::si;
 use std::fmt::Display;
 
+/// Longest paragraph of the method, in characters: none of ours comes near it.
+const PARAGRAPH: usize = 4000;
+
 /// Caveats of one code that are listed by case before the rest is only counted.
 const LISTED: usize = 6;
 
@@ -222,7 +225,8 @@ const fn tone(caveat: &Caveat) -> Tone {
 pub(super) fn method(record: &RunRecord, summary: &Summary) -> Vec<Paragraph> {
     let p = &record.header.profile;
     let time = |s: crate::units::Seconds| si::setting(s.get(), "s");
-    let paragraph = |title: &str, text: String| Paragraph { title: title.to_owned(), text: plain(&text) };
+    // The words are ours: the cap on texts from outside would cut them in the middle.
+    let paragraph = |title: &str, text: String| Paragraph { title: title.to_owned(), text: shorten(&text, PARAGRAPH) };
     let confidence = si::set_percent(p.confidence);
     let windows = format!(
         "Every case runs {} times, interleaved with the others, each time for a window of at least {} and {} update \
