@@ -218,3 +218,12 @@ fn the_fifty_case_record_has_fifty_cases_and_renders_twice_alike() {
     assert_eq!(rendered("json", &record), rendered("json", &record));
     assert_eq!(rendered("markdown", &record), rendered("markdown", &record));
 }
+
+#[test]
+fn our_own_paragraphs_are_never_cut() {
+    for record in all_fixtures() {
+        for paragraph in ReportModel::of(&record).method {
+            assert!(!paragraph.text.ends_with('…'), "{}: {}", paragraph.title, paragraph.text);
+        }
+    }
+}
