@@ -94,6 +94,12 @@ impl Utc {
         self.0
     }
 
+    /// This moment, `days` later; it stays where it is at the end of the calendar.
+    #[must_use]
+    pub fn plus_days(self, days: u32) -> Self {
+        Self(self.0.checked_add(time::Duration::days(i64::from(days))).unwrap_or(self.0))
+    }
+
     /// `20261122T074512Z`, fit for file names.
     #[must_use]
     pub fn compact(self) -> String {

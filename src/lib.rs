@@ -5,8 +5,10 @@
 
 pub mod analysis;
 pub mod backends;
+pub mod certificate;
 pub mod cli;
 pub mod clock;
+pub mod evidence;
 pub mod host;
 pub mod kernels;
 pub mod measure;
@@ -18,3 +20,4 @@ pub mod report;
 pub mod sensors;
 pub mod suite;
 pub mod units;
+pub mod verdict;

@@ -11,6 +11,12 @@ pub enum Exit {
     Internal,
     /// Wrong arguments, or a file that cannot be read or is not valid.
     Usage,
+    /// The record breaks a rule of the policy.
+    Refused,
+    /// The record does not hold enough to decide.
+    Inconclusive,
+    /// Evidence does not verify.
+    Evidence,
     /// A kernel gave a wrong answer or failed.
     Kernel,
     /// A device or sensor that was required is missing.
@@ -33,8 +39,11 @@ impl Exit {
             Self::Ok => 0,
             Self::Internal => 1,
             Self::Usage => 2,
+            Self::Refused => 3,
+            Self::Inconclusive => 4,
             Self::Kernel => 5,
             Self::Missing => 6,
+            Self::Evidence => 8,
             Self::Interrupted => 130,
             Self::NotExecutable => 126,
             Self::NotFound => 127,

@@ -4,6 +4,8 @@
 
 #![expect(clippy::print_stderr, reason = "the command line is the room that prints")]
 
+mod answers;
+mod certify;
 mod completions;
 mod doctor;
 mod doubles;
@@ -16,7 +18,6 @@ mod run;
 mod schema;
 mod style;
 mod table;
-mod verify;
 
 pub use exit::{Exit, Failure};
 
@@ -31,10 +32,12 @@ Examples:
   wattproof measure -- make -j8                energy of any command
   wattproof doctor                             which sensors work here, and why the others do not
   wattproof report reports/<id>                render the reports of a record again
+  wattproof certify reports/<id>               decide on a record, write the evidence bundle
 
 Exit codes:
-  0 done · 1 internal failure · 2 wrong arguments or invalid file · 5 a kernel was wrong or failed
-  6 a required sensor or device is missing · 130 interrupted
+  0 done, certified · 1 internal failure · 2 wrong arguments or invalid file · 3 refused
+  4 inconclusive · 5 a kernel was wrong or failed · 6 a required sensor or device is missing
+  8 evidence does not verify · 130 interrupted
   measure: what the command ended with · 126 it cannot be executed · 127 it was not found";
 
 /// Benchmarks sparse and dense kernels with real power counters, and reports performance per watt
@@ -76,6 +79,7 @@ enum Command {
     Doctor(doctor::Args),
     List(list::Args),
     Report(report::Args),
+    Certify(certify::Args),
     Schema(schema::Args),
     Completions(completions::Args),
 }
@@ -97,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::List(args) => list::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Certify(args) => certify::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

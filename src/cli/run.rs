@@ -1,6 +1,8 @@
 //! `wattproof run`: suite → plan → measure → record → reports.
 
-use super::{Exit, Failure, Format, doubles::Doubles, list, print, print_json, progress, report, style, table, verify};
+use super::{
+    Exit, Failure, Format, answers, doubles::Doubles, list, print, print_json, progress, report, style, table,
+};
 use crate::analysis::Status;
 use crate::backends::cpu::CpuBackend;
 use crate::backends::{Backend, fault::Spoiled};
@@ -101,7 +103,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
                 return dry_run(args, &suite, &plan);
             }
             if args.verify {
-                return verify::run(&plan, args.seed, backend(args, &host).as_mut(), args.format);
+                return answers::run(&plan, args.seed, backend(args, &host).as_mut(), args.format);
             }
             fresh(args, &host, &suite, plan, environment)
         }

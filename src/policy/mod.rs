@@ -1,5 +1,16 @@
 //! Policies: numbers that decide, as data with their sources. Pure: read from embedded text.
 
+mod certification;
+mod reference;
 mod uncertainty;
 
+pub use certification::{Certification, Limit};
+pub use reference::{Row, Table};
 pub use uncertainty::{ClockBound, Coverage, Linearity, Policy, SensorBound, WithinGain};
+
+use sha2::{Digest, Sha256};
+
+/// SHA-256 of a policy's text, lower-case hex.
+fn sha256_hex(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}

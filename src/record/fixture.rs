@@ -4,8 +4,11 @@
 //! tell them from a real one except by the mark.
 
 mod cases;
+mod disk;
 mod machine;
 mod timeline;
+
+pub use self::disk::on_disk;
 
 use self::cases::CaseSpec;
 use self::timeline::{Meters, Timeline};
@@ -125,6 +128,16 @@ pub fn fifty_cases() -> RunRecord {
     timeline.header.profile.repeats = 10;
     timeline.header.profile.window_floor = timeline::seconds(2.0);
     timeline.run(&cases::fifty())
+}
+
+/// A run of a server under the `certify` profile as a real machine would write it: not marked as
+/// simulated, so that rules and documents of certified records can be tested. Ten windows of a minute.
+#[must_use]
+pub fn certifiable() -> RunRecord {
+    let mut timeline = Timeline::new("certify", Meters::Rapl);
+    timeline.header.simulated.clear();
+    timeline.header.sensors.iter_mut().for_each(machine::as_if_real);
+    timeline.run(&cases::reference())
 }
 
 /// One workload with `times` seconds an iteration, one window each, and nothing else: for tests

@@ -177,16 +177,25 @@ impl Writer {
 pub fn load(path: &Path) -> Result<RunRecord, StoreError> {
     let (dir, header_path) = locate(path)?;
     let text = fs::read(&header_path).map_err(io_error("read", &header_path))?;
-    let header = parse_header(&header_path, &text)?;
     let samples_path = dir.join(SAMPLES_FILE);
-    let bytes = fs::read(&samples_path).map_err(io_error("read", &samples_path))?;
-    let digest = sha256_hex(&bytes);
+    let samples = fs::read(&samples_path).map_err(io_error("read", &samples_path))?;
+    parse(&header_path, &text, &samples_path, &samples)
+}
+
+/// The record in these bytes; the paths are for messages.
+///
+/// # Errors
+/// [`StoreError`] naming the file and the place in it.
+pub fn parse(header_path: &Path, header: &[u8], samples_path: &Path, samples: &[u8]) -> Result<RunRecord, StoreError> {
+    let header = parse_header(header_path, header)?;
+    let digest = sha256_hex(samples);
     if let Some(closed) = &header.samples
         && closed.sha256 != digest
     {
-        return Err(StoreError::Altered { path: samples_path, expected: closed.sha256.clone(), found: digest });
+        let path = samples_path.to_owned();
+        return Err(StoreError::Altered { path, expected: closed.sha256.clone(), found: digest });
     }
-    let (events, torn) = parse_events(&samples_path, &bytes)?;
+    let (events, torn) = parse_events(samples_path, samples)?;
     let mut record = RunRecord::fold(header, events, digest);
     if torn {
         record
