@@ -7,6 +7,8 @@ pub mod analysis;
 pub mod backends;
 pub mod cli;
 pub mod clock;
+#[cfg(feature = "criterion")]
+pub mod criterion;
 pub mod host;
 pub mod kernels;
 pub mod measure;

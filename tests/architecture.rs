@@ -113,6 +113,23 @@ const RULES: &[Rule] = &[
         why: "a meter does not know what runs in its windows",
     },
     Rule {
+        room: "criterion",
+        forbidden: &[
+            "crate::backends",
+            "crate::kernels",
+            "crate::suite",
+            "crate::plan",
+            "crate::measure",
+            "crate::sensors",
+            "crate::record",
+            "crate::analysis",
+            "crate::report",
+            "crate::cli",
+        ],
+        except: &[],
+        why: "a measurement for criterion is a thin layer over the meter",
+    },
+    Rule {
         room: "measure",
         forbidden: &["crate::cli", "crate::analysis", "crate::report"],
         except: &[],

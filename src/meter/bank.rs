@@ -156,6 +156,14 @@ impl Bank {
         })
     }
 
+    /// The metered channels that may be added: no domain of them contains another.
+    #[cfg(feature = "criterion")]
+    pub(crate) fn outermost(&self) -> Vec<(&SensorInfo, &Channel)> {
+        let metered: Vec<_> = self.metered().collect();
+        let domains: Vec<&Domain> = metered.iter().map(|(_, channel)| &channel.domain).collect();
+        outermost(&domains).into_iter().map(|i| metered[i]).collect()
+    }
+
     /// Whether the energy of any domain is integrated from polled power.
     pub(crate) fn integrates(&self) -> bool {
         self.slots.iter().flat_map(|s| &s.tracks).any(|t| matches!(t, Track::Power { .. }))
