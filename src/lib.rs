@@ -10,6 +10,7 @@ pub mod clock;
 #[cfg(feature = "criterion")]
 pub mod criterion;
 pub mod host;
+pub mod import;
 pub mod kernels;
 pub mod measure;
 pub mod meter;

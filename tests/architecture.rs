@@ -113,6 +113,22 @@ const RULES: &[Rule] = &[
         why: "a meter does not know what runs in its windows",
     },
     Rule {
+        room: "import",
+        forbidden: &[
+            "crate::host",
+            "crate::backends",
+            "crate::sensors",
+            "crate::measure",
+            "crate::meter",
+            "crate::record",
+            "crate::report",
+            "crate::cli",
+            "&Clock",
+        ],
+        except: &[],
+        why: "an import reads files and reckons; it measures nothing and is no record",
+    },
+    Rule {
         room: "criterion",
         forbidden: &[
             "crate::backends",

@@ -8,6 +8,7 @@ mod completions;
 mod doctor;
 mod doubles;
 mod exit;
+mod import;
 mod list;
 mod measure;
 mod progress;
@@ -76,6 +77,7 @@ enum Command {
     Doctor(doctor::Args),
     List(list::Args),
     Report(report::Args),
+    Import(import::Args),
     Schema(schema::Args),
     Completions(completions::Args),
 }
@@ -97,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::List(args) => list::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
