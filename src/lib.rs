@@ -8,8 +8,11 @@ pub mod backends;
 pub mod certificate;
 pub mod cli;
 pub mod clock;
+#[cfg(feature = "criterion")]
+pub mod criterion;
 pub mod evidence;
 pub mod host;
+pub mod import;
 pub mod kernels;
 pub mod measure;
 pub mod meter;

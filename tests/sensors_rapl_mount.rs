@@ -6,55 +6,19 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 #![expect(clippy::print_stdout, reason = "what was skipped and what was measured")]
 
+mod namespace;
 mod sensors_support;
 mod skip;
 
+use namespace::{assert_inside, in_namespace};
 use sensors_support::{Powercap, Timeline, energy, ready};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 use wattproof::host::Host;
 use wattproof::sensors::counter::{Accumulator, Counter};
 use wattproof::sensors::{Sensor, SensorError, rapl};
 
 const FOLDER: &str = "/sys/class/powercap";
-/// Set in the namespace alone: without it, the tests below would write to the real tree.
-const INSIDE: &str = "WATTPROOF_TEST_INSIDE_NAMESPACE";
-
-/// Runs the ignored test `name` of this binary in a mount namespace whose `/sys/class` is empty.
-fn in_namespace(name: &str) {
-    let try_it = Command::new("unshare").args(["-Urm", "mount", "-t", "tmpfs", "none", "/sys/class"]).output();
-    match try_it {
-        Ok(output) if output.status.success() => {}
-        Ok(output) => {
-            let why = String::from_utf8_lossy(&output.stderr);
-            return skip::skip("rapl-energy in a mount namespace", why.trim());
-        }
-        Err(error) => {
-            return skip::skip("rapl-energy in a mount namespace", &format!("unshare cannot be run: {error}"));
-        }
-    }
-    let script = "mount -t tmpfs none /sys/class && mkdir /sys/class/powercap && exec \"$0\" --ignored --exact \"$1\" --nocapture";
-    let output = Command::new("unshare")
-        .args(["-Urm", "sh", "-c", script])
-        .arg(std::env::current_exe().unwrap())
-        .arg(name)
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    print!("{text}");
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-fn assert_inside() {
-    assert!(std::env::var_os(INSIDE).is_some(), "this test runs in a namespace, through its outer test");
-}
-
 #[test]
 fn energy_at_the_real_path_is_true_within_one_percent() {
     in_namespace("inside::energy");

@@ -27,6 +27,13 @@ pub use summary::{
 
 use crate::record::RunRecord;
 
+/// Median of `values` with its bootstrap interval, for results that are no record. The draws are
+/// seeded from `label`, so the same values give the same bits. `None` when there are none or one is not finite.
+#[must_use]
+pub fn median(label: &str, values: &[f64], resamples: u32, confidence: f64) -> Option<Estimate> {
+    bootstrap::Resampler::new(0, label, resamples, confidence).estimate(values)
+}
+
 /// Every figure of a record, with its interval or the reason why there is none.
 #[must_use]
 pub fn summarise(record: &RunRecord) -> Summary {

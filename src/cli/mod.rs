@@ -10,6 +10,7 @@ mod completions;
 mod doctor;
 mod doubles;
 mod exit;
+mod import;
 mod list;
 mod measure;
 mod progress;
@@ -80,6 +81,7 @@ enum Command {
     List(list::Args),
     Report(report::Args),
     Certify(certify::Args),
+    Import(import::Args),
     Schema(schema::Args),
     Completions(completions::Args),
 }
@@ -102,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Certify(args) => certify::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

@@ -38,6 +38,9 @@ struct Slot {
     info: SensorInfo,
     tracks: Vec<Track>,
     lost: bool,
+    /// Its id and the domains of its channels, for edges: a point of a trace copies no text.
+    id: Arc<str>,
+    domains: Vec<Arc<Domain>>,
 }
 
 /// What is kept of one channel from read to read.
@@ -68,6 +71,14 @@ pub(crate) struct Outcome {
     pub(crate) result: Result<EnergySpan, Flag>,
 }
 
+/// What a channel added up between two edges.
+struct Advance {
+    method: EnergyMethod,
+    energy: MicroJoules,
+    raw: Option<(MicroJoules, MicroJoules)>,
+    wraps: u32,
+}
+
 /// All channels at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Edge {
@@ -76,14 +87,14 @@ pub(crate) struct Edge {
 
 #[derive(Debug, Clone)]
 struct SlotEdge {
-    sensor: String,
+    sensor: Arc<str>,
     at: Moment,
     channels: Vec<ChannelEdge>,
 }
 
 #[derive(Debug, Clone)]
 struct ChannelEdge {
-    domain: Domain,
+    domain: Arc<Domain>,
     /// Whether trouble with it voids a window.
     counts: bool,
     update_period: Option<Seconds>,
@@ -123,7 +134,8 @@ impl Bank {
             .map(|sensor| {
                 let info = sensor.info().clone();
                 let tracks = info.channels.iter().map(|c| Track::of(c, &info.channels)).collect();
-                Slot { sensor, info, tracks, lost: false }
+                let domains = info.channels.iter().map(|c| Arc::new(c.domain.clone())).collect();
+                Slot { sensor, tracks, lost: false, id: info.id.as_str().into(), domains, info }
             })
             .collect();
         assign_roles(&mut slots.iter_mut().map(|s| &mut s.info).collect::<Vec<_>>());
@@ -154,6 +166,14 @@ impl Bank {
                 .filter(|(channel, track)| !matches!(track, Track::Gauge) && channel.role.is_of_record())
                 .map(|(channel, _)| (&slot.info, channel))
         })
+    }
+
+    /// The metered channels that may be added: no domain of them contains another.
+    #[cfg(feature = "criterion")]
+    pub(crate) fn outermost(&self) -> Vec<(&SensorInfo, &Channel)> {
+        let metered: Vec<_> = self.metered().collect();
+        let domains: Vec<&Domain> = metered.iter().map(|(_, channel)| &channel.domain).collect();
+        outermost(&domains).into_iter().map(|i| metered[i]).collect()
     }
 
     /// Whether the energy of any domain is integrated from polled power.
@@ -285,16 +305,17 @@ impl Slot {
             .info
             .channels
             .iter()
+            .zip(&self.domains)
             .zip(&mut self.tracks)
             .zip(&reading.values)
-            .map(|((channel, track), value)| ChannelEdge {
-                domain: channel.domain.clone(),
+            .map(|(((channel, domain), track), value)| ChannelEdge {
+                domain: Arc::clone(domain),
                 counts: channel.counts(),
                 update_period: channel.update_period,
                 state: value.as_ref().map_or(ChannelState::Missing, |v| track.push(v, at)),
             })
             .collect();
-        Some(SlotEdge { sensor: self.info.id.clone(), at, channels })
+        Some(SlotEdge { sensor: Arc::clone(&self.id), at, channels })
     }
 }
 
@@ -318,7 +339,7 @@ impl Edge {
                         detail: format!("{} stopped answering", a.sensor),
                     })),
                 };
-                let (domain, sensor) = (from.domain.clone(), a.sensor.clone());
+                let (domain, sensor) = ((*from.domain).clone(), a.sensor.to_string());
                 outcomes.extend(result.map(|result| Outcome { domain, sensor, counts: from.counts, result }));
             }
         }
@@ -348,16 +369,37 @@ impl Edge {
 
     /// One power a domain: that of the reader of record, where it has one.
     fn powers_since(&self, before: &Self) -> Vec<(Domain, Watts)> {
-        let mut outcomes = Self::outcomes(before, self);
-        outcomes.sort_by_key(|outcome| !outcome.counts);
+        let mut powers: Vec<(bool, &Domain, Watts)> = Vec::new();
+        for (counts, domain, _, power) in Self::course(before, before, self) {
+            powers.extend(power.map(|power| (!counts, domain, power)));
+        }
+        powers.sort_by_key(|(check, ..)| *check);
         let mut seen = BTreeSet::new();
-        outcomes
-            .into_iter()
-            .filter_map(|outcome| outcome.result.ok())
-            .filter_map(|s| Some((s.energy.to_joules().over(s.to.since(s.from))?, s.domain)))
-            .filter(|(_, domain)| seen.insert(domain.clone()))
-            .map(|(power, domain)| (domain, power))
-            .collect()
+        powers.into_iter().filter(|p| seen.insert(p.1)).map(|(_, domain, power)| (domain.clone(), power)).collect()
+    }
+
+    /// Of every metered channel that answered at `first`, whether it counts, its domain, the
+    /// energy since `first` and the mean power since `before`; `None` where they are not known any more.
+    pub(crate) fn course<'a>(
+        first: &'a Self,
+        before: &'a Self,
+        now: &'a Self,
+    ) -> impl Iterator<Item = (bool, &'a Domain, Option<MicroJoules>, Option<Watts>)> {
+        let slots = first.slots.iter().zip(&before.slots).zip(&now.slots);
+        slots.filter_map(|((first, before), now)| Some((first.as_ref()?, before, now))).flat_map(
+            |(first, before, now)| {
+                let metered = first.channels.iter().enumerate().filter(|(_, channel)| channel.state.is_metered());
+                metered.filter_map(move |(i, channel)| {
+                    let Some(now) = now else { return Some((channel.counts, &*channel.domain, None, None)) };
+                    let energy = channel.advance(&now.channels[i]).transpose()?.ok().map(|advance| advance.energy);
+                    let power = before.as_ref().and_then(|before| {
+                        let step = before.channels[i].advance(&now.channels[i]).ok()??;
+                        step.energy.to_joules().over(now.at.since(before.at))
+                    });
+                    Some((channel.counts, &*channel.domain, energy, power))
+                })
+            },
+        )
     }
 
     fn hottest(&self) -> Option<Celsius> {
@@ -370,7 +412,22 @@ impl Edge {
 
 impl ChannelEdge {
     fn span(&self, to: &Self, sensor: &str, (from_at, to_at): (Moment, Moment)) -> Result<Option<EnergySpan>, Flag> {
-        let (method, energy, raw, wraps) = match (&self.state, &to.state) {
+        Ok(self.advance(to)?.map(|advance| EnergySpan {
+            domain: (*self.domain).clone(),
+            sensor: sensor.to_owned(),
+            method: advance.method,
+            energy: advance.energy,
+            from: from_at,
+            to: to_at,
+            raw: advance.raw,
+            wraps: advance.wraps,
+            update_period: self.update_period,
+        }))
+    }
+
+    /// What was added up from here to `to`; `None` for a channel that adds nothing up.
+    fn advance(&self, to: &Self) -> Result<Option<Advance>, Flag> {
+        Ok(Some(match (&self.state, &to.state) {
             (ChannelState::Energy(a), ChannelState::Energy(b)) => {
                 let span = a.until(b).ok_or_else(|| Flag {
                     code: "counter-reset".into(),
@@ -381,7 +438,8 @@ impl ChannelEdge {
                         b.raw.get()
                     ),
                 })?;
-                (EnergyMethod::Counter, span.energy, Some((a.raw, b.raw)), span.wraps)
+                let (method, raw) = (EnergyMethod::Counter, Some((a.raw, b.raw)));
+                Advance { method, energy: span.energy, raw, wraps: span.wraps }
             }
             (ChannelState::Power { gaps: a, .. }, ChannelState::Power { gaps: b, .. }) if a != b => {
                 return Err(Flag {
@@ -391,7 +449,8 @@ impl ChannelEdge {
             }
             (ChannelState::Power { integral: a, .. }, ChannelState::Power { integral: b, .. }) => {
                 let microjoules = ((b.get() - a.get()) * 1e6).round();
-                (EnergyMethod::Integrated, MicroJoules::new(microjoules.max(0.0) as u64), None, 0)
+                let (method, energy) = (EnergyMethod::Integrated, MicroJoules::new(microjoules.max(0.0) as u64));
+                Advance { method, energy, raw: None, wraps: 0 }
             }
             (ChannelState::Energy(_) | ChannelState::Power { .. }, ChannelState::Missing) => {
                 return Err(Flag {
@@ -400,17 +459,6 @@ impl ChannelEdge {
                 });
             }
             _ => return Ok(None),
-        };
-        Ok(Some(EnergySpan {
-            domain: self.domain.clone(),
-            sensor: sensor.to_owned(),
-            method,
-            energy,
-            from: from_at,
-            to: to_at,
-            raw,
-            wraps,
-            update_period: self.update_period,
         }))
     }
 }

@@ -159,6 +159,41 @@ impl Meter {
         Window { first, start: self.clock.now() }
     }
 
+    /// Reads all counters again: exact energy of the outermost domains since `window` began, and its
+    /// length. 0 µJ means that no counter was updated in between.
+    ///
+    /// # Errors
+    /// The reason, when the energy of one of these domains is unknown.
+    #[cfg(feature = "criterion")]
+    pub(crate) fn spent(&self, window: &Window) -> Result<(MicroJoules, Seconds), String> {
+        let end = self.clock.now();
+        let last = bank::edge(&self.bank, &self.clock);
+        let outcomes = Edge::outcomes(&window.first, &last);
+        let bank = self.bank.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut energy = MicroJoules::new(0);
+        for (info, channel) in bank.outermost() {
+            let outcome = outcomes.iter().find(|o| o.sensor == info.id && o.domain == channel.domain);
+            let outcome = outcome.ok_or_else(|| format!("{} could not be read", channel.domain))?;
+            let span = outcome.result.as_ref().map_err(|flag| flag.detail.clone())?;
+            energy = energy.checked_add(span.energy).ok_or("the sum of the energies is out of range")?;
+        }
+        Ok((energy, end.since(window.start)))
+    }
+
+    /// Update period of the slowest counter among the outermost domains; [`MAX_STALENESS`] bounds
+    /// one that could not be probed.
+    ///
+    /// [`MAX_STALENESS`]: crate::sensors::counter::MAX_STALENESS
+    #[cfg(feature = "criterion")]
+    pub(crate) fn slowest_period(&self) -> Seconds {
+        let bank = self.bank.lock().unwrap_or_else(PoisonError::into_inner);
+        let periods = bank.outermost().into_iter().map(|(_, channel)| channel.update_period);
+        periods
+            .map(|period| period.unwrap_or(crate::sensors::counter::MAX_STALENESS))
+            .max_by(|a, b| a.get().total_cmp(&b.get()))
+            .unwrap_or(crate::sensors::counter::MAX_STALENESS)
+    }
+
     /// Reads all counters again: what every domain drew since `window` began.
     #[must_use]
     pub fn end(&self, window: Window) -> Measurement {

@@ -6,7 +6,7 @@ use super::{Meter, Window};
 use crate::clock::{Clock, Moment};
 use crate::record::SamplerSummary;
 use crate::sensors::Domain;
-use crate::units::{Hertz, Joules, Seconds, Watts};
+use crate::units::{Hertz, Joules, MicroJoules, Seconds, Watts};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl<W: Write + Send + 'static> Trace<W> {
         let period = Seconds::new(1.0 / rate.get()).map_err(|_| TraceError::Thread)?;
         let out = Arc::new(std::sync::Mutex::new(Some(out)));
         let (shared, bank, clock) = (Arc::clone(&out), Arc::clone(&meter.bank), meter.clock);
-        let mut course = Course { first: window.clone(), before: None, run, format };
+        let mut course = Course { first: window.clone(), before: None, run, format, line: Vec::with_capacity(1024) };
         let sampler = Sampler::start(period, clock, move || {
             let mut out = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let Some(out) = out.as_mut() else { return Ok(false) };
@@ -90,18 +90,19 @@ impl<W: Write + Send + 'static> Trace<W> {
     }
 }
 
-/// From point to point of one window.
+/// From point to point of one window. Its buffers are used again at every point.
 struct Course {
     first: Window,
     before: Option<Edge>,
     run: u32,
     format: TraceFormat,
+    line: Vec<u8>,
 }
 
 /// One domain at one point. Energy is `None` from the moment on at which it is not known any more.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-struct Point {
-    domain: Domain,
+struct Point<'a> {
+    domain: &'a Domain,
     #[serde(rename = "energy_j")]
     energy: Option<Joules>,
     #[serde(rename = "power_w")]
@@ -112,51 +113,61 @@ struct Point {
 struct Line<'a> {
     run: u32,
     t_s: f64,
-    domains: &'a [Point],
+    domains: &'a [Point<'a>],
 }
 
 impl Course {
     fn point(&mut self, edge: Edge, clock: &Clock, out: &mut impl Write) -> Result<(), TraceError> {
         let at = edge.at().unwrap_or_else(|| clock.now());
-        let points = points(&self.first.first, self.before.as_ref(), &edge);
-        write(self.format, self.run, at.since(self.first.start), &points, out)?;
+        let t = at.since(self.first.start);
+        // Energy since the window began, and mean power since the point before.
+        let first = &self.first.first;
+        let course = Edge::course(first, self.before.as_ref().unwrap_or(first), &edge);
+        let points = course.map(|(_, domain, energy, power)| Point {
+            domain,
+            energy: energy.map(MicroJoules::to_joules),
+            power,
+        });
+        self.line.clear();
+        match self.format {
+            TraceFormat::Csv => csv(self.run, t, points, &mut self.line)?,
+            TraceFormat::JsonLines => json(self.run, t, &points.collect::<Vec<_>>(), &mut self.line)?,
+        }
+        out.write_all(&self.line)?;
         self.before = Some(edge);
         Ok(())
     }
 }
 
-/// Energy since the window began, and mean power since the point before.
-fn points(first: &Edge, before: Option<&Edge>, now: &Edge) -> Vec<Point> {
-    let steps = Edge::outcomes(before.unwrap_or(first), now);
-    let power = |domain: &Domain, sensor: &str| {
-        let step = steps.iter().find(|s| s.domain == *domain && s.sensor == sensor)?.result.as_ref().ok()?;
-        step.energy.to_joules().over(step.to.since(step.from))
-    };
-    let outcomes = Edge::outcomes(first, now).into_iter();
-    outcomes
-        .map(|o| Point {
-            power: power(&o.domain, &o.sensor),
-            energy: o.result.ok().map(|span| span.energy.to_joules()),
-            domain: o.domain,
-        })
-        .collect()
-}
-
-fn write(format: TraceFormat, run: u32, t: Seconds, points: &[Point], out: &mut impl Write) -> Result<(), TraceError> {
-    let cell = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
-    match format {
-        TraceFormat::Csv => {
-            for p in points {
-                let (energy, power) = (cell(p.energy.map(Joules::get)), cell(p.power.map(Watts::get)));
-                writeln!(out, "{run},{:.6},{},{energy},{power}", t.get(), p.domain)?;
+fn csv<'a>(run: u32, t: Seconds, points: impl Iterator<Item = Point<'a>>, line: &mut Vec<u8>) -> io::Result<()> {
+    let mut time = None;
+    for point in points {
+        let from = line.len();
+        match time.clone() {
+            // Run and time are the same in every line of a point.
+            Some(range) => line.extend_from_within(range),
+            None => {
+                write!(line, "{run},{:.6},", t.get())?;
+                time = Some(from..line.len());
             }
         }
-        TraceFormat::JsonLines => {
-            let t_s = (t.get() * 1e6).round() / 1e6;
-            serde_json::to_writer(&mut *out, &Line { run, t_s, domains: points }).map_err(io::Error::from)?;
-            writeln!(out)?;
+        write!(line, "{},", point.domain)?;
+        if let Some(energy) = point.energy {
+            write!(line, "{}", energy.get())?;
         }
+        line.push(b',');
+        if let Some(power) = point.power {
+            write!(line, "{}", power.get())?;
+        }
+        line.push(b'\n');
     }
+    Ok(())
+}
+
+fn json(run: u32, t: Seconds, points: &[Point<'_>], line: &mut Vec<u8>) -> io::Result<()> {
+    let t_s = (t.get() * 1e6).round() / 1e6;
+    serde_json::to_writer(&mut *line, &Line { run, t_s, domains: points })?;
+    line.push(b'\n');
     Ok(())
 }
 

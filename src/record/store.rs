@@ -7,7 +7,7 @@ use super::{Event, Header, RunRecord, SCHEMA, SamplesDigest};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// File name of the header.
@@ -155,8 +155,7 @@ impl Writer {
     pub fn finish(self, header: &mut Header) -> Result<(), StoreError> {
         let path = self.dir.join(SAMPLES_FILE);
         self.samples.sync_data().map_err(io_error("flush", &path))?;
-        let bytes = fs::read(&path).map_err(io_error("read", &path))?;
-        header.samples = Some(SamplesDigest { sha256: sha256_hex(&bytes), bytes: bytes.len() as u64 });
+        header.samples = Some(digest_of(&path).map_err(io_error("read", &path))?);
         self.write_header(header)
     }
 
@@ -250,6 +249,21 @@ fn parse_events(path: &Path, bytes: &[u8]) -> Result<(Vec<Event>, bool), StoreEr
         })?);
     }
     Ok((events, whole < bytes.len()))
+}
+
+/// Digest of a file piece by piece: the trace of a long run is larger than what memory should hold.
+fn digest_of(path: &Path) -> io::Result<SamplesDigest> {
+    let (mut file, mut sha, mut bytes) = (File::open(path)?, Sha256::new(), 0u64);
+    let mut piece = vec![0u8; 64 * 1024];
+    loop {
+        let length = file.read(&mut piece)?;
+        if length == 0 {
+            let sha256 = sha.finalize().iter().map(|b| format!("{b:02x}")).collect();
+            return Ok(SamplesDigest { sha256, bytes });
+        }
+        sha.update(&piece[..length]);
+        bytes += length as u64;
+    }
 }
 
 /// SHA-256 as lower-case hex.
