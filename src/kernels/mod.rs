@@ -6,6 +6,7 @@
 //! line in [`REGISTRY`].
 
 mod attention;
+mod bsr;
 mod buffer;
 mod canary;
 mod correctness;
@@ -22,6 +23,7 @@ mod simd;
 mod split;
 mod spmm;
 mod spmv;
+mod structured;
 mod triad;
 #[cfg(test)]
 mod verify;
@@ -37,8 +39,17 @@ use crate::units::{Bytes, Flops};
 use serde::{Deserialize, Serialize};
 
 /// Every kernel of the product, in the order in which `list kernels` prints them.
-pub const REGISTRY: &[&dyn Kernel] =
-    &[&gemm::Gemm, &spmv::Spmv, &spmm::Spmm, &attention::Attention, &triad::Triad, &fma::FmaPeak, &read::ReadBandwidth];
+pub const REGISTRY: &[&dyn Kernel] = &[
+    &gemm::Gemm,
+    &spmv::Spmv,
+    &spmm::Spmm,
+    &bsr::SpmmBsr,
+    &structured::Structured,
+    &attention::Attention,
+    &triad::Triad,
+    &fma::FmaPeak,
+    &read::ReadBandwidth,
+];
 
 /// The kernel with this id.
 #[must_use]

@@ -78,6 +78,15 @@ pub(crate) fn balanced(row_ptr: &[u32], parts: usize) -> Vec<Range<usize>> {
     ranges
 }
 
+/// Divides the strips of an output among as many threads as there are strips for, and says among how many
+/// its rows are to be divided besides: threads that share strips pack them each for themselves, into their
+/// own caches.
+pub(crate) fn grid(strips: usize, threads: usize) -> (Vec<Range<usize>>, usize) {
+    let divides = |across: &usize| threads.is_multiple_of(*across) && *across <= strips.max(1);
+    let across = (1..=threads).rev().find(divides).unwrap_or(1);
+    (even(strips, across, 1), threads / across)
+}
+
 /// A buffer of seeded standard normal numbers, each part written first by the thread that is
 /// going to use it.
 pub(crate) fn normal_buffer<T: Element>(
@@ -147,6 +156,14 @@ mod tests {
             let lengths = ranges.iter().map(ExactSizeIterator::len);
             assert!(lengths.clone().max().unwrap() - lengths.min().unwrap() < 2 * granule);
         }
+    }
+
+    #[test]
+    fn strips_go_to_as_many_threads_as_divide_evenly() {
+        assert_eq!(grid(8, 2), (vec![0..4, 4..8], 1));
+        assert_eq!(grid(3, 4), (vec![0..1, 1..3], 2));
+        assert_eq!(grid(1, 6), (even(1, 1, 1), 6));
+        assert_eq!(grid(5, 7), (even(5, 1, 1), 7));
     }
 
     #[test]

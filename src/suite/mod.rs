@@ -136,6 +136,7 @@ pub struct Profile {
 pub const SHIPPED: &[(&str, &str)] = &[
     ("quick", include_str!("../../suites/quick.yaml")),
     ("reference-cpu", include_str!("../../suites/reference-cpu.yaml")),
+    ("sparsity", include_str!("../../suites/sparsity.yaml")),
 ];
 
 impl Suite {

@@ -86,6 +86,28 @@ static SAMPLES: &[Sample] = &[
         },
     },
     Sample {
+        info: info("spmm-2-4", Role::Workload, BOTH, &[count("m", None), count("k", None), count("n", None)]),
+        work: |p| {
+            let (m, k, n) = (p.integer("m")? as f64, p.integer("k")? as f64, p.integer("n")? as f64);
+            let bytes = 2.0 * m * k + 4.0 * n * (k + m);
+            Ok([m * k * n, bytes, bytes])
+        },
+    },
+    Sample {
+        info: info(
+            "spmm-bsr",
+            Role::Workload,
+            BOTH,
+            &[count("m", None), count("k", None), count("n", None), count("block", Some(16)), DENSITY],
+        ),
+        work: |p| {
+            let (m, k, n) = (p.integer("m")? as f64, p.integer("k")? as f64, p.integer("n")? as f64);
+            let nnz = m * k * p.real("density")?;
+            let bytes = 4.0 * nnz + 4.0 * n * (k + m);
+            Ok([2.0 * nnz * n, bytes, bytes])
+        },
+    },
+    Sample {
         info: info("spmv-csr", Role::Workload, BOTH, &[count("m", None), count("k", None), DENSITY]),
         work: |p| {
             let nnz = p.integer("m")? as f64 * p.integer("k")? as f64 * p.real("density")?;
@@ -116,7 +138,7 @@ static SAMPLES: &[Sample] = &[
     },
 ];
 
-/// gemm, spmm-csr, spmv-csr, attention, triad and both ceiling probes.
+/// gemm, three spmm, spmv-csr, attention, triad and both ceiling probes.
 pub(crate) fn catalog() -> Catalog {
     Catalog::new(SAMPLES.iter().map(|s| s as &dyn Kernel).collect())
 }

@@ -1,8 +1,8 @@
 //! The tiled program of `spmm-csr`.
 //!
-//! A strip of C is four registers wide. Every iteration first packs B strip by strip, so that the
-//! part of B that belongs to a strip and to a panel of A's columns is one small piece of memory: 24
-//! to 256 KiB, the more the sparser A is. Then each row of A adds its stored elements of a panel to the
+//! A strip of C is four registers wide. A thread packs the strip's part of B and computes the strip at once,
+//! while the copy is in its second-level cache. What belongs to a panel of A's columns is one small piece of
+//! it: 24 to 256 KiB, the more the sparser A is. Each row of A adds its stored elements of a panel to the
 //! accumulators. Between panels these rest in a packed strip, because rows of C itself are often a
 //! power of two apart and would push each other out of the cache.
 //!
@@ -15,7 +15,7 @@ use crate::kernels::csr::Csr;
 use crate::kernels::element::Element;
 use crate::kernels::params::product;
 use crate::kernels::simd::{Simd, paths};
-use crate::kernels::split::{Parts, balanced, even};
+use crate::kernels::split::{Parts, balanced, grid};
 use crate::kernels::{Buffer, Isa, KernelError, ParamError, Team};
 use std::ops::Range;
 
@@ -53,12 +53,14 @@ pub(super) struct Tiled<T: Element> {
     /// Row of each element in the packed panel.
     depths: Buffer<u16>,
     values: Buffer<T>,
-    /// Blocks of rows of each thread, balanced by stored elements.
+    /// Blocks of rows of each group of threads, balanced by stored elements.
     blocks: Vec<Vec<Range<usize>>>,
+    /// Strips of each thread, and whose blocks it computes of them.
+    parts: Vec<(Range<usize>, usize)>,
     /// Columns of B.
     n: usize,
-    /// B, strip by strip; the last strip is filled up with zeros.
-    packed: Buffer<T>,
+    /// The strip of B that each thread works on.
+    packed: Vec<Buffer<T>>,
     /// The resting accumulators of a block, for each thread.
     scratch: Vec<Buffer<T>>,
     isa: Isa,
@@ -71,7 +73,10 @@ impl<T: SpmmPath> Tiled<T> {
     /// [`KernelError::OutOfMemory`].
     pub(super) fn cut(a: &Csr<T>, n: usize, isa: Isa, team: &dyn Team) -> Result<Self, KernelError> {
         let depth = depth(isa, a.nnz(), a.rows() * a.columns_len());
-        let blocks: Vec<Vec<_>> = balanced(a.row_ptr(), team.threads())
+        let lanes = packed_row(isa) / size_of::<T>();
+        let (strips, groups) = grid(n.div_ceil(lanes), team.threads());
+        let parts = strips.iter().flat_map(|strips| (0..groups).map(|group| (strips.clone(), group))).collect();
+        let blocks: Vec<Vec<_>> = balanced(a.row_ptr(), groups)
             .into_iter()
             .map(|range| range.clone().step_by(BLOCK_ROWS).map(|r| r..(r + BLOCK_ROWS).min(range.end)).collect())
             .collect();
@@ -104,9 +109,9 @@ impl<T: SpmmPath> Tiled<T> {
             }
             starts.push(narrow(stored));
         }
-        let lanes = packed_row(isa) / size_of::<T>();
         let resting = BLOCK_ROWS.min(a.rows());
         let scratch = (0..team.threads()).map(|_| Buffer::zeroed(resting * lanes, "a strip of C"));
+        let packed = (0..team.threads()).map(|_| Buffer::zeroed(lanes * a.columns_len(), "a strip of B"));
         Ok(Self {
             rows: a.rows(),
             columns: a.columns_len(),
@@ -116,8 +121,9 @@ impl<T: SpmmPath> Tiled<T> {
             depths,
             values,
             blocks,
+            parts,
             n,
-            packed: Buffer::zeroed(n.div_ceil(lanes) * lanes * a.columns_len(), "packed B")?,
+            packed: packed.collect::<Result<_, _>>()?,
             scratch: scratch.collect::<Result<_, _>>()?,
             isa,
         })
@@ -131,29 +137,37 @@ impl<T: SpmmPath> Tiled<T> {
     /// C = A·B; both have the columns that the matrix was cut for, and are row-major.
     pub(super) fn multiply(&mut self, b: &[T], c: &mut [T], team: &dyn Team) {
         assert!(b.len() == self.columns * self.n && c.len() == self.rows * self.n, "operands do not fit the matrix");
-        let (mut scratch, mut packed) = (std::mem::take(&mut self.scratch), self.packed.take());
-        let (parts, c, program, a) = (Parts::of(&mut scratch), Parts::of(c), T::pick(self.isa), &*self);
-        let rows_of_b = even(a.columns, team.threads(), 16);
-        let shared = Parts::of(&mut packed);
+        let (mut scratch, mut packed) = (std::mem::take(&mut self.scratch), std::mem::take(&mut self.packed));
+        let (resting, strips) = (Parts::of(&mut scratch), Parts::of(&mut packed));
+        let (c, program, a) = (Parts::of(c), T::pick(self.isa), &*self);
         team.run(&|thread| {
-            let step = Step::Pack(rows_of_b[thread].clone());
-            // SAFETY: the instruction set is available; operands fit; each thread packs its own rows.
-            unsafe { program(&Args { a, b, c: &c, packed: &shared, step }) };
-        });
-        team.run(&|thread| {
-            // A team with more threads than parts leaves some idle; with fewer, each takes several.
-            for part in (thread..a.blocks.len()).step_by(team.threads()) {
-                // SAFETY: each part belongs to one thread.
-                let resting = unsafe { parts.range(part..part + 1) }[0].as_mut_ptr();
-                for rows in a.blocks[part].iter().cloned() {
-                    let args = Args { a, b, c: &c, packed: &shared, step: Step::Multiply { rows, resting } };
-                    // SAFETY: as above; packing is over, and rows and scratch of different threads
-                    // do not overlap.
+            let Some((columns, group)) = a.parts.get(thread) else { return };
+            // SAFETY: each thread has a strip and scratch of its own.
+            let (resting, strip) =
+                unsafe { (&mut resting.range(thread..thread + 1)[0], &mut strips.range(thread..thread + 1)[0]) };
+            for strip_index in columns.clone() {
+                pack(a, b, strip, strip_index);
+                for rows in a.blocks[*group].iter().cloned() {
+                    let args =
+                        Args { a, c: &c, packed: strip, strip: strip_index, rows, resting: resting.as_mut_ptr() };
+                    // SAFETY: the instruction set is available; operands fit; strips and rows of
+                    // different threads do not overlap.
                     unsafe { program(&args) };
                 }
             }
         });
         (self.scratch, self.packed) = (scratch, packed);
+    }
+}
+
+/// Copies one strip of B, filled up with zeros.
+fn pack<T: Element>(a: &Tiled<T>, b: &[T], strip: &mut [T], index: usize) {
+    let width = packed_row(a.isa) / size_of::<T>();
+    let column = index * width;
+    let have = (a.n - column).min(width);
+    for (to, from) in strip.chunks_exact_mut(width).zip(b.chunks_exact(a.n)) {
+        to[..have].copy_from_slice(&from[column..column + have]);
+        to[have..].fill(T::ZERO);
     }
 }
 
@@ -177,67 +191,43 @@ impl<T: Element> Tiled<T> {
     }
 }
 
-/// What one thread does.
+/// What one thread computes: a block of rows of a strip.
 pub(super) struct Args<'a, T: Element> {
     a: &'a Tiled<T>,
-    b: &'a [T],
     c: &'a Parts<'a, T>,
-    packed: &'a Parts<'a, T>,
-    step: Step<T>,
+    /// The strip of B.
+    packed: &'a [T],
+    /// Which strip it is.
+    strip: usize,
+    rows: Range<usize>,
+    resting: *mut T,
 }
 
-enum Step<T> {
-    /// Packs these rows of B.
-    Pack(Range<usize>),
-    /// Computes a block of rows of C.
-    Multiply { rows: Range<usize>, resting: *mut T },
-}
-
-/// One step of one thread.
+/// A block of rows of a strip.
 ///
 /// # Safety
-/// As for [`Simd`]; operands fit, and no other thread packs or computes the same rows.
+/// As for [`Simd`]; operands fit, and no other thread computes the same part.
 #[inline(always)]
 unsafe fn spmm<S: Simd, const R: usize>(args: &Args<'_, S::Elem>) {
     let (n, width) = (args.a.n, STRIP * S::LANES);
-    match &args.step {
-        Step::Pack(rows) => {
-            rows.clone().for_each(|row| pack(args, row, width));
-        }
-        Step::Multiply { rows, resting } => {
-            let full = n / width * width;
-            let rest = n - full;
-            let (registers, last) = (rest.div_ceil(S::LANES), (rest + S::LANES - 1) % S::LANES + 1);
-            // SAFETY: every strip lies inside the n columns; the rest is passed on to the caller.
-            unsafe {
-                for column in (0..full).step_by(width) {
-                    strip::<S, STRIP, false>(args, rows, *resting, column, S::LANES);
-                }
-                match (registers, last == S::LANES) {
-                    (0, _) => {}
-                    (1, true) => strip::<S, 1, false>(args, rows, *resting, full, last),
-                    (2, true) => strip::<S, 2, false>(args, rows, *resting, full, last),
-                    (3, true) => strip::<S, 3, false>(args, rows, *resting, full, last),
-                    (1, false) => strip::<S, 1, true>(args, rows, *resting, full, last),
-                    (2, false) => strip::<S, 2, true>(args, rows, *resting, full, last),
-                    (3, false) => strip::<S, 3, true>(args, rows, *resting, full, last),
-                    _ => strip::<S, STRIP, true>(args, rows, *resting, full, last),
-                }
-            }
+    let column = args.strip * width;
+    let rest = (n - column).min(width);
+    let (registers, last) = (rest.div_ceil(S::LANES), (rest + S::LANES - 1) % S::LANES + 1);
+    // SAFETY: the strip lies inside the n columns; the rest is passed on to the caller.
+    unsafe {
+        match (registers, last == S::LANES) {
+            (1, true) => strip::<S, 1, false>(args, column, last),
+            (2, true) => strip::<S, 2, false>(args, column, last),
+            (3, true) => strip::<S, 3, false>(args, column, last),
+            (_, true) => strip::<S, STRIP, false>(args, column, last),
+            (1, false) => strip::<S, 1, true>(args, column, last),
+            (2, false) => strip::<S, 2, true>(args, column, last),
+            (3, false) => strip::<S, 3, true>(args, column, last),
+            _ => strip::<S, STRIP, true>(args, column, last),
         }
     }
 }
 paths!(pub(super) trait SpmmPath: spmm(Args), registers = [1, 1, 1], for f32, f64);
-
-/// Copies one row of B to its place in every strip. The zeros behind a ragged strip stay.
-fn pack<T: Element>(args: &Args<'_, T>, row: usize, width: usize) {
-    let (n, depth) = (args.a.n, args.a.columns);
-    for (strip, piece) in args.b[row * n..(row + 1) * n].chunks(width).enumerate() {
-        let start = (strip * depth + row) * width;
-        // SAFETY: the row belongs to this thread, and pieces of different rows do not overlap.
-        unsafe { args.packed.range(start..start + piece.len()) }.copy_from_slice(piece);
-    }
-}
 
 /// One strip of N registers starting at `column`; with `RAGGED`, the last register holds only
 /// `last` columns.
@@ -245,14 +235,8 @@ fn pack<T: Element>(args: &Args<'_, T>, row: usize, width: usize) {
 /// # Safety
 /// As for [`spmm`].
 #[inline(always)]
-unsafe fn strip<S: Simd, const N: usize, const RAGGED: bool>(
-    args: &Args<'_, S::Elem>,
-    rows: &Range<usize>,
-    resting: *mut S::Elem,
-    column: usize,
-    last: usize,
-) {
-    let (a, width) = (args.a, STRIP * S::LANES);
+unsafe fn strip<S: Simd, const N: usize, const RAGGED: bool>(args: &Args<'_, S::Elem>, column: usize, last: usize) {
+    let (a, rows, resting, width) = (args.a, &args.rows, args.resting, STRIP * S::LANES);
     for (panel, first) in (0..a.columns).step_by(a.depth).enumerate() {
         let starts = &a.starts[panel * (a.rows + 1)..(panel + 1) * (a.rows + 1)];
         let order = &a.order[panel * a.rows..(panel + 1) * a.rows];
@@ -266,7 +250,7 @@ unsafe fn strip<S: Simd, const N: usize, const RAGGED: bool>(
             // SAFETY: the order stays within the block, so the row belongs to this thread and its
             // accumulators rest in `resting`; elements lie within the panel of packed B.
             unsafe {
-                let packed = args.packed.as_mut_ptr().cast_const().add((column / width * a.columns + first) * width);
+                let packed = args.packed.as_ptr().add(first * width);
                 let resting = resting.add((row - rows.start) * width);
                 let mut even = [S::splat(S::Elem::ZERO); N];
                 // A second set of sums: one alone would wait for the latency of every addition.

@@ -1,0 +1,280 @@
+//! Block-sparse matrix times dense matrix, C = A·B, with A in block sparse row form (BSR).
+//!
+//! Whole blocks are kept or dropped, as in block pruning of weights: what a dense register tile needs
+//! stays together, so the arithmetic runs near its ceiling at any density ([`tiles`]).
+
+mod structure;
+mod tiles;
+
+use super::canary::{Cancelling, LENGTH};
+use super::csr;
+use super::params::{product, sum};
+use super::random::SplitMix64;
+use super::reference::Reference;
+use super::split::{normal_buffer, output_buffer};
+use super::{
+    Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
+    ParamSpec, Params, Program, Role, Team, Work,
+};
+use structure::Bsr;
+use tiles::{BsrPath, SMALLEST_SIDE, Tiled};
+
+/// The `spmm-bsr` kernel.
+pub(super) struct SpmmBsr;
+
+const DIMENSION: ParamKind = ParamKind::Count { min: 1, max: 1 << 24 };
+
+static INFO: KernelInfo = KernelInfo {
+    id: "spmm-bsr",
+    title: "Block-sparse matrix × dense matrix",
+    summary: "C = A·B with A m×k in BSR (square blocks, stored column by column), B k×n and C m×n dense and row-major",
+    role: Role::Workload,
+    flops: "2·blocks·block²·n",
+    bytes: "e·blocks·block² + 4·blocks + 4·(m/block + 1) + e·n·(k + m)",
+    source: "Gray, Radford and Kingma, GPU Kernels for Block-Sparse Weights, 2017; format: cuSPARSE, BSR",
+    dtypes: &[Dtype::F32, Dtype::F64],
+    params: &[
+        ParamSpec { name: "m", meaning: "rows of A and C, a multiple of block", kind: DIMENSION, default: None },
+        ParamSpec {
+            name: "k",
+            meaning: "columns of A, rows of B, a multiple of block",
+            kind: DIMENSION,
+            default: None,
+        },
+        ParamSpec { name: "n", meaning: "columns of B and C", kind: DIMENSION, default: None },
+        ParamSpec {
+            name: "block",
+            meaning: "rows and columns of a block, a multiple of 16",
+            kind: ParamKind::Count { min: 16, max: 1024 },
+            default: Some(super::ParamDefault::Integer(16)),
+        },
+        ParamSpec {
+            name: "density",
+            meaning: "stored blocks as a fraction of all blocks",
+            kind: ParamKind::Fraction { min: 1e-9, max: 1.0 },
+            default: Some(super::ParamDefault::Real(0.1)),
+        },
+    ],
+};
+
+/// Sizes of a case, in elements and in blocks.
+struct Shape {
+    m: u64,
+    k: u64,
+    n: u64,
+    block: u64,
+    stored: u64,
+}
+
+impl Shape {
+    fn of(params: &Params) -> Result<Self, ParamError> {
+        INFO.check(params)?;
+        let [m, k, n, block] =
+            [params.integer("m")?, params.integer("k")?, params.integer("n")?, params.integer("block")?];
+        let multiple = |name, found: u64, of: u64| {
+            let expected = format!("a multiple of {of}");
+            if found.is_multiple_of(of) {
+                Ok(())
+            } else {
+                Err(ParamError::Invalid { name, found: found.to_string(), expected })
+            }
+        };
+        multiple("block", block, SMALLEST_SIDE as u64)?;
+        multiple("m", m, block)?;
+        multiple("k", k, block)?;
+        let stored = csr::nonzeros(m / block, k / block, params.real("density")?)?;
+        Ok(Self { m, k, n, block, stored })
+    }
+
+    /// Stored elements.
+    fn elements(&self) -> Result<u64, ParamError> {
+        product("the blocks", &[self.stored, self.block, self.block])
+    }
+
+    /// Products behind one row of the reference, on average.
+    fn row_cost(&self) -> Result<u64, ParamError> {
+        Ok(self.elements()?.div_ceil(self.m).saturating_mul(self.n))
+    }
+}
+
+impl Kernel for SpmmBsr {
+    fn info(&self) -> &'static KernelInfo {
+        &INFO
+    }
+
+    fn work(&self, params: &Params) -> Result<Work, ParamError> {
+        let shape = Shape::of(params)?;
+        let Shape { m, k, n, block, stored } = shape;
+        let e = params.dtype.size();
+        let flops = product("2·blocks·block²·n", &[2, shape.elements()?, n])?;
+        let dense = product("2·m·k·n", &[2, m, k, n])?;
+        let blocks = product("the blocks", &[e, shape.elements()?])?;
+        let structure = sum("the structure", &[product("columns", &[4, stored])?, 4 * (m / block + 1)])?;
+        let matrices = product("B and C", &[e, n, k + m])?;
+        let bytes = sum("the operands", &[blocks, structure, matrices])?;
+        let reference = Reference::bytes(m, n, shape.row_cost()?).unwrap_or(u64::MAX);
+        let packed = product("packed B", &[e, k, n.next_multiple_of(32)])?;
+        Work::new(flops, dense, bytes, sum("all buffers", &[bytes, reference, packed, structure])?)
+    }
+
+    fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
+        self.work(params)?;
+        Ok(match params.dtype {
+            Dtype::F32 => Box::new(BsrProgram::<f32>::build(params, context)?),
+            Dtype::F64 => Box::new(BsrProgram::<f64>::build(params, context)?),
+        })
+    }
+}
+
+/// A product ready to run.
+struct BsrProgram<T: BsrPath> {
+    tiled: Tiled<T>,
+    b: Buffer<T>,
+    c: Buffer<T>,
+    reference: Reference,
+}
+
+impl<T: BsrPath> BsrProgram<T> {
+    fn build(params: &Params, context: &BuildContext<'_>) -> Result<Self, KernelError> {
+        let BuildContext { seed, team, isa } = *context;
+        let cost = Shape::of(params)?.row_cost()?;
+        let stored = Shape::of(params)?.stored;
+        let stored = usize::try_from(stored).map_err(|_| ParamError::TooLarge(format!("{stored} blocks")))?;
+        let [m, k, n, block] = [params.count("m")?, params.count("k")?, params.count("n")?, params.count("block")?];
+        let a = Bsr::<T>::random(block, (m / block, k / block), stored, seed, team)?;
+        let b = normal_buffer::<T>(k * n, "B", SplitMix64::new(seed, 2), team)?;
+        let reference = Reference::compute((m, n), cost, seed, team, &|row, exact, scale| {
+            for (column, value) in a.row(row) {
+                let value = value.to_f64();
+                let right = &b[column * n..(column + 1) * n];
+                for ((right, exact), scale) in right.iter().zip(&mut *exact).zip(&mut *scale) {
+                    let term = value * right.to_f64();
+                    *exact += term;
+                    *scale += term.abs();
+                }
+            }
+        })?;
+        Ok(Self { tiled: Tiled::new(a, n, isa, team)?, b, c: output_buffer(m * n, "C", team)?, reference })
+    }
+}
+
+/// A small product through the same code.
+fn canary<T: BsrPath>(side: usize, isa: Isa, team: &dyn Team, operand: &dyn Fn(T) -> T) -> Result<Canary, KernelError> {
+    // 75 columns: full strips and a ragged one.
+    const N: usize = 75;
+    let operands = Cancelling::new(side, N, operand);
+    // The sums are filled up with zeros to whole blocks.
+    let depth = LENGTH.next_multiple_of(side);
+    let mut left = vec![T::ZERO; side * depth];
+    for (row, operands) in left.chunks_mut(depth).zip(operands.left.chunks(LENGTH)) {
+        row[..LENGTH].copy_from_slice(operands);
+    }
+    let mut right = operands.right.clone();
+    right.resize(depth * N, T::ZERO);
+    let mut tiled = Tiled::new(Bsr::full(&left, depth, side, team)?, N, isa, team)?;
+    let mut output = vec![T::NAN; side * N];
+    tiled.multiply(&right, &mut output, team);
+    Ok(operands.judge(&output))
+}
+
+impl<T: BsrPath> Program for BsrProgram<T> {
+    fn path(&self) -> String {
+        format!("{}/tiled", self.tiled.isa())
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("nnz", self.tiled.matrix().values().len().to_string()),
+            ("blocks", self.tiled.matrix().blocks().nnz().to_string()),
+            ("huge-pages", self.b.pages().name().to_owned()),
+        ]
+    }
+
+    fn poison(&mut self) {
+        self.c.fill(T::NAN);
+    }
+
+    fn run(&mut self, team: &dyn Team) {
+        self.tiled.multiply(&self.b, &mut self.c, team);
+    }
+
+    fn check(&mut self) -> Correctness {
+        self.reference.compare(&self.c)
+    }
+
+    #[cfg(test)]
+    fn corrupt(&mut self, index: usize) {
+        super::verify::corrupt(&mut self.c, index);
+    }
+
+    fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
+        let failed = |e: KernelError| Canary { name: e.to_string(), error: None, limit: 0.0 };
+        let (side, isa) = (self.tiled.matrix().side(), self.tiled.isa());
+        Some(canary::<T>(side, isa, team, &|x| x).unwrap_or_else(failed))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
+mod tests {
+    use super::*;
+    use crate::kernels::ParamValue;
+    use crate::kernels::canary::round_mantissa;
+    use crate::kernels::verify::{Threads, params, verify};
+
+    fn case(dtype: Dtype, [m, k, n, block]: [u64; 4], density: f64) -> Params {
+        let count = |name, n| (name, ParamValue::Integer(n));
+        let sizes = [count("m", m), count("k", k), count("n", n), count("block", block)];
+        params(dtype, &[&sizes[..], &[("density", ParamValue::Real(density))]].concat())
+    }
+
+    #[test]
+    fn every_shape_matches_the_reference() {
+        for dtype in INFO.dtypes {
+            // One block, full rows, empty block rows, each side of a block, ragged strips.
+            let shapes = [
+                ([16, 16, 1, 16], 1.0),
+                ([48, 80, 37, 16], 1.0),
+                ([208, 64, 19, 16], 0.05),
+                ([96, 160, 64, 32], 0.3),
+                ([64, 192, 83, 64], 0.5),
+                ([48, 96, 33, 48], 0.5),
+            ];
+            for (sizes, density) in shapes {
+                verify(&SpmmBsr, &case(*dtype, sizes, density));
+            }
+        }
+    }
+
+    #[test]
+    fn work_follows_the_formulas() {
+        let work = SpmmBsr.work(&case(Dtype::F32, [160, 320, 30, 16], 0.1)).unwrap();
+        assert_eq!(work.useful.get(), 2.0 * 20.0 * 256.0 * 30.0);
+        assert_eq!(work.dense_equivalent.get(), 2.0 * 160.0 * 320.0 * 30.0);
+        assert_eq!(work.bytes.get(), 4.0 * 20.0 * 256.0 + 80.0 + 44.0 + 4.0 * 30.0 * 480.0);
+    }
+
+    #[test]
+    fn shapes_that_are_no_blocks_are_refused_by_name() {
+        for (sizes, expected) in [
+            ([17, 16, 4, 16], "`m` is 17, expected a multiple of 16"),
+            ([32, 40, 4, 32], "`k` is 40, expected a multiple of 32"),
+            ([40, 40, 4, 20], "`block` is 20, expected a multiple of 16"),
+        ] {
+            let error = SpmmBsr.work(&case(Dtype::F32, sizes, 0.5)).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn rounded_inputs_fail_the_canary() {
+        let team = Threads(2);
+        for isa in Isa::available() {
+            for side in [16, 64] {
+                assert_eq!(canary::<f32>(side, isa, &team, &|x| x).unwrap().error, Some(0.0));
+                assert!(!canary::<f32>(side, isa, &team, &|x| round_mantissa(x, 10)).unwrap().passed());
+                assert!(!canary::<f64>(side, isa, &team, &|x| round_mantissa(x, 23)).unwrap().passed());
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The tiled program of `spmm-bsr`.
+//!
+//! A strip of C is a few registers wide. A thread packs the strip's part of B into one small piece of memory,
+//! which the second-level cache holds, and computes the strip at once; so B is read once and its copy never
+//! leaves the cache. A register tile is a few rows of a block row by one strip: it walks along the stored
+//! blocks of the row and keeps its sums in registers from the first block to the last, so C is written once
+//! and never read.
+
+#![expect(unsafe_code, reason = "vector operations on packed operands, inside a checked structure")]
+
+use super::structure::Bsr;
+use crate::kernels::csr::Columns;
+use crate::kernels::element::Element;
+use crate::kernels::simd::{Simd, paths};
+use crate::kernels::split::{Parts, balanced, grid};
+use crate::kernels::{Buffer, Isa, KernelError, Team};
+use std::ops::Range;
+
+/// The smallest side of a block.
+pub(super) const SMALLEST_SIDE: usize = 16;
+
+/// Elements in the width of a strip.
+const fn strip_width<T: Element>(isa: Isa) -> usize {
+    let bytes = match isa {
+        Isa::Avx512 => 3 * 64,
+        Isa::Avx2 => 2 * 32,
+        Isa::Portable => 2 * 16,
+    };
+    bytes / size_of::<T>()
+}
+
+/// A matrix ready for products with `n` columns.
+pub(super) struct Tiled<T: Element> {
+    matrix: Bsr<T>,
+    /// Column of each block, in blocks.
+    columns: Vec<u32>,
+    n: usize,
+    /// The strip of B that each thread works on.
+    packed: Vec<Buffer<T>>,
+    /// Strips and block rows of each thread: rows are balanced by stored blocks.
+    parts: Vec<(Range<usize>, Range<usize>)>,
+    isa: Isa,
+}
+
+impl<T: BsrPath> Tiled<T> {
+    /// Prepares a matrix for an instruction set, which must be available.
+    ///
+    /// # Errors
+    /// [`KernelError`] when memory does not suffice, or the blocks are smaller than a register tile.
+    pub(super) fn new(matrix: Bsr<T>, n: usize, isa: Isa, team: &dyn Team) -> Result<Self, KernelError> {
+        let side = matrix.side();
+        if !side.is_multiple_of(SMALLEST_SIDE) {
+            return Err(KernelError::Structure(format!("blocks of side {side} are no multiple of {SMALLEST_SIDE}")));
+        }
+        let blocks = matrix.blocks();
+        let columns = match blocks.columns() {
+            Columns::U16(columns) => columns[..blocks.nnz()].iter().map(|c| u32::from(*c)).collect(),
+            Columns::U32(columns) => columns[..blocks.nnz()].to_vec(),
+        };
+        let width = strip_width::<T>(isa);
+        let strip = blocks.columns_len() * side * width;
+        let packed = (0..team.threads()).map(|_| Buffer::zeroed(strip, "a strip of B")).collect::<Result<_, _>>()?;
+        let (across, down) = grid(n.div_ceil(width), team.threads());
+        let rows = balanced(blocks.row_ptr(), down);
+        let parts = across.iter().flat_map(|c| rows.iter().map(move |r| (c.clone(), r.clone()))).collect();
+        Ok(Self { matrix, columns, n, packed, parts, isa })
+    }
+
+    /// The instruction set it was made for.
+    pub(super) const fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// The matrix.
+    pub(super) const fn matrix(&self) -> &Bsr<T> {
+        &self.matrix
+    }
+
+    /// C = A·B; both have `n` columns and are row-major.
+    pub(super) fn multiply(&mut self, b: &[T], c: &mut [T], team: &dyn Team) {
+        let (side, blocks) = (self.matrix.side(), self.matrix.blocks());
+        let depth = blocks.columns_len() * side;
+        let fits = b.len() == depth * self.n && c.len() == blocks.rows() * side * self.n;
+        assert!(fits, "operands do not fit the matrix");
+        let mut packed = std::mem::take(&mut self.packed);
+        let (strips, c, program, a) = (Parts::of(&mut packed), Parts::of(c), T::pick(self.isa), &*self);
+        team.run(&|thread| {
+            let Some((columns, rows)) = a.parts.get(thread) else { return };
+            // SAFETY: each thread has a strip of its own.
+            let strip = &mut unsafe { strips.range(thread..thread + 1) }[0];
+            for index in columns.clone() {
+                pack(b, strip, a.n, index * strip_width::<T>(a.isa), strip_width::<T>(a.isa));
+                let args = Args { a, c: &c, packed: strip, strip: index, rows: rows.clone() };
+                // SAFETY: the instruction set is available; operands fit; strips and block rows of
+                // different threads do not overlap.
+                unsafe { program(&args) };
+            }
+        });
+        self.packed = packed;
+    }
+}
+
+/// Copies one strip of B, `width` columns from `column` on, filled up with zeros.
+fn pack<T: Element>(b: &[T], strip: &mut [T], n: usize, column: usize, width: usize) {
+    let have = (n - column).min(width);
+    for (to, from) in strip.chunks_exact_mut(width).zip(b.chunks_exact(n)) {
+        to[..have].copy_from_slice(&from[column..column + have]);
+        to[have..].fill(T::ZERO);
+    }
+}
+
+/// What one thread computes.
+pub(super) struct Args<'a, T: Element> {
+    a: &'a Tiled<T>,
+    c: &'a Parts<'a, T>,
+    /// The strip of B.
+    packed: &'a [T],
+    /// Which strip it is.
+    strip: usize,
+    /// Block rows.
+    rows: Range<usize>,
+}
+
+/// Some block rows of a strip of C, which is `R` registers wide.
+///
+/// # Safety
+/// As for [`Simd`]; operands fit, and no other thread computes the same part.
+#[inline(always)]
+unsafe fn block_rows<S: Simd, const R: usize>(args: &Args<'_, S::Elem>) {
+    let a = args.a;
+    let (side, width, row_ptr) = (a.matrix.side(), R * S::LANES, a.matrix.blocks().row_ptr());
+    let column = args.strip * width;
+    let left = (a.n - column).min(width);
+    let registers = left.div_ceil(S::LANES);
+    for block_row in args.rows.clone() {
+        let stored = row_ptr[block_row] as usize..row_ptr[block_row + 1] as usize;
+        // SAFETY: strip, block row and tile lie inside the packed strip, the structure and C.
+        unsafe {
+            let c = args.c.as_mut_ptr().add(block_row * side * a.n + column);
+            let part = Part { a, stored, b: args.packed.as_ptr(), c, left, width };
+            match (R, registers) {
+                (3, 3) => part.tiles::<S, 8, 3>(),
+                (3, 2) => part.tiles::<S, 8, 2>(),
+                (3, _) => part.tiles::<S, 8, 1>(),
+                (_, 2) => part.tiles::<S, 4, 2>(),
+                _ => part.tiles::<S, 4, 1>(),
+            }
+        }
+    }
+}
+paths!(pub(super) trait BsrPath: block_rows(Args), registers = [3, 2, 2], for f32, f64);
+
+/// A block row of a strip.
+struct Part<'a, T: Element> {
+    a: &'a Tiled<T>,
+    /// Its blocks.
+    stored: Range<usize>,
+    /// The packed strip.
+    b: *const T,
+    /// Its first element of C.
+    c: *mut T,
+    /// Columns of C that the strip covers.
+    left: usize,
+    /// Columns that the packed strip has room for.
+    width: usize,
+}
+
+impl<T: Element> Part<'_, T> {
+    /// Computes the block row in tiles of `M` rows by `N` registers.
+    ///
+    /// # Safety
+    /// As for [`block_rows`]; `N` registers cover the strip and `M` divides the side of a block.
+    #[inline(always)]
+    unsafe fn tiles<S: Simd<Elem = T>, const M: usize, const N: usize>(&self) {
+        for row in (0..self.a.matrix.side()).step_by(M) {
+            // SAFETY: passed on to the caller.
+            unsafe {
+                let sums = self.tile::<S, M, N>(row);
+                self.store::<S, M, N>(&sums, row);
+            }
+        }
+    }
+
+    /// Sums of a tile from `row` on, over the stored blocks.
+    ///
+    /// # Safety
+    /// As for [`Part::tiles`].
+    #[inline(always)]
+    unsafe fn tile<S: Simd<Elem = T>, const M: usize, const N: usize>(&self, row: usize) -> [[S::V; N]; M] {
+        let (a, side, width) = (self.a, self.a.matrix.side(), self.width);
+        // SAFETY: blocks and their columns lie inside the matrix (checked when it was made), so every
+        // row of the packed strip that they name exists; the rest is passed on to the caller.
+        unsafe {
+            let mut sums = [[S::splat(T::ZERO); N]; M];
+            for block in self.stored.clone() {
+                let mut left = a.matrix.values().as_ptr().add(block * side * side + row);
+                let mut right = self.b.add(*a.columns.get_unchecked(block) as usize * side * width);
+                for _ in 0..side {
+                    let mut b = [S::splat(T::ZERO); N];
+                    for (index, b) in b.iter_mut().enumerate() {
+                        *b = S::load(right.add(index * S::LANES));
+                    }
+                    for (index, sums) in sums.iter_mut().enumerate() {
+                        let value = S::splat(*left.add(index));
+                        for (b, sum) in b.iter().zip(sums) {
+                            *sum = S::fma(value, *b, *sum);
+                        }
+                    }
+                    left = left.add(side);
+                    right = right.add(width);
+                }
+            }
+            sums
+        }
+    }
+
+    /// Stores a tile from `row` on.
+    ///
+    /// # Safety
+    /// As for [`Part::tiles`].
+    #[inline(always)]
+    unsafe fn store<S: Simd<Elem = T>, const M: usize, const N: usize>(&self, sums: &[[S::V; N]; M], row: usize) {
+        for (index, sums) in sums.iter().enumerate() {
+            for (register, sum) in sums.iter().enumerate() {
+                let first = register * S::LANES;
+                // SAFETY: passed on to the caller; only columns inside C are written.
+                unsafe {
+                    let to = self.c.add((row + index) * self.a.n + first);
+                    if self.left >= first + S::LANES {
+                        S::store(to, *sum);
+                    } else {
+                        S::store_first(to, *sum, self.left - first);
+                    }
+                }
+            }
+        }
+    }
+}
