@@ -1,32 +1,25 @@
 //! A stand-in for `libnvidia-ml.so.1` whose GPUs draw a known power.
 //!
 //! It reads its script from the file beside it that has the same name and the ending `.script`,
-//! so copies of the library in several folders are machines of their own. One statement a line:
-//!
-//! ```text
-//! init driver-not-loaded       answer of nvmlInit (also: no-permission); absent: success
-//! driver 580.82.07             driver version
-//! gpu NVIDIA H200              begins a GPU of this name; the statements below describe it
-//! power 0 100000               from second 0 after nvmlInit on it draws 100 000 mW
-//! power 2.5 300000
-//! period-ms 20                 energy and power change every 20 ms only
-//! energy-start-mj 5000000      value of the energy counter at nvmlInit
-//! limit-mw 700000              at a power of the limit and above it reports a power cap
-//! without energy               this function is not supported (also: fields, power, clock,
-//!                              temperature, throttle, limit)
-//! lost-at 3                    from second 3 on the GPU is lost
-//! ```
+//! so copies of the library in several folders are machines of their own. The grammar is the rig's
+//! (`script.rs`); what it says of zones is read and left aside. Second 0 is that of the script's
+//! `origin`, or the call of `nvmlInit`. Triggers are read from the file `triggers` beside it.
 //!
 //! A script that is missing or wrong makes `nvmlInit` fail with NVML_ERROR_UNKNOWN (999).
 
+#![allow(dead_code, clippy::allow_attributes, reason = "it has no zones, which the modules it shares know")]
 #![expect(unsafe_code, reason = "it implements a C interface")]
 #![expect(clippy::disallowed_methods, reason = "a GPU has a clock of its own")]
 
+mod curve;
+mod script;
+
+use script::{Gpu, Script};
 use std::ffi::{CStr, OsStr, c_char, c_int, c_longlong, c_uint, c_ulonglong, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 type Return = c_uint;
 const SUCCESS: Return = 0;
@@ -45,96 +38,97 @@ const VALUE_UNSIGNED_INT: c_uint = 1;
 const REASON_IDLE: c_ulonglong = 0x1;
 const REASON_POWER_CAP: c_ulonglong = 0x4;
 
-/// What the script says.
+/// What the script says, and when it began.
 struct Machine {
-    start: Instant,
-    init: Return,
-    driver: String,
-    gpus: Vec<Gpu>,
+    script: Script,
+    origin: u64,
+    triggers: Option<PathBuf>,
+    /// Length of the file of triggers when it was read last, and what it said.
+    triggered: Mutex<(u64, Vec<f64>)>,
 }
 
-struct Gpu {
-    name: String,
-    /// Second and milliwatts from then on, in time order.
-    power: Vec<(f64, u32)>,
-    period: Option<f64>,
-    energy_start: u64,
-    limit: u32,
-    without: Vec<String>,
-    lost_at: Option<f64>,
-}
+impl Machine {
+    fn load() -> Option<Self> {
+        let library = own_path()?;
+        let script = Script::parse(&std::fs::read_to_string(library.with_extension("script")).ok()?).ok()?;
+        let origin = script.origin.unwrap_or_else(monotonic);
+        let triggers = script.gpus.iter().any(|g| g.load.idle.is_some()).then(|| library.with_file_name("triggers"));
+        Some(Self { script, origin, triggers, triggered: Mutex::new((0, Vec::new())) })
+    }
 
-impl Gpu {
-    fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            power: Vec::new(),
-            period: None,
-            energy_start: 5_000_000,
-            limit: 700_000,
-            without: Vec::new(),
-            lost_at: None,
+    fn seconds(&self) -> f64 {
+        (monotonic() as f64 - self.origin as f64) / 1e9
+    }
+
+    /// Seconds at which the curves were triggered.
+    fn triggers(&self) -> Vec<f64> {
+        let Some(path) = &self.triggers else { return Vec::new() };
+        let mut known = self.triggered.lock().unwrap_or_else(PoisonError::into_inner);
+        let length = std::fs::metadata(path).map_or(0, |m| m.len());
+        if length != known.0 {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let nanos = text.lines().filter_map(|line| line.parse::<u64>().ok());
+            *known = (length, nanos.map(|at| at.saturating_sub(self.origin) as f64 / 1e9).collect());
         }
+        known.1.clone()
     }
 
-    /// The last moment at which the values changed.
-    fn updated(&self, seconds: f64) -> f64 {
-        self.period.map_or(seconds, |period| (seconds / period).floor() * period)
+    /// The code with which a function fails at this moment.
+    fn failure(&self, function: &str) -> Option<Return> {
+        let seconds = self.seconds();
+        self.script.failures.iter().find(|f| f.function == function && seconds >= f.from).map(|f| f.code)
+    }
+}
+
+/// A GPU at one moment.
+struct Present {
+    gpu: &'static Gpu,
+    seconds: f64,
+    triggers: Vec<f64>,
+}
+
+impl Present {
+    fn mean(&self, from: f64, to: f64) -> f64 {
+        (self.gpu.load.energy(to, &self.triggers) - self.gpu.load.energy(from, &self.triggers)) / (to - from)
     }
 
-    fn milliwatts(&self, seconds: f64) -> u32 {
-        let now = self.updated(seconds);
-        self.power.iter().rev().find(|step| step.0 <= now).map_or(0, |step| step.1)
+    /// Power as the fields show it: sampled where the script says so.
+    fn instant(&self) -> u32 {
+        let watts = match (self.gpu.sampled, self.gpu.period) {
+            (Some((length, period)), _) => {
+                let end = (self.seconds / period).floor() * period;
+                self.mean(end - length, end)
+            }
+            (None, Some(period)) => self.gpu.load.power((self.seconds / period).floor() * period, &self.triggers),
+            (None, None) => self.gpu.load.power(self.seconds, &self.triggers),
+        };
+        (watts * 1e3).round() as u32
+    }
+
+    /// Power over the last so many seconds, where the script names an average.
+    fn averaged(&self) -> u32 {
+        let mean = self.gpu.average.map(|length| self.mean(self.seconds - length, self.seconds));
+        mean.map_or_else(|| self.instant(), |watts| (watts * 1e3).round() as u32)
     }
 
     /// Integral of the power curve.
-    fn millijoules(&self, seconds: f64) -> u64 {
-        let now = self.updated(seconds);
-        let ends = self.power.iter().skip(1).map(|step| step.0).chain([f64::INFINITY]);
-        let drawn: f64 =
-            self.power.iter().zip(ends).map(|(step, end)| (end.min(now) - step.0).max(0.0) * f64::from(step.1)).sum();
-        self.energy_start + drawn as u64
+    fn millijoules(&self) -> u64 {
+        let period = self.gpu.counter_period.or(self.gpu.period);
+        let now = period.map_or(self.seconds, |period| (self.seconds / period).floor() * period);
+        self.gpu.energy_start_mj + (self.gpu.load.energy(now, &self.triggers) * 1e3) as u64
     }
 
     fn has(&self, function: &str) -> bool {
-        !self.without.iter().any(|w| w == function)
+        !self.gpu.without.iter().any(|w| w == function)
     }
 }
 
-/// Parses a script; `None` when a statement is not understood.
-fn parse(script: &str) -> Option<Machine> {
-    let mut machine =
-        Machine { start: Instant::now(), init: SUCCESS, driver: "580.82.07".to_owned(), gpus: Vec::new() };
-    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (word, rest) = line.split_once(' ')?;
-        match word {
-            "init" => {
-                machine.init = match rest {
-                    "driver-not-loaded" => DRIVER_NOT_LOADED,
-                    "no-permission" => NO_PERMISSION,
-                    _ => return None,
-                }
-            }
-            "driver" => machine.driver = rest.to_owned(),
-            "gpu" => machine.gpus.push(Gpu::new(rest)),
-            _ => {
-                let gpu = machine.gpus.last_mut()?;
-                match word {
-                    "power" => {
-                        let (second, milliwatts) = rest.split_once(' ')?;
-                        gpu.power.push((second.parse().ok()?, milliwatts.parse().ok()?));
-                    }
-                    "period-ms" => gpu.period = Some(rest.parse::<f64>().ok()? / 1e3),
-                    "energy-start-mj" => gpu.energy_start = rest.parse().ok()?,
-                    "limit-mw" => gpu.limit = rest.parse().ok()?,
-                    "without" => gpu.without.push(rest.to_owned()),
-                    "lost-at" => gpu.lost_at = Some(rest.parse().ok()?),
-                    _ => return None,
-                }
-            }
-        }
-    }
-    Some(machine)
+/// `CLOCK_MONOTONIC` in nanoseconds.
+fn monotonic() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place for the answer and outlives the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 static MACHINE: OnceLock<Option<Machine>> = OnceLock::new();
@@ -160,28 +154,45 @@ fn own_path() -> Option<PathBuf> {
     Some(Path::new(OsStr::from_bytes(name.to_bytes())).to_owned())
 }
 
-/// The GPU behind a handle, which is its number plus one, and seconds since `nvmlInit`.
-fn gpu(handle: *mut c_void) -> Result<(&'static Gpu, f64), Return> {
+/// The GPU behind a handle, which is its number plus one, as it is now.
+fn gpu(handle: *mut c_void, function: &str) -> Result<Present, Return> {
     let machine = machine().ok_or(UNINITIALIZED)?;
-    let gpu = (handle as usize).checked_sub(1).and_then(|i| machine.gpus.get(i)).ok_or(INVALID_ARGUMENT)?;
-    let seconds = machine.start.elapsed().as_secs_f64();
-    if gpu.lost_at.is_some_and(|lost| seconds >= lost) { Err(GPU_IS_LOST) } else { Ok((gpu, seconds)) }
+    let gpu = (handle as usize).checked_sub(1).and_then(|i| machine.script.gpus.get(i)).ok_or(INVALID_ARGUMENT)?;
+    if let Some(code) = machine.failure(function) {
+        return Err(code);
+    }
+    let seconds = machine.seconds();
+    if gpu.lost_at.is_some_and(|lost| seconds >= lost) {
+        return Err(GPU_IS_LOST);
+    }
+    Ok(Present { gpu, seconds, triggers: machine.triggers() })
 }
 
-/// Writes what `value` gives for the GPU behind `handle` to `out`.
+/// Writes what `value` gives for the GPU behind `handle` to `out`. `function` is NVML's name of it,
+/// `word` that of the script.
 ///
 /// # Safety
 /// `out` must be valid for a write.
-unsafe fn answer<T>(handle: *mut c_void, function: &str, out: *mut T, value: impl FnOnce(&Gpu, f64) -> T) -> Return {
-    match gpu(handle) {
-        Ok((gpu, seconds)) if gpu.has(function) => {
+unsafe fn answer<T>(
+    handle: *mut c_void,
+    (function, word): (&str, &str),
+    out: *mut T,
+    value: impl FnOnce(&Present) -> T,
+) -> Return {
+    match gpu(handle, function) {
+        Ok(present) if present.has(word) => {
             // SAFETY: the caller promises that `out` may be written.
-            unsafe { out.write(value(gpu, seconds)) };
+            unsafe { out.write(value(&present)) };
             SUCCESS
         }
         Ok(_) => NOT_SUPPORTED,
         Err(code) => code,
     }
+}
+
+/// The failure that the script wants of a function that is about no GPU.
+fn fails(function: &str) -> Option<Return> {
+    machine().map_or(Some(UNINITIALIZED), |machine| machine.failure(function))
 }
 
 /// Copies `text` and its final zero to `out`, which holds `length` bytes.
@@ -204,8 +215,12 @@ unsafe fn put(text: &str, out: *mut c_char, length: c_uint) -> Return {
 // SAFETY: no other library of the process exports NVML's names; the loader binds them per handle.
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlInit_v2() -> Return {
-    let machine = MACHINE.get_or_init(|| parse(&std::fs::read_to_string(own_path()?.with_extension("script")).ok()?));
-    machine.as_ref().map_or(UNKNOWN, |machine| machine.init)
+    let Some(machine) = MACHINE.get_or_init(Machine::load) else { return UNKNOWN };
+    match machine.script.init.as_deref() {
+        Some("driver-not-loaded") => DRIVER_NOT_LOADED,
+        Some(_) => NO_PERMISSION,
+        None => machine.failure("nvmlInit_v2").unwrap_or(SUCCESS),
+    }
 }
 
 /// Nothing to give back.
@@ -222,8 +237,11 @@ pub extern "C" fn nvmlShutdown() -> Return {
 // SAFETY: as for nvmlInit_v2.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlSystemGetDriverVersion(out: *mut c_char, length: c_uint) -> Return {
+    if let Some(code) = fails("nvmlSystemGetDriverVersion") {
+        return code;
+    }
     // SAFETY: the caller's promise is passed on.
-    machine().map_or(UNINITIALIZED, |machine| unsafe { put(&machine.driver, out, length) })
+    machine().map_or(UNINITIALIZED, |machine| unsafe { put(&machine.script.driver, out, length) })
 }
 
 /// Number of GPUs in the script.
@@ -233,9 +251,12 @@ pub unsafe extern "C" fn nvmlSystemGetDriverVersion(out: *mut c_char, length: c_
 // SAFETY: as for nvmlInit_v2.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetCount_v2(count: *mut c_uint) -> Return {
+    if let Some(code) = fails("nvmlDeviceGetCount_v2") {
+        return code;
+    }
     let Some(machine) = machine() else { return UNINITIALIZED };
     // SAFETY: the caller promises that `count` may be written.
-    unsafe { count.write(machine.gpus.len() as c_uint) };
+    unsafe { count.write(machine.script.gpus.len() as c_uint) };
     SUCCESS
 }
 
@@ -246,8 +267,11 @@ pub unsafe extern "C" fn nvmlDeviceGetCount_v2(count: *mut c_uint) -> Return {
 // SAFETY: as for nvmlInit_v2.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, handle: *mut *mut c_void) -> Return {
+    if let Some(code) = fails("nvmlDeviceGetHandleByIndex_v2") {
+        return code;
+    }
     let Some(machine) = machine() else { return UNINITIALIZED };
-    if index as usize >= machine.gpus.len() {
+    if index as usize >= machine.script.gpus.len() {
         return INVALID_ARGUMENT;
     }
     // SAFETY: the caller promises that `handle` may be written.
@@ -263,7 +287,7 @@ pub unsafe extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, handle: *m
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetName(handle: *mut c_void, out: *mut c_char, length: c_uint) -> Return {
     // SAFETY: the caller's promise is passed on.
-    gpu(handle).map_or_else(|code| code, |(gpu, _)| unsafe { put(&gpu.name, out, length) })
+    gpu(handle, "nvmlDeviceGetName").map_or_else(|code| code, |p| unsafe { put(&p.gpu.name, out, length) })
 }
 
 /// `GPU-double-0` and so on.
@@ -275,7 +299,7 @@ pub unsafe extern "C" fn nvmlDeviceGetName(handle: *mut c_void, out: *mut c_char
 pub unsafe extern "C" fn nvmlDeviceGetUUID(handle: *mut c_void, out: *mut c_char, length: c_uint) -> Return {
     let uuid = format!("GPU-double-{}", (handle as usize).wrapping_sub(1));
     // SAFETY: the caller's promise is passed on.
-    gpu(handle).map_or_else(|code| code, |_| unsafe { put(&uuid, out, length) })
+    gpu(handle, "nvmlDeviceGetUUID").map_or_else(|code| code, |_| unsafe { put(&uuid, out, length) })
 }
 
 /// The energy counter.
@@ -289,7 +313,7 @@ pub unsafe extern "C" fn nvmlDeviceGetTotalEnergyConsumption(
     millijoules: *mut c_ulonglong,
 ) -> Return {
     // SAFETY: the caller's promise is passed on.
-    unsafe { answer(handle, "energy", millijoules, Gpu::millijoules) }
+    unsafe { answer(handle, ("nvmlDeviceGetTotalEnergyConsumption", "energy"), millijoules, Present::millijoules) }
 }
 
 /// Power.
@@ -300,7 +324,7 @@ pub unsafe extern "C" fn nvmlDeviceGetTotalEnergyConsumption(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetPowerUsage(handle: *mut c_void, milliwatts: *mut c_uint) -> Return {
     // SAFETY: the caller's promise is passed on.
-    unsafe { answer(handle, "power", milliwatts, Gpu::milliwatts) }
+    unsafe { answer(handle, ("nvmlDeviceGetPowerUsage", "power"), milliwatts, Present::averaged) }
 }
 
 /// Power limit.
@@ -311,7 +335,7 @@ pub unsafe extern "C" fn nvmlDeviceGetPowerUsage(handle: *mut c_void, milliwatts
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetEnforcedPowerLimit(handle: *mut c_void, milliwatts: *mut c_uint) -> Return {
     // SAFETY: the caller's promise is passed on.
-    unsafe { answer(handle, "limit", milliwatts, |gpu, _| gpu.limit) }
+    unsafe { answer(handle, ("nvmlDeviceGetEnforcedPowerLimit", "limit"), milliwatts, |p| p.gpu.limit_mw) }
 }
 
 /// Every clock runs at 1980 MHz.
@@ -322,7 +346,7 @@ pub unsafe extern "C" fn nvmlDeviceGetEnforcedPowerLimit(handle: *mut c_void, mi
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetClockInfo(handle: *mut c_void, _clock: c_uint, megahertz: *mut c_uint) -> Return {
     // SAFETY: the caller's promise is passed on.
-    unsafe { answer(handle, "clock", megahertz, |_, _| 1980) }
+    unsafe { answer(handle, ("nvmlDeviceGetClockInfo", "clock"), megahertz, |_| 1980) }
 }
 
 /// 30 °C and one more for every 10 W.
@@ -337,7 +361,7 @@ pub unsafe extern "C" fn nvmlDeviceGetTemperature(
     celsius: *mut c_uint,
 ) -> Return {
     // SAFETY: the caller's promise is passed on.
-    unsafe { answer(handle, "temperature", celsius, |gpu, seconds| 30 + gpu.milliwatts(seconds) / 10_000) }
+    unsafe { answer(handle, ("nvmlDeviceGetTemperature", "temperature"), celsius, |p| 30 + p.instant() / 10_000) }
 }
 
 /// A power cap at the limit, idle otherwise.
@@ -350,9 +374,9 @@ pub unsafe extern "C" fn nvmlDeviceGetCurrentClocksThrottleReasons(
     handle: *mut c_void,
     reasons: *mut c_ulonglong,
 ) -> Return {
-    let reason = |gpu: &Gpu, seconds| if gpu.milliwatts(seconds) >= gpu.limit { REASON_POWER_CAP } else { REASON_IDLE };
+    let reason = |p: &Present| if p.instant() >= p.gpu.limit_mw { REASON_POWER_CAP } else { REASON_IDLE };
     // SAFETY: the caller's promise is passed on.
-    unsafe { answer(handle, "throttle", reasons, reason) }
+    unsafe { answer(handle, ("nvmlDeviceGetCurrentClocksThrottleReasons", "throttle"), reasons, reason) }
 }
 
 /// `nvmlValue_t`: its widest members.
@@ -385,8 +409,8 @@ pub unsafe extern "C" fn nvmlDeviceGetFieldValues(
     count: c_int,
     values: *mut FieldValue,
 ) -> Return {
-    let (gpu, seconds) = match gpu(handle) {
-        Ok(found) => found,
+    let present = match gpu(handle, "nvmlDeviceGetFieldValues") {
+        Ok(present) => present,
         Err(code) => return code,
     };
     let Ok(count) = usize::try_from(count) else { return INVALID_ARGUMENT };
@@ -395,11 +419,12 @@ pub unsafe extern "C" fn nvmlDeviceGetFieldValues(
         entry.timestamp = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as c_longlong);
         entry.latency = 12;
         let known = matches!(entry.field, FIELD_POWER_AVERAGE | FIELD_POWER_INSTANT);
-        if known && entry.scope == 0 && gpu.has("fields") {
+        if known && entry.scope == 0 && present.has("fields") {
             entry.status = SUCCESS;
             entry.kind = VALUE_UNSIGNED_INT;
             entry.value = FieldContent { wide: 0 };
-            entry.value.unsigned = gpu.milliwatts(seconds);
+            entry.value.unsigned =
+                if entry.field == FIELD_POWER_AVERAGE { present.averaged() } else { present.instant() };
         } else {
             entry.status = NOT_SUPPORTED;
         }
