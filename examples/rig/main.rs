@@ -4,17 +4,19 @@
 //! ```text
 //! rig SCRIPT [--at DIR | --real] [--truth FILE] -- COMMAND…   runs a command on that machine
 //! rig truth SCRIPT --origin NS [--triggers FILE]              truth of the windows on standard input
+//! rig nap SECONDS [FILE]                                      `go`, then sleeps; appends its own window
+//!                                                             to the file
 //! rig go                                                      begins the curves that wait for a trigger
 //! rig check SCRIPT                                            reads the script
 //! ```
 //!
-//! The grammar of the script stands in `script.rs`. `--at DIR` puts the tree at
-//! `DIR/sys/class/powercap` (for `wattproof --sysfs-root DIR`); `--real` puts it at
-//! `/sys/class/powercap` in a mount namespace of its own, without root. The command finds
+//! The grammar of the script stands in `script.rs`. `--at DIR` puts the tree
+//! below `DIR` (for `wattproof --sysfs-root DIR`); `--real` puts it at `/sys/class/powercap` in a mount
+//! namespace of its own, without root. The command finds
 //! `RIG_ORIGIN` (second 0 in nanoseconds of `CLOCK_MONOTONIC`), `RIG_ROOT`, `RIG_NVML` (the library,
 //! whose folder is also first in `LD_LIBRARY_PATH`) and `RIG_TRIGGERS` in its environment. Its exit
-//! code is passed on. `--truth FILE` writes one JSON line a domain with the true energy of the
-//! command's own window, and one with the lateness of the driver.
+//! code is passed on. `--truth FILE` writes one JSON line with the lateness of the driver and one a
+//! domain with the true energy of the command's own window; `FILE.triggers` keeps the triggers.
 //!
 //! A window for `rig truth` is a line `DOMAIN FROM TO`, with nanoseconds of `CLOCK_MONOTONIC`; the
 //! answer is a JSON line with the energy in joules and what happened to the counter. A domain is the
@@ -35,17 +37,19 @@ use std::fs;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use tree::{Tree, monotonic, sleep_until};
+use tree::{Tree, hurry, monotonic, sleep_until};
 
 type Failure = Box<dyn std::error::Error>;
 
-const REAL: &str = "/sys/class/powercap";
+/// Where the kernel keeps the zones, and where it lists them.
+const PLACES: [&str; 2] = ["sys/devices/virtual/powercap", "sys/class/powercap"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
         ["go"] => go().map(|()| 0),
+        ["nap", seconds, file @ ..] if file.len() < 2 => nap(seconds, file.first()).map(|()| 0),
         ["check", script] => load(script).map(|_| 0),
         ["truth", script, "--origin", origin] => truth(script, origin, None).map(|()| 0),
         ["truth", script, "--origin", origin, "--triggers", file] => truth(script, origin, Some(file)).map(|()| 0),
@@ -64,6 +68,20 @@ fn main() -> ExitCode {
 fn load(path: &str) -> Result<Script, Failure> {
     let text = fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
     Script::parse(&text).map_err(|problem| format!("{path}: {problem}").into())
+}
+
+/// Sleeps, and appends the first and the last moment of the program to a file.
+fn nap(seconds: &str, file: Option<&&str>) -> Result<(), Failure> {
+    if std::env::var_os("RIG_TRIGGERS").is_some() {
+        go()?;
+    }
+    let from = monotonic();
+    sleep_until(from + (seconds.parse::<f64>()? * 1e9) as u64);
+    if let Some(path) = file {
+        let mut file = fs::OpenOptions::new().append(true).create(true).open(path)?;
+        writeln!(file, "{from} {}", monotonic())?;
+    }
+    Ok(())
 }
 
 /// Appends the present moment to the file of triggers.
@@ -190,14 +208,14 @@ fn run(script: &str, words: &[&str]) -> Result<u8, Failure> {
     let script = load(script)?;
     let scratch = Scratch(std::env::temp_dir().join(format!("rig-{}", std::process::id())));
     fs::create_dir_all(&scratch.0)?;
-    let base = match &order.at {
-        Some(folder) => folder.join(REAL.trim_start_matches('/')),
-        None => {
-            own_sys_class()?;
-            PathBuf::from(REAL)
-        }
-    };
+    // Before the namespace is entered: there the right to it is gone.
+    hurry(true);
+    if order.real {
+        own_sys()?;
+    }
+    let [base, links] = PLACES.map(|place| order.at.as_deref().unwrap_or(Path::new("/")).join(place));
     fs::create_dir_all(&base)?;
+    fs::create_dir_all(&links)?;
     let triggered = scratch.0.join("triggers");
     fs::write(&triggered, "")?;
     let origin = monotonic() + 2_000_000;
@@ -211,7 +229,8 @@ fn run(script: &str, words: &[&str]) -> Result<u8, Failure> {
     }
     command.env("RIG_ORIGIN", origin.to_string()).env("RIG_TRIGGERS", &triggered);
     command.env("RIG_ROOT", order.at.as_deref().unwrap_or(Path::new("/")));
-    let tree = Tree::start(&script, &base, origin, true)?;
+    let tree = Tree::start(&script, &base, origin, Some(&links))?;
+    hurry(false);
     sleep_until(origin);
     let from = monotonic();
     let status = command.status().map_err(|e| format!("{}: {e}", order.command[0]))?;
@@ -226,6 +245,9 @@ fn run(script: &str, words: &[&str]) -> Result<u8, Failure> {
             writeln!(lines, "{}", answer(&script, origin, &domain, (from, to), &triggers)?)?;
         }
         fs::write(path, lines)?;
+        let mut copy = path.clone().into_os_string();
+        copy.push(".triggers");
+        fs::copy(&triggered, copy)?;
     }
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(71))
 }
@@ -240,8 +262,8 @@ fn stand_in(folder: &Path, script: &str) -> Result<PathBuf, Failure> {
     Ok(library)
 }
 
-/// Enters a user and a mount namespace whose `/sys/class` is empty.
-fn own_sys_class() -> Result<(), Failure> {
+/// Enters a user and a mount namespace whose `/sys/class` and `/sys/devices/virtual` are empty.
+fn own_sys() -> Result<(), Failure> {
     // SAFETY: both calls only ask for a number.
     let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
     // SAFETY: no other thread runs yet, which is what the call needs.
@@ -252,6 +274,7 @@ fn own_sys_class() -> Result<(), Failure> {
     fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
     fs::write("/proc/self/gid_map", format!("0 {group} 1"))?;
     mount("none", "/", None, libc::MS_REC | libc::MS_PRIVATE)?;
+    mount("none", "/sys/devices/virtual", Some("tmpfs"), 0)?;
     mount("none", "/sys/class", Some("tmpfs"), 0)
 }
 

@@ -223,6 +223,13 @@ pub extern "C" fn nvmlInit_v2() -> Return {
     }
 }
 
+/// As [`nvmlInit_v2`]; the flags ask for nothing that is there.
+// SAFETY: as for nvmlInit_v2.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlInitWithFlags(_flags: c_uint) -> Return {
+    nvmlInit_v2()
+}
+
 /// Nothing to give back.
 // SAFETY: as for nvmlInit_v2.
 #[unsafe(no_mangle)]
@@ -277,6 +284,18 @@ pub unsafe extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, handle: *m
     // SAFETY: the caller promises that `handle` may be written.
     unsafe { handle.write(std::ptr::without_provenance_mut(index as usize + 1)) };
     SUCCESS
+}
+
+/// Hopper, or Pascal for a GPU without energy counter: these came with Volta.
+///
+/// # Safety
+/// As in NVML: `architecture` may be written.
+// SAFETY: as for nvmlInit_v2.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetArchitecture(handle: *mut c_void, architecture: *mut c_uint) -> Return {
+    let known = |p: &Present| if p.has("energy") { 9 } else { 4 };
+    // SAFETY: the caller's promise is passed on.
+    unsafe { answer(handle, ("nvmlDeviceGetArchitecture", "architecture"), architecture, known) }
 }
 
 /// Name of a GPU.
@@ -377,6 +396,43 @@ pub unsafe extern "C" fn nvmlDeviceGetCurrentClocksThrottleReasons(
     let reason = |p: &Present| if p.instant() >= p.gpu.limit_mw { REASON_POWER_CAP } else { REASON_IDLE };
     // SAFETY: the caller's promise is passed on.
     unsafe { answer(handle, ("nvmlDeviceGetCurrentClocksThrottleReasons", "throttle"), reasons, reason) }
+}
+
+/// Memory that nobody knows the size of.
+// SAFETY: as for nvmlInit_v2.
+#[unsafe(no_mangle)]
+pub extern "C" fn nvmlDeviceGetMemoryInfo(_handle: *mut c_void, _memory: *mut c_void) -> Return {
+    NOT_SUPPORTED
+}
+
+/// `nvmlUtilization_t`.
+#[repr(C)]
+pub struct Utilization {
+    gpu: c_uint,
+    memory: c_uint,
+}
+
+/// Always busy.
+///
+/// # Safety
+/// As in NVML: `rates` may be written.
+// SAFETY: as for nvmlInit_v2.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetUtilizationRates(handle: *mut c_void, rates: *mut Utilization) -> Return {
+    let busy = |_: &Present| Utilization { gpu: 100, memory: 0 };
+    // SAFETY: the caller's promise is passed on.
+    unsafe { answer(handle, ("nvmlDeviceGetUtilizationRates", "utilization"), rates, busy) }
+}
+
+/// The default compute mode.
+///
+/// # Safety
+/// As in NVML: `mode` may be written.
+// SAFETY: as for nvmlInit_v2.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetComputeMode(handle: *mut c_void, mode: *mut c_uint) -> Return {
+    // SAFETY: the caller's promise is passed on.
+    unsafe { answer(handle, ("nvmlDeviceGetComputeMode", "mode"), mode, |_| 0) }
 }
 
 /// `nvmlValue_t`: its widest members.

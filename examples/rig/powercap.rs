@@ -27,7 +27,7 @@ use script::Script;
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
-use tree::{Tree, monotonic};
+use tree::{Tree, hurry, monotonic};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -81,7 +81,9 @@ fn main() -> Result<(), Failure> {
     }
     let script = Script::parse(&text)?;
     let origin = monotonic();
-    let tree = Tree::start(&script, &base, origin, false)?;
+    hurry(true);
+    let tree = Tree::start(&script, &base, origin, None)?;
+    hurry(false);
     println!("ready");
     io::stdout().flush()?;
     for command in io::stdin().lock().lines() {

@@ -34,12 +34,19 @@ pub(crate) fn sleep_until(nanos: u64) {
     unsafe { libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &raw const time, std::ptr::null_mut()) };
 }
 
-/// Asks for real-time priority for the calling thread; whether it was granted. Children are started
-/// without it.
-fn hurry() -> bool {
-    let parameters = libc::sched_param { sched_priority: 50 };
+/// Asks for real-time priority for the calling thread and those that it starts, and gives it back.
+/// Where it is not granted, the thread goes on without.
+pub(crate) fn hurry(yes: bool) {
+    let (policy, sched_priority) = if yes { (libc::SCHED_FIFO, 50) } else { (libc::SCHED_OTHER, 0) };
+    let parameters = libc::sched_param { sched_priority };
     // SAFETY: the parameters are valid for the call, and 0 is the calling thread.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameters) == 0 }
+    unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
+}
+
+/// Whether the calling thread has real-time priority.
+fn hurries() -> bool {
+    // SAFETY: the call only asks for a number.
+    unsafe { libc::sched_getscheduler(0) == libc::SCHED_FIFO }
 }
 
 /// What the counter of a zone shows.
@@ -159,6 +166,8 @@ struct Place {
     file: Option<File>,
     mode: u32,
     text: bool,
+    /// Index of the place whose counter it shows.
+    source: Option<usize>,
 }
 
 /// A tree that is driven until it is dropped.
@@ -168,28 +177,35 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Makes the files below `base` and begins to drive them; second 0 is at `origin`. With `flat`,
-    /// links beside the nested folders list every zone once more, as the kernel does.
-    pub(crate) fn start(script: &Script, base: &Path, origin: u64, flat: bool) -> io::Result<Self> {
+    /// Makes the files below `base` and begins to drive them, with the priority of the caller; second 0
+    /// is at `origin`. In `links` every zone and control type is listed by a link, as in the kernel's
+    /// `/sys/class/powercap`.
+    pub(crate) fn start(script: &Script, base: &Path, origin: u64, links: Option<&Path>) -> io::Result<Self> {
         let mut places = Vec::new();
         for zone in &script.zones {
             // A copy shows what its source shows, and is named for itself.
             let source = zone.copy_of.as_ref().and_then(|path| script.zones.iter().find(|z| z.path == *path));
             let mut driven = source.unwrap_or(zone).clone();
             (driven.path, driven.name) = (zone.path.clone(), zone.name.clone());
-            places.push(Place::create(driven, base, flat)?);
+            let mut place = Place::create(driven, base, links)?;
+            place.source = source.and_then(|s| script.zones.iter().position(|z| z.path == s.path));
+            places.push(place);
         }
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let period = script.period_us * 1000;
         let driver = std::thread::Builder::new().name("driver".into()).spawn(move || {
-            let mut lateness = Lateness { real_time: hurry(), ..Lateness::default() };
+            let mut lateness = Lateness { real_time: hurries(), ..Lateness::default() };
             let mut due = origin;
+            let mut written = vec![0.0; places.len()];
             while !stopped.load(Ordering::Relaxed) {
                 sleep_until(due);
                 lateness.add(monotonic().saturating_sub(due));
-                for place in &mut places {
-                    place.write((monotonic() - origin) as f64 / 1e9);
+                for (i, place) in places.iter_mut().enumerate() {
+                    let now = (monotonic() - origin) as f64 / 1e9;
+                    // One counter that is listed twice was updated once.
+                    written[i] = place.source.filter(|source| *source < i).map_or(now, |source| written[source]);
+                    place.write(written[i]);
                 }
                 // Ticks that were missed are not made up for.
                 let now = monotonic();
@@ -218,7 +234,7 @@ impl Drop for Tree {
 }
 
 impl Place {
-    fn create(zone: Zone, base: &Path, flat: bool) -> io::Result<Self> {
+    fn create(zone: Zone, base: &Path, links: Option<&Path>) -> io::Result<Self> {
         let folder = base.join(&zone.path);
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("name"), format!("{}\n", zone.name))?;
@@ -226,13 +242,21 @@ impl Place {
             fs::write(folder.join("max_energy_range_uj"), format!("{}\n", zone.range))?;
         }
         let mut link = None;
-        if flat && let Some((_, last)) = zone.path.rsplit_once('/') {
-            let path = base.join(last);
-            symlink(&folder, &path)?;
-            link = Some(path);
+        if let Some(links) = links {
+            let (mut place, mut last) = (base.to_owned(), PathBuf::new());
+            for part in Path::new(&zone.path) {
+                place.push(part);
+                last = links.join(part);
+                if last.symlink_metadata().is_err() {
+                    fs::create_dir_all(&place)?;
+                    symlink(links, place.join("subsystem"))?;
+                    symlink(&place, &last)?;
+                }
+            }
+            link = Some(last);
         }
         let file = File::create(folder.join("energy_uj"))?;
-        let mut place = Self { zone, folder, link, file: Some(file), mode: 0o644, text: false };
+        let mut place = Self { zone, folder, link, file: Some(file), mode: 0o644, text: false, source: None };
         place.write(0.0);
         Ok(place)
     }
