@@ -376,7 +376,8 @@ impl Edge {
 
 impl ChannelEdge {
     /// Refuses a span over which the counter stood still although it cannot have: a part may rest, and
-    /// a short window may hold no update, but the whole of a package or a board always draws power.
+    /// a short window may hold no update, but the whole of a package or a board always draws power. Of
+    /// a check the zero is kept: that it differs is what it is there to show.
     fn moved(&self, span: EnergySpan) -> Result<EnergySpan, Flag> {
         let part = matches!(
             self.domain,
@@ -384,7 +385,8 @@ impl ChannelEdge {
         );
         let length = span.to.since(span.from);
         let stopped = self.update_period.is_some_and(|period| length > period * STALLED_PERIODS);
-        if span.method == EnergyMethod::Counter && span.energy == MicroJoules::new(0) && stopped && !part {
+        let still = span.method == EnergyMethod::Counter && span.energy == MicroJoules::new(0);
+        if still && stopped && self.counts && !part {
             return Err(Flag {
                 code: "stalled".into(),
                 detail: format!("the counter of {} did not advance in the whole window", span.domain),
