@@ -230,8 +230,15 @@ fn assert_windows(name: &str, out: &Path) {
         for span in spans {
             let joules = span["energy_uj"].as_str().unwrap().parse::<f64>().unwrap() / 1e6;
             let seconds = (span["to"].as_f64().unwrap() - span["from"].as_f64().unwrap()) / 1e9;
-            // A window of 0.12 s at 1 ms; a busy machine delays the double.
-            assert!(joules > 0.0 && (joules / seconds / 65.0 - 1.0).abs() < 0.2, "{name}: {joules} J in {seconds} s");
+            let period = span["update_period_s"].as_f64().unwrap_or(f64::INFINITY);
+            if joules.abs() < 1e-9 && seconds <= 10.0 * period {
+                // Shorter than ten updates: less than one step, which the analysis knows to be no figure.
+                lost += 1;
+                continue;
+            }
+            // Up to 20 ms beside the window: a busy machine delays the double.
+            let off = (joules - 65.0 * seconds).abs();
+            assert!(joules > 0.0 && off < 65.0 * (0.2 * seconds + 0.02), "{name}: {joules} J in {seconds} s");
             with += 1;
         }
         if spans.is_empty() {
