@@ -52,6 +52,8 @@ impl Moment {
 pub struct Clock {
     origin: Instant,
     offset: Duration,
+    /// `origin` on `CLOCK_MONOTONIC`, in nanoseconds.
+    system: u64,
 }
 
 impl Clock {
@@ -64,7 +66,15 @@ impl Clock {
     /// Starts at `moment` now: a resumed run goes on after the last moment of its first part.
     #[must_use]
     pub fn resume_at(moment: Moment) -> Self {
-        Self { origin: Instant::now(), offset: Duration::from_nanos(moment.0) }
+        Self { origin: Instant::now(), offset: Duration::from_nanos(moment.0), system: system_monotonic() }
+    }
+
+    /// Nanoseconds of the system's `CLOCK_MONOTONIC` at a moment of this run: what other programs of
+    /// this machine call that moment.
+    #[must_use]
+    pub fn system_nanos(&self, moment: Moment) -> u64 {
+        let offset = u64::try_from(self.offset.as_nanos()).unwrap_or(u64::MAX);
+        self.system.saturating_add(moment.0).saturating_sub(offset)
     }
 
     /// The present moment.
@@ -143,6 +153,15 @@ pub fn wall_minus_monotonic(clock: &Clock) -> Duration {
     wall.saturating_sub(Duration::from_nanos(clock.now().0))
 }
 
+/// `CLOCK_MONOTONIC`, which `Instant` reads as well and does not show (clock_gettime(2)).
+#[expect(unsafe_code, reason = "clock_gettime has no safe wrapper in std")]
+fn system_monotonic() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec for the call to fill, and the clock id is a constant.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec.unsigned_abs().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec.unsigned_abs())
+}
+
 /// CPU time that the calling thread has used (`CLOCK_THREAD_CPUTIME_ID`, clock_gettime(2)).
 #[must_use]
 #[expect(unsafe_code, reason = "clock_gettime has no safe wrapper in std")]
@@ -163,6 +182,16 @@ mod tests {
         let clock = Clock::resume_at(Moment::from_nanos(5_000_000_000));
         assert!(clock.now().nanos() >= 5_000_000_000);
         assert!(clock.now().since(Moment::from_nanos(5_000_000_000)).get() < 5.0);
+    }
+
+    #[test]
+    fn moments_have_a_place_on_the_systems_clock() {
+        let before = system_monotonic();
+        let clock = Clock::resume_at(Moment::from_nanos(7_000_000_000));
+        let now = clock.system_nanos(clock.now());
+        let after = system_monotonic();
+        assert!(before <= now && now <= after, "{before} {now} {after}");
+        assert_eq!(clock.system_nanos(Moment::from_nanos(7_000_000_500)), clock.system + 500);
     }
 
     #[test]

@@ -245,7 +245,13 @@ impl Session<'_> {
         let wall = self.clock.now().since(start);
         let measurement = match begun {
             Some((meter, window)) => meter.end(window),
-            None => Measurement { window: wall, runs: 1, domains: Vec::new(), simulated: self.args.doubles.reasons() },
+            None => Measurement {
+                window: wall,
+                on_clock: Some((self.clock.system_nanos(start), self.clock.system_nanos(self.clock.now()))),
+                runs: 1,
+                domains: Vec::new(),
+                simulated: self.args.doubles.reasons(),
+            },
         };
         if let Some(trace) = trace {
             failure = files.end_trace(trace).err();

@@ -1,6 +1,8 @@
 //! All sensors of a run, read together: at window edges by the measuring thread and in between by
 //! the sampler. Whoever reads advances the same accumulators, so wraps are never missed.
 
+pub(crate) mod align;
+
 use crate::clock::{Clock, Moment};
 use crate::record::{EnergyMethod, EnergySpan, Flag, TracePoint};
 use crate::sensors::counter::{Accumulator, Counter, Mark};
@@ -60,6 +62,9 @@ const MAX_POLL_GAP: Seconds = match Seconds::new(1.0) {
     Ok(gap) => gap,
     Err(_) => Seconds::ZERO,
 };
+
+/// So many update periods without an update are no accident of the moment.
+const STALLED_PERIODS: f64 = 10.0;
 
 /// What became of one domain between two edges.
 #[derive(Debug)]
@@ -340,6 +345,7 @@ impl Edge {
                     })),
                 };
                 let (domain, sensor) = ((*from.domain).clone(), a.sensor.to_string());
+                let result = result.map(|result| result.and_then(|span| from.moved(span)));
                 outcomes.extend(result.map(|result| Outcome { domain, sensor, counts: from.counts, result }));
             }
         }
@@ -411,6 +417,26 @@ impl Edge {
 }
 
 impl ChannelEdge {
+    /// Refuses a span over which the counter stood still although it cannot have: a part may rest, and
+    /// a short window may hold no update, but the whole of a package or a board always draws power. Of
+    /// a check the zero is kept: that it differs is what it is there to show.
+    fn moved(&self, span: EnergySpan) -> Result<EnergySpan, Flag> {
+        let part = matches!(
+            *self.domain,
+            Domain::Cores { .. } | Domain::Uncore { .. } | Domain::Dram { .. } | Domain::DramOfDie { .. }
+        );
+        let length = span.to.since(span.from);
+        let stopped = self.update_period.is_some_and(|period| length > period * STALLED_PERIODS);
+        let still = span.method == EnergyMethod::Counter && span.energy == MicroJoules::new(0);
+        if still && stopped && self.counts && !part {
+            return Err(Flag {
+                code: "stalled".into(),
+                detail: format!("the counter of {} did not advance in the whole window", span.domain),
+            });
+        }
+        Ok(span)
+    }
+
     fn span(&self, to: &Self, sensor: &str, (from_at, to_at): (Moment, Moment)) -> Result<Option<EnergySpan>, Flag> {
         Ok(self.advance(to)?.map(|advance| EnergySpan {
             domain: (*self.domain).clone(),

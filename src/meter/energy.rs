@@ -11,6 +11,9 @@ use crate::units::{Joules, Seconds, Watts};
 pub struct Measurement {
     /// Length of the window.
     pub window: Seconds,
+    /// Where it begins and ends on `CLOCK_MONOTONIC`, in nanoseconds, so that it can be found in the
+    /// logs of other programs; `None` for a mean of several windows.
+    pub on_clock: Option<(u64, u64)>,
     /// How many windows it is the mean of.
     pub runs: u32,
     /// One entry a domain and sensor, a domain before those inside it.
@@ -210,7 +213,7 @@ pub(crate) mod tests {
 
     pub(crate) fn second(parts: Vec<DomainEnergy>) -> Measurement {
         let window = Seconds::new(1.0).unwrap();
-        Measurement { window, runs: 1, domains: nest(parts), simulated: Vec::new() }
+        Measurement { window, on_clock: None, runs: 1, domains: nest(parts), simulated: Vec::new() }
     }
 
     fn close(a: f64, b: f64) -> bool {

@@ -45,6 +45,7 @@ use crate::record::{EnergyMethod, EnergySpan, SensorStatus};
 use crate::sensors::{Channel, Quantity};
 use crate::units::{Hertz, MicroJoules, Seconds};
 use bank::Edge;
+use bank::align::{End, Updates, updates};
 use energy::nest;
 use sampler::Sampler;
 use std::convert::Infallible;
@@ -90,6 +91,8 @@ pub struct Meter {
 /// A window that has begun.
 #[derive(Debug, Clone)]
 pub struct Window {
+    /// Updates of the counters just before it.
+    before: Updates,
     first: Edge,
     start: Moment,
 }
@@ -152,11 +155,13 @@ impl Meter {
         &self.statuses
     }
 
-    /// Reads all counters: a window begins. Windows may overlap.
+    /// Waits until every counter was updated twice (2 ms for RAPL, four of its update periods at most,
+    /// not at all for one slower than 0.15 s) and reads them all: a window begins. Windows may overlap.
     #[must_use]
     pub fn begin(&self) -> Window {
+        let before = updates(&self.bank, &self.clock, End::Begin);
         let first = bank::edge(&self.bank, &self.clock);
-        Window { first, start: self.clock.now() }
+        Window { before, first, start: self.clock.now() }
     }
 
     /// Reads all counters again: exact energy of the outermost domains since `window` began, and its
@@ -194,11 +199,13 @@ impl Meter {
             .unwrap_or(crate::sensors::counter::MAX_STALENESS)
     }
 
-    /// Reads all counters again: what every domain drew since `window` began.
+    /// Reads all counters again: what every domain drew since `window` began. The window ends with the
+    /// call; after it the next two updates of every counter are waited for.
     #[must_use]
     pub fn end(&self, window: Window) -> Measurement {
         let end = self.clock.now();
         let last = bank::edge(&self.bank, &self.clock);
+        let after = updates(&self.bank, &self.clock, End::Finish);
         let outcomes = Edge::outcomes(&window.first, &last);
         let bank = self.bank.lock().unwrap_or_else(PoisonError::into_inner);
         let lost = bank.losses();
@@ -208,7 +215,10 @@ impl Meter {
             .map(|(info, channel)| {
                 let outcome = outcomes.iter().find(|o| o.sensor == info.id && o.domain == channel.domain);
                 let figure = match outcome.map(|o| &o.result) {
-                    Some(Ok(span)) => figure(span, channel, &self.policy),
+                    Some(Ok(span)) => {
+                        let aligned = bank.aligned(span, (&window.before, &after), (window.start, end));
+                        figure(span, &aligned, channel, &self.policy)
+                    }
                     Some(Err(flag)) => Err(why_lost(&info.id).unwrap_or_else(|| flag.detail.clone())),
                     None => Err(why_lost(&info.id)
                         .unwrap_or_else(|| "it could not be read at the start of the window".to_owned())),
@@ -224,6 +234,7 @@ impl Meter {
             .collect();
         Measurement {
             window: end.since(window.start),
+            on_clock: Some((self.clock.system_nanos(window.start), self.clock.system_nanos(end))),
             runs: 1,
             domains: nest(domains),
             simulated: self.simulated.clone(),
@@ -260,12 +271,13 @@ fn method(channel: &Channel) -> EnergyMethod {
     }
 }
 
-fn figure(span: &EnergySpan, channel: &Channel, policy: &Policy) -> Result<Figure, String> {
+/// The figure of `aligned`, which is `span` taken to the window's own ends.
+fn figure(span: &EnergySpan, aligned: &EnergySpan, channel: &Channel, policy: &Policy) -> Result<Figure, String> {
     if span.method == EnergyMethod::Counter && span.energy == MicroJoules::new(0) {
         return Err("its counter did not advance: less than one step, which is not 0 J".to_owned());
     }
-    let energy = span.energy.to_joules();
-    let power = energy.over(span.to.since(span.from)).ok_or("the window has no length")?;
+    let energy = aligned.energy.to_joules();
+    let power = energy.over(aligned.to.since(aligned.from)).ok_or("the window has no length")?;
     let resolution = match channel.quantity {
         Quantity::Energy { resolution, .. } => resolution,
         _ => None,

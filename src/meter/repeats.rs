@@ -30,6 +30,7 @@ pub fn mean(runs: &[Measurement]) -> Option<Measurement> {
         .collect();
     Some(Measurement {
         window: Seconds::new(average(&windows)).unwrap_or(first.window),
+        on_clock: None,
         runs: u32::try_from(runs.len()).unwrap_or(u32::MAX),
         domains,
         simulated: first.simulated.clone(),

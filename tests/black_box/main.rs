@@ -5,6 +5,7 @@
 mod bad_input;
 mod counters;
 mod discover;
+mod hostile_counters;
 mod interrupt;
 mod measure;
 mod reports;

@@ -43,6 +43,8 @@ fn energy_of_a_command_agrees_with_the_truth_over_a_wrap() {
     assert_eq!((&result["schema"], &result["exit_code"]), (&Value::from(1), &Value::from(0)));
     let window = number(&result["window_s"]);
     assert!((3.0..3.5).contains(&window), "{window}");
+    let ends = [&result["window_ns"][0], &result["window_ns"][1]].map(|ns| ns.as_u64().unwrap());
+    assert!(((ends[1] - ends[0]) as f64 / 1e9 - window).abs() < 1e-6, "{ends:?}");
     for (name, watts, wraps) in [("package-0", 65.0, 1), ("cores-0", 40.0, 0), ("dram-0", 5.5, 0)] {
         let part = domain(&result, name);
         assert!((number(&part["power_w"]) / watts - 1.0).abs() < 0.01, "{part}");

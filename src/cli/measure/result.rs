@@ -42,6 +42,8 @@ struct Json<'a> {
     schema: u32,
     command: &'a [String],
     window_s: Seconds,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window_ns: Option<(u64, u64)>,
     domains: Vec<DomainJson<'a>>,
     total: TotalJson,
     exit_code: u8,
@@ -91,6 +93,8 @@ struct TotalJson {
 #[derive(Serialize)]
 struct RunJson<'a> {
     window_s: Seconds,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window_ns: Option<(u64, u64)>,
     exit_code: u8,
     domains: Vec<DomainJson<'a>>,
     total: TotalJson,
@@ -107,6 +111,7 @@ impl Outcome {
     pub(super) fn json(&self) -> serde_json::Result<String> {
         let runs = self.runs.iter().map(|(run, exit_code)| RunJson {
             window_s: run.window,
+            window_ns: run.on_clock,
             exit_code: *exit_code,
             domains: domains(run),
             total: total(run),
@@ -115,6 +120,7 @@ impl Outcome {
             schema: SCHEMA,
             command: &self.command,
             window_s: self.mean.window,
+            window_ns: self.mean.on_clock,
             domains: domains(&self.mean),
             total: total(&self.mean),
             exit_code: self.exit_code,

@@ -170,6 +170,20 @@ fn a_check_that_is_lost_voids_no_window_and_the_reader_of_record_does() {
 }
 
 #[test]
+fn a_package_that_stands_still_has_no_energy_and_a_part_of_it_may_rest() {
+    let zones = [("package-0", COUNTER, 0.0), ("cores-0", COUNTER, 0.0), ("dram-0", COUNTER, 5.0)];
+    let mut bank = Bank::new(vec![Box::new(steady("rapl", &zones))]);
+    let clock = Clock::start();
+    let (first, last) = (bank.read(&clock), bank.read(&clock));
+    let (spans, flags) = Edge::spans(&first, &last);
+    let codes: Vec<&str> = flags.iter().map(|f| f.code.as_str()).collect();
+    assert_eq!(codes, ["stalled"]);
+    assert!(flags[0].detail.contains("package-0"), "{}", flags[0].detail);
+    let domains: Vec<String> = spans.iter().map(|s| s.domain.to_string()).collect();
+    assert_eq!(domains, ["cores-0", "dram-0"]);
+}
+
+#[test]
 fn a_meter_nobody_can_place_is_in_no_sum_and_no_requirement() {
     let rail = ("other-ina226-hwmon0-power1", Quantity::InstantPower, 4.25);
     let mut alone = Bank::new(vec![Box::new(steady("hwmon", &[rail]))]);
