@@ -35,7 +35,7 @@ pub fn summarise(record: &RunRecord) -> Summary {
         record.measurements.iter().map(|m| case::summarise(m, &record.header, &meters)).collect();
     let ceilings = ceilings::Ceilings::of(&cases);
     cases.iter_mut().for_each(|case| ceilings.apply(case));
-    let grade = caveats::grade(record, &cases);
+    let grade = caveats::grade(record, &cases, &meters);
     Summary {
         verdict: verdict::of(record, &cases, &meters, grade.as_ref()),
         boundary: meters.boundary(),
@@ -51,3 +51,5 @@ pub fn summarise(record: &RunRecord) -> Summary {
 mod coverage;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wall_tests;

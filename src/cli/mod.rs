@@ -17,6 +17,7 @@ mod schema;
 mod style;
 mod table;
 mod verify;
+mod wall;
 
 pub use exit::{Exit, Failure};
 
