@@ -51,5 +51,3 @@ pub fn summarise(record: &RunRecord) -> Summary {
 mod coverage;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod wall_tests;

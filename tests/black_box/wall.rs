@@ -1,5 +1,7 @@
 //! `--meter`: a logger that knows when the program makes its pulses and what runs in between.
 
+#![expect(clippy::disallowed_methods, reason = "the logger has a clock of its own")]
+
 use crate::support::{Ran, Sandbox};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -258,7 +258,7 @@ fn logs_of_common_meters_are_read() {
     assert_eq!(values(iso, ""), [(1_772_323_200.0, Some(41.25), None)]);
     let ms = "time_ms,power_mw\n500,41250\n";
     assert_eq!(values(ms, ""), [(0.5, Some(41.25), None)]);
-    assert_eq!(values("t,x\n1772323200500,7\n", "time=t,power=x")[0].0, 1_772_323_200.5);
+    assert_eq!(values("t,x\n1772323200500,7\n", "time=t,power=x"), [(1_772_323_200.5, Some(7.0), None)]);
     assert_eq!(values("t,e\n3,0.001\n", "time=t:s,energy=e:kWh"), [(3.0, None, Some(3600.0))]);
 }
 

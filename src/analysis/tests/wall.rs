@@ -1,6 +1,6 @@
 //! A wall meter from its rows in the record to figures and grades.
 
-use super::*;
+use crate::analysis::{Combined, Severity, summarise};
 use crate::clock::Moment;
 use crate::record::{Accuracy, Domain, Event, MeterRow, PolicyDigest, Pulse, RunRecord, SensorStatus, fixture};
 use crate::units::{Joules, Seconds, Watts};
