@@ -2,8 +2,9 @@
 
 use super::cross_check::{self, CrossCheck};
 use super::energy::Meters;
-use super::{CaseSummary, Caveat, Grade, IdlePower, Severity, Status};
-use crate::record::{EnergyMethod, Role, RunRecord, RunState, Sample};
+use super::{CaseSummary, Caveat, DomainEnergy, Grade, IdlePower, Severity, Status};
+use crate::record::{Accuracy, EnergyMethod, Role, RunRecord, RunState, Sample};
+use time::macros::format_description;
 
 /// Below this many windows a 95 % interval of a median cannot be had without assumptions: the range
 /// of n values covers the median with probability 1 − 2^(1−n), 87.5 % at n = 4.
@@ -16,8 +17,14 @@ const CLOCK_STEP: f64 = 1e-3;
 /// a run; more means that one of them is wrong.
 const CROSS_CHECK_LIMIT: f64 = 0.01;
 
+/// Largest declared error of a calibrated meter by grade.
+const GRADES: [(char, f64); 2] = [('A', 0.01), ('B', 0.02)];
+
+/// A calibration is good for a year.
+const CALIBRATION_DAYS: i64 = 366;
+
 /// Evidence grade of the rated energy; `None` when no case has any.
-pub(super) fn grade(record: &RunRecord, cases: &[CaseSummary]) -> Option<Grade> {
+pub(super) fn grade(record: &RunRecord, cases: &[CaseSummary], meters: &Meters<'_>) -> Option<Grade> {
     cases.iter().find(|c| c.energy.per_iteration.estimate().is_some())?;
     let host = &record.header.environment.host;
     let integrated = cases.iter().flat_map(|c| &c.domains).any(|d| d.rated && d.method == EnergyMethod::Integrated);
@@ -25,6 +32,8 @@ pub(super) fn grade(record: &RunRecord, cases: &[CaseSummary]) -> Option<Grade> 
         ('D', format!("the counters of a virtual machine ({hypervisor}) may be shared with other guests"))
     } else if let Some(container) = &host.container {
         ('D', format!("the counters seen from a container ({container}) may be shared with others on the host"))
+    } else if let Some(grade) = declared_grade(record, cases, meters) {
+        grade
     } else if integrated {
         ('D', "energy was integrated from polled power".to_owned())
     } else {
@@ -33,10 +42,31 @@ pub(super) fn grade(record: &RunRecord, cases: &[CaseSummary]) -> Option<Grade> 
     Some(Grade { letter, reason })
 }
 
+/// `A` or `B`, where all that is rated was read by meters of a declared accuracy that were calibrated
+/// within the year before the run.
+fn declared_grade(record: &RunRecord, cases: &[CaseSummary], meters: &Meters<'_>) -> Option<(char, String)> {
+    let rated: Vec<&DomainEnergy> = cases.iter().flat_map(|c| &c.domains).filter(|d| d.rated).collect();
+    let mut worst: Option<&Accuracy> = None;
+    for domain in rated {
+        let meter = meters.all.iter().find(|m| m.domain == domain.domain && m.sensor == domain.sensor)?;
+        let accuracy = meters.accuracy(meter)?;
+        let day = time::Date::parse(accuracy.calibrated.as_ref()?, format_description!("[year]-[month]-[day]")).ok()?;
+        let age = (record.header.started_at.date_time().date() - day).whole_days();
+        if !(0..=CALIBRATION_DAYS).contains(&age) {
+            return None;
+        }
+        worst = worst.filter(|w| w.bound >= accuracy.bound).or(Some(accuracy));
+    }
+    let worst = worst?;
+    let letter = GRADES.iter().find(|(_, bound)| worst.bound <= *bound)?.0;
+    Some((letter, format!("external meter, {}", worst.source)))
+}
+
 /// Every caveat, gravest first, then in plan order.
 pub(super) fn of(record: &RunRecord, cases: &[CaseSummary], meters: &Meters<'_>) -> Vec<Caveat> {
     let mut list = List::default();
     of_record(record, cases, &mut list);
+    of_policy(record, meters, &mut list);
     of_energy(record, cases, meters, &mut list);
     for case in cases {
         of_case(case, record, &mut list);
@@ -145,8 +175,25 @@ fn of_record(record: &RunRecord, cases: &[CaseSummary], list: &mut List) {
     }
 }
 
+/// Bounds that were in force when the record was made need not be those that its figures are computed with.
+fn of_policy(record: &RunRecord, meters: &Meters<'_>, list: &mut List) {
+    let Some(then) = &record.header.uncertainty_policy else { return };
+    let now = &meters.policy;
+    if then.sha256 != now.sha256 {
+        let short = |sha256: &str| sha256.chars().take(12).collect::<String>();
+        let text = format!(
+            "the uncertainty policy has changed since: measured under `{}` ({}), computed with `{}` ({})",
+            then.policy,
+            short(&then.sha256),
+            now.policy,
+            short(&now.sha256)
+        );
+        list.add(Severity::Warning, "policy-changed", text);
+    }
+}
+
 fn of_energy(record: &RunRecord, cases: &[CaseSummary], meters: &Meters<'_>, list: &mut List) {
-    if let Some(Grade { letter: 'D', reason }) = grade(record, cases) {
+    if let Some(Grade { letter: 'D', reason }) = grade(record, cases, meters) {
         list.add(Severity::Warning, "grade-d", format!("energy is evidence of grade D and cannot be rated: {reason}"));
     }
     let limit = record.header.profile.idle_drift_limit;

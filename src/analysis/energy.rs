@@ -7,7 +7,7 @@ use super::window::Window;
 use super::{Boundary, DomainEnergy, EnergyFigures, Estimate, Figure, IdlePower, TypeB};
 use crate::policy::Policy;
 use crate::record::{
-    DeviceId, Domain, EnergyMethod, EnergySpan, Quantity, ReaderRole, RunRecord, Sample, SensorStatus, Work,
+    Accuracy, DeviceId, Domain, EnergyMethod, EnergySpan, Quantity, ReaderRole, RunRecord, Sample, SensorStatus, Work,
 };
 use std::collections::BTreeSet;
 
@@ -62,6 +62,14 @@ fn checks(span: &EnergySpan, sensors: &[SensorStatus]) -> bool {
     channels.flatten().any(|c| c.domain == span.domain && c.role == ReaderRole::CrossCheck)
 }
 
+/// Sensors whose owner declares an accuracy.
+fn declared(sensors: &[SensorStatus]) -> impl Iterator<Item = (&str, &Accuracy)> {
+    sensors.iter().filter_map(|s| match s {
+        SensorStatus::Ready(info) => Some((info.id.as_str(), info.accuracy.as_ref()?)),
+        _ => None,
+    })
+}
+
 /// What a record can say of energy: its meters and, by device, the rated ones.
 #[derive(Debug)]
 pub(super) struct Meters<'r> {
@@ -71,6 +79,8 @@ pub(super) struct Meters<'r> {
     pub(super) idle: Vec<IdlePower>,
     /// Bounds of systematic error.
     pub(super) policy: Policy,
+    /// The same, with what owners of meters declare.
+    bounds: Policy,
 }
 
 impl<'r> Meters<'r> {
@@ -80,7 +90,11 @@ impl<'r> Meters<'r> {
         let all: BTreeSet<Meter> = windows.chain(at_rest).map(|span| Meter::of(span, &record.header.sensors)).collect();
         let all: Vec<Meter> = all.into_iter().collect();
         let idle = idle::power_at_rest(record, &all);
-        Self { record, all, idle, policy: Policy::shipped() }
+        let policy = Policy::shipped();
+        let bounds = declared(&record.header.sensors).fold(policy.clone(), |policy, (sensor, accuracy)| {
+            policy.with_declared(sensor, Some((accuracy.bound, &accuracy.source)))
+        });
+        Self { record, all, idle, policy, bounds }
     }
 
     /// Power at rest, one a domain: that of the reader of record.
@@ -94,8 +108,13 @@ impl<'r> Meters<'r> {
     /// The meters whose energies are added for a case on `device`: one a domain, none inside another.
     ///
     /// A CPU case is rated on packages and memory; where no package is counted, on the smallest
-    /// enclosing domain there is (platform, node, wall).
+    /// enclosing domain there is (platform, node, wall). A wall meter of declared accuracy goes before
+    /// everything, on every device.
     pub(super) fn rated(&self, device: &DeviceId) -> Vec<&Meter> {
+        // Whoever brings a meter and answers for its accuracy wants to be rated on it. It contains all.
+        if let Some(wall) = self.all.iter().find(|m| m.domain == Domain::Wall && self.accuracy(m).is_some()) {
+            return vec![wall];
+        }
         let on_gpu = device.0 != "cpu";
         let mut candidates: Vec<&Meter> = self
             .all
@@ -120,6 +139,11 @@ impl<'r> Meters<'r> {
             .copied()
             .collect();
         kept
+    }
+
+    /// What its owner declares of the accuracy of the sensor of `meter`.
+    pub(super) fn accuracy(&self, meter: &Meter) -> Option<&'r Accuracy> {
+        declared(&self.record.header.sensors).find(|(sensor, _)| *sensor == meter.sensor).map(|(_, accuracy)| accuracy)
     }
 
     /// The boundary of CPU cases, in words.
@@ -296,7 +320,7 @@ impl<'r> Meters<'r> {
         let host = &self.record.header.environment.host;
         let drift = |m: &&Meter| at_rest(m).and_then(|i| Some((i.after? - i.before?).abs() / 2.0));
         Basis {
-            policy: &self.policy,
+            policy: &self.bounds,
             machine: host.machine_hash.as_deref().unwrap_or(&self.record.header.id),
             alignment: worst(windows.iter().map(|w| Some(w.period? / w.wall))),
             quantisation: worst(windows.iter().map(|w| self.steps(w))),

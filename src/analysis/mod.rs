@@ -42,7 +42,7 @@ pub fn summarise(record: &RunRecord) -> Summary {
         record.measurements.iter().map(|m| case::summarise(m, &record.header, &meters)).collect();
     let ceilings = ceilings::Ceilings::of(&cases);
     cases.iter_mut().for_each(|case| ceilings.apply(case));
-    let grade = caveats::grade(record, &cases);
+    let grade = caveats::grade(record, &cases, &meters);
     Summary {
         verdict: verdict::of(record, &cases, &meters, grade.as_ref()),
         boundary: meters.boundary(),

@@ -166,6 +166,7 @@ fn scatter_term(scatter: Scatter) -> Term {
 /// The policy's row for a group, by name; the row itself stands in the policy.
 fn named(bound: Option<&SensorBound>, group: &Group) -> String {
     match bound {
+        Some(bound) if bound.declared => bound.source.clone(),
         Some(bound) => format!("policy: {} {}", bound.sensor, word(bound.method)),
         None => format!("the policy has no bounds for {} {}", group.sensor, word(group.method)),
     }

@@ -340,7 +340,7 @@ pub struct IdlePower {
 /// Evidence grade of measured energy (the lowest row that matches wins).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Grade {
-    /// `C` hardware counter, `D` polled power or a counter shared with others.
+    /// `A` or `B` calibrated meter of declared accuracy, `C` hardware counter, `D` polled power or a counter shared with others.
     pub letter: char,
     /// Why.
     pub reason: String,

@@ -1,5 +1,7 @@
 //! Figures against numbers computed by hand, and what must never happen.
 
+mod wall;
+
 use super::*;
 use crate::record::{Domain, IdlePhase, IdleWindow, Outcome, RunRecord, SensorStatus, State, fixture};
 use crate::units::{Flops, MicroJoules, Seconds};

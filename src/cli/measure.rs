@@ -4,9 +4,13 @@ mod child;
 mod result;
 mod text;
 
-use super::{Exit, Failure, Format, doubles::Doubles, print, style};
-use crate::clock::{Clock, Utc};
-use crate::meter::{Measurement, Meter, Missing, Options, Trace, TraceError, TraceFormat, Unmeasured, Window, repeats};
+use super::wall::{Attached, MeterArgs};
+use super::{Exit, Failure, Format, doubles::Doubles, duration, print, style};
+use crate::clock::{Clock, Moment, Utc};
+use crate::meter::{
+    Measurement, Meter, Missing, Options, Trace, TraceError, TraceFormat, Unmeasured, Window, repeats, wall,
+};
+use crate::record::Pulse;
 use crate::sensors;
 use crate::units::{Hertz, Seconds};
 use result::{Outcome, TraceSummary};
@@ -31,6 +35,7 @@ Examples:
   wattproof measure --format json -- ./bench | tail -n 1 | jq .total
   wattproof measure --format json --output e.json -- producer | consumer
   wattproof measure --trace power.csv --hz 100 -- ./bench
+  wattproof measure --meter plug.csv --meter-accuracy 1% -- ./bench    an external meter beside them
 
 Counters see the whole machine: whatever else runs at the same time is in the figures.
 
@@ -71,6 +76,8 @@ pub(super) struct Args {
     /// Run the command even where no counter works; its energy is then "not measured"
     #[arg(long)]
     allow_unmeasured: bool,
+    #[command(flatten)]
+    wall: MeterArgs,
     #[command(flatten)]
     doubles: Doubles,
 }
@@ -119,13 +126,19 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let mut files = Files::create(args)?;
     child::listen().map_err(|e| Failure::internal(format!("cannot listen for signals: {e}")))?;
-    let mut session = Session { args, meter, clock: Clock::start() };
+    let log = args.wall.open()?;
+    let mut session = Session { args, meter, clock: Clock::start(), pulses: Vec::new(), windows: Vec::new() };
+    session.pulse();
     let idle = args.idle.and_then(|length| session.idle(length));
     if let Some(signal) = child::received() {
         eprintln!("interrupted before the command was started");
         return Ok(Exit::Command(u8::try_from(child::signal_code(signal)).unwrap_or(u8::MAX)));
     }
-    let (runs, exit_code, trace_failure) = session.runs(&mut files, idle.as_ref())?;
+    let (runs, exit_code, trace_failure) = session.runs(&mut files)?;
+    session.pulse();
+    let (idle, runs) = session.with_wall(log.as_ref(), idle, runs);
+    let above = |run: Measurement| idle.iter().fold(run, Measurement::above);
+    let runs: Vec<(Measurement, u8)> = runs.into_iter().map(|(run, code)| (above(run), code)).collect();
     let measurements: Vec<Measurement> = runs.iter().map(|(run, _)| run.clone()).collect();
     let mean = repeats::mean(&measurements).ok_or_else(|| Failure::internal("the command was not run"))?;
     let trace = files.trace_summary();
@@ -153,6 +166,8 @@ fn open(args: &Args) -> Result<(Option<Meter>, Vec<Missing>), Failure> {
             Ok((Some(meter), missing))
         }
         Err(unmeasured) if args.allow_unmeasured => Ok((None, unmeasured.reasons)),
+        // An external meter is one that works, unless others were asked for by name.
+        Err(_) if args.wall.meter.is_some() && args.sensors.is_empty() => Ok((None, Vec::new())),
         Err(unmeasured) => Err(refusal(args, &unmeasured)),
     }
 }
@@ -191,20 +206,58 @@ struct Session<'a> {
     args: &'a Args,
     meter: Option<Meter>,
     clock: Clock,
+    /// Pulses of load for a wall meter.
+    pulses: Vec<Pulse>,
+    /// Begin and end of the idle window, where there is one, then of every run.
+    windows: Vec<(Moment, Moment)>,
 }
 
 /// Runs with their exit codes, the code to pass on, and what went wrong with the trace.
 type Ran = (Vec<(Measurement, u8)>, u8, Option<TraceError>);
 
 impl Session<'_> {
+    /// A pulse by which the log of the wall meter is aligned; none without one, or after a signal.
+    fn pulse(&mut self) {
+        let Some(length) = self.args.wall.pulse() else { return };
+        eprintln!("pulse of load to align the wall meter, {}", duration(length * 3.0));
+        self.pulses.extend(crate::meter::pulse(&self.clock, length, &|| child::received().is_some()));
+    }
+
+    /// Gives the idle window and every run the energy that the wall meter saw.
+    fn with_wall(
+        &self,
+        log: Option<&Attached<'_>>,
+        idle: Option<Measurement>,
+        runs: Vec<(Measurement, u8)>,
+    ) -> (Option<Measurement>, Vec<(Measurement, u8)>) {
+        let Some(log) = log else { return (idle, runs) };
+        let stop = || child::received().is_some();
+        let alignment = log.finish(&self.pulses, &self.clock, &stop).1;
+        let accuracy = self.args.wall.accuracy();
+        let mut windows = self.windows.iter();
+        let mut with = |measured: Measurement| match windows.next() {
+            Some((from, to)) => measured.and(wall::part(&alignment, *from, *to, accuracy.as_ref())),
+            None => measured,
+        };
+        let idle = idle.map(&mut with);
+        (idle, runs.into_iter().map(|(run, code)| (with(run), code)).collect())
+    }
+
     /// The machine at rest; `None` without a meter, or when a signal came.
-    fn idle(&self, length: Seconds) -> Option<Measurement> {
-        let meter = self.meter.as_ref()?;
-        let (window, start) = (meter.begin(), self.clock.now());
+    fn idle(&mut self, length: Seconds) -> Option<Measurement> {
+        if self.meter.is_none() && self.args.wall.meter.is_none() {
+            return None;
+        }
+        let (window, start) = (self.meter.as_ref().map(Meter::begin), self.clock.now());
         loop {
             let left = length - self.clock.now().since(start);
             if left <= Seconds::ZERO {
-                return Some(meter.end(window));
+                let end = self.clock.now();
+                self.windows.push((start, end));
+                return Some(match (&self.meter, window) {
+                    (Some(meter), Some(window)) => meter.end(window),
+                    _ => self.unmetered((start, end)),
+                });
             }
             if child::received().is_some() {
                 return None;
@@ -214,11 +267,10 @@ impl Session<'_> {
     }
 
     /// Runs the command as often as asked for; a failure or a signal ends the series.
-    fn runs(&mut self, files: &mut Files, idle: Option<&Measurement>) -> Result<Ran, Failure> {
+    fn runs(&mut self, files: &mut Files) -> Result<Ran, Failure> {
         let (mut runs, mut failure) = (Vec::new(), None);
         for number in 1..=self.args.repeat {
             let (run, code, trace) = self.once(number, files)?;
-            let run = idle.into_iter().fold(run, Measurement::above);
             runs.push((run, code));
             failure = failure.or(trace);
             let stopped = code != 0 || child::received().is_some();
@@ -232,7 +284,18 @@ impl Session<'_> {
         Err(Failure::internal("the command was not run"))
     }
 
-    fn once(&self, number: u32, files: &mut Files) -> Result<(Measurement, u8, Option<TraceError>), Failure> {
+    /// A window without a counter.
+    fn unmetered(&self, (start, end): (Moment, Moment)) -> Measurement {
+        Measurement {
+            window: end.since(start),
+            on_clock: Some((self.clock.system_nanos(start), self.clock.system_nanos(end))),
+            runs: 1,
+            domains: Vec::new(),
+            simulated: self.args.doubles.reasons(),
+        }
+    }
+
+    fn once(&mut self, number: u32, files: &mut Files) -> Result<(Measurement, u8, Option<TraceError>), Failure> {
         let begun = self.meter.as_ref().map(|meter| (meter, meter.begin()));
         let (trace, mut failure) = match begun.as_ref().and_then(|(m, w)| files.start_trace(m, w, number, self.args.hz))
         {
@@ -241,18 +304,13 @@ impl Session<'_> {
             None => (None, None),
         };
         let start = self.clock.now();
-        let status = child::run(&self.args.command);
-        let wall = self.clock.now().since(start);
+        let status = child::run(&self.args.command, self.args.wall.takes_stdin());
+        let end = self.clock.now();
         let measurement = match begun {
             Some((meter, window)) => meter.end(window),
-            None => Measurement {
-                window: wall,
-                on_clock: Some((self.clock.system_nanos(start), self.clock.system_nanos(self.clock.now()))),
-                runs: 1,
-                domains: Vec::new(),
-                simulated: self.args.doubles.reasons(),
-            },
+            None => self.unmetered((start, end)),
         };
+        self.windows.push((start, end));
         if let Some(trace) = trace {
             failure = files.end_trace(trace).err();
         }

@@ -19,6 +19,7 @@ mod run;
 mod schema;
 mod style;
 mod table;
+mod wall;
 
 pub use exit::{Exit, Failure};
 

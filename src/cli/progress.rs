@@ -57,6 +57,9 @@ impl Display {
                 let when = if *phase == IdlePhase::Before { "before" } else { "after" };
                 self.step(&format!("idle {when} the cases, {}", duration(*length)));
             }
+            Progress::Pulse { length } => {
+                self.step(&format!("pulse of load to align the wall meter, {}", duration(*length)));
+            }
             Progress::Preparing { case, number, of } => {
                 let text = format!("preparing {number}/{of} {case}");
                 self.step(&text);

@@ -1,5 +1,6 @@
 //! `wattproof run`: suite → plan → measure → record → reports.
 
+use super::wall::{Attached, MeterArgs};
 use super::{
     Exit, Failure, Format, answers, doubles::Doubles, list, print, print_json, progress, report, style, table,
 };
@@ -11,16 +12,19 @@ use crate::host::Host;
 use crate::measure::{End, Remaining, Run};
 use crate::meter::{self, Bank, Unmeasured, share};
 use crate::plan::{self, Capacity, Plan};
+use crate::policy::Policy;
 use crate::record::store::{self, Writer};
 use crate::record::{
-    Environment, Header, Outcome, RunRecord, RunState, SCHEMA, SensorStatus, SuiteSource, TdpModel, Tool,
+    Environment, Event, Header, Outcome, PolicyDigest, RunRecord, RunState, SCHEMA, SensorStatus, SuiteSource,
+    TdpModel, Tool,
 };
 use crate::report::ReportModel;
+use crate::sensors::{SensorInfo, wall::ID};
 use crate::suite::{Catalog, Suite};
 use crate::units::Watts;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Seed of a run that names none; with the case id it fixes every input bit.
 const DEFAULT_SEED: u64 = 20_260_407;
@@ -31,6 +35,7 @@ Examples:
   wattproof run suites/quick.yaml --require energy     exit 6 where no energy counter works
   wattproof run suites/quick.yaml --estimate tdp=95W   adds a column marked \"estimated\"
   wattproof run suites/reference-cpu.yaml --case 'gemm*' --case 'spmm*'
+  wattproof run suites/quick.yaml --meter plug.csv --meter-accuracy 1% --meter-calibrated 2026-03-01
   wattproof run --resume reports/20261122T080000Z-quick-3f2a";
 
 /// Measure a suite and write its record and reports
@@ -41,7 +46,7 @@ pub(super) struct Args {
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
     suite: Option<PathBuf>,
     /// Go on with an unfinished record
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "meter")]
     resume: Option<PathBuf>,
     /// Folder for the record and its reports [default: reports/<id>]
     #[arg(long, short, value_name = "DIR", conflicts_with = "resume")]
@@ -67,6 +72,8 @@ pub(super) struct Args {
     /// What to print on stdout
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    wall: MeterArgs,
     #[command(flatten)]
     doubles: Doubles,
 }
@@ -174,9 +181,10 @@ fn fresh(args: &Args, host: &Host, suite: &Suite, plan: Plan, environment: Envir
     let clock = Clock::start();
     let (mut sensors, ready) = meter::probe(host, |_| true);
     let mut bank = Bank::new(ready);
-    if args.require == Some(Require::Energy) {
+    if args.require == Some(Require::Energy) && args.wall.meter.is_none() {
         require_energy(&bank, &sensors)?;
     }
+    let wall = args.wall.open()?;
     bank.probe_periods(&clock);
     adopt_periods(&mut sensors, &bank);
     let started_at = Utc::now();
@@ -196,12 +204,13 @@ fn fresh(args: &Args, host: &Host, suite: &Suite, plan: Plan, environment: Envir
         profile: suite.profile.clone(),
         environment,
         sensors,
+        uncertainty_policy: Some(policy_in_force()),
         estimate: args.estimate,
         plan,
         samples: None,
     };
     let writer = Writer::create(&dir, &header)?;
-    measure(args, host, clock, bank, header, writer, remaining)
+    measure(args, host, clock, bank, header, writer, remaining, wall.as_ref())
 }
 
 fn resume(args: &Args, host: &Host, dir: &Path) -> Result<Exit, Failure> {
@@ -224,8 +233,8 @@ fn resume(args: &Args, host: &Host, dir: &Path) -> Result<Exit, Failure> {
     }
     bank.probe_periods(&clock);
     let mut writer = Writer::reopen(dir, &header)?;
-    writer.append(&crate::record::Event::Resumed { at: resumed, utc: Utc::now() })?;
-    measure(args, host, clock, bank, header, writer, Remaining::of(&record))
+    writer.append(&Event::Resumed { at: resumed, utc: Utc::now() })?;
+    measure(args, host, clock, bank, header, writer, Remaining::of(&record), None)
 }
 
 /// A record is of one machine. Sensors or a kernel update in between would mix two.
@@ -250,6 +259,7 @@ fn same_machine(then: &Environment, now: &Environment, dir: &Path) -> Result<(),
     Ok(())
 }
 
+#[expect(clippy::too_many_arguments, reason = "the pieces of a run, put together here")]
 fn measure(
     args: &Args,
     host: &Host,
@@ -258,6 +268,7 @@ fn measure(
     mut header: Header,
     writer: Writer,
     remaining: Remaining,
+    wall: Option<&Attached<'_>>,
 ) -> Result<Exit, Failure> {
     let dir = writer.dir().to_owned();
     let stop = interruptible()?;
@@ -278,6 +289,7 @@ fn measure(
         stop,
         remaining,
         memory,
+        pulse: args.wall.pulse(),
     };
     let end = run.execute(&mut |event| display.show(&event)).map_err(|e| {
         let kept = format!("{e}\nwhat was measured until then is in {}", dir.display());
@@ -285,12 +297,40 @@ fn measure(
     })?;
     drop(run);
     display.finish();
+    if let Some(wall) = wall {
+        header.sensors.push(SensorStatus::Ready(read_meter(wall, &dir, &writer, &clock, stop)?));
+    }
     header.state = if end == End::Complete { RunState::Complete } else { RunState::Interrupted };
     header.finished_at = Some(Utc::now());
     let writer = Arc::into_inner(writer).and_then(|m| m.into_inner().ok());
     writer.ok_or_else(|| Failure::internal("the sampler still holds the record"))?.finish(&mut header)?;
     let record = store::load(&dir)?;
     conclude(args, &record, &dir, end)
+}
+
+/// Waits for the log of the wall meter and appends its rows to the record.
+fn read_meter(
+    wall: &Attached<'_>,
+    dir: &Path,
+    writer: &Mutex<Writer>,
+    clock: &Clock,
+    stop: &AtomicBool,
+) -> Result<SensorInfo, Failure> {
+    /// Rows of one event: a line of the samples stays below a megabyte.
+    const ROWS: usize = 10_000;
+    let pulses = store::load(dir)?.wall.pulses;
+    let (rows, alignment) = wall.finish(&pulses, clock, &|| stop.load(Ordering::Relaxed));
+    let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+    for rows in rows.chunks(ROWS) {
+        writer.append(&Event::MeterRows { rows: rows.to_vec() })?;
+    }
+    if rows.is_empty()
+        && let Err(why) = &alignment
+    {
+        // Without rows nothing in the record would say that the meter gave none.
+        writer.append(&Event::SensorLost { at: clock.now(), sensor: ID.to_owned(), reason: why.clone() })?;
+    }
+    Ok(wall.info(&alignment))
 }
 
 /// Renders the reports, prints the table and decides the exit code.
@@ -347,6 +387,12 @@ fn adopt_periods(statuses: &mut [SensorStatus], bank: &Bank) {
             }
         }
     }
+}
+
+/// Names the bounds that are in force.
+fn policy_in_force() -> PolicyDigest {
+    let Policy { policy, sha256, .. } = Policy::shipped();
+    PolicyDigest { policy, sha256 }
 }
 
 /// This very program, as it stands in records.

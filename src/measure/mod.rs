@@ -53,6 +53,9 @@ pub struct Run<'a> {
     /// Memory that cases may occupy together; `None` when it is unknown, and then all are
     /// interleaved.
     pub memory: Option<Bytes>,
+    /// Length of the load of the pulses before and after the cases, by which the log of a wall meter
+    /// is aligned; `None` without such a meter.
+    pub pulse: Option<Seconds>,
 }
 
 /// How a run ended.
@@ -80,10 +83,13 @@ impl Run<'_> {
     pub fn execute(&mut self, observe: &mut dyn FnMut(Progress<'_>)) -> Result<End, MeasureError> {
         let mut dither = order::Dither::new(self.seed);
         let sampler = self.sampler();
+        self.pulse(observe)?;
         self.idle(IdlePhase::Before, observe)?;
         let end = self.cases(&mut dither, observe);
         let end = match end {
-            Ok(End::Complete) => self.idle(IdlePhase::After, observe).map(|()| self.ended()),
+            Ok(End::Complete) => {
+                self.idle(IdlePhase::After, observe).and_then(|()| self.pulse(observe)).map(|()| self.ended())
+            }
             other => other,
         };
         if let Some(sampler) = sampler {
@@ -163,6 +169,16 @@ impl Run<'_> {
         let (energy, energy_flags) = bank::Edge::spans(&first, &last);
         flags.extend(energy_flags);
         self.append(&Event::Idle(IdleWindow { phase, start, wall, energy, state, flags }))
+    }
+
+    /// A pulse of load for the wall meter, where there is one; none once the user asked to stop.
+    fn pulse(&self, observe: &mut dyn FnMut(Progress<'_>)) -> Result<(), MeasureError> {
+        let Some(length) = self.pulse else { return Ok(()) };
+        observe(Progress::Pulse { length: length * 3.0 });
+        match crate::meter::pulse(&self.clock, length, &|| self.stop.load(Ordering::Relaxed)) {
+            Some(pulse) => self.append(&Event::Pulse(pulse)),
+            None => Ok(()),
+        }
     }
 
     fn append(&self, event: &Event) -> Result<(), MeasureError> {

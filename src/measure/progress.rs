@@ -13,6 +13,11 @@ pub enum Progress<'a> {
         /// How long it takes.
         length: Seconds,
     },
+    /// A pulse of load on all CPUs is made, to align the log of a wall meter.
+    Pulse {
+        /// How long it takes.
+        length: Seconds,
+    },
     /// A case is being built and warmed up.
     Preparing {
         /// Case id.

@@ -114,6 +114,14 @@ impl Measurement {
         })
     }
 
+    /// With one domain more.
+    #[must_use]
+    pub fn and(mut self, part: DomainEnergy) -> Self {
+        self.domains.push(part);
+        self.domains = nest(self.domains);
+        self
+    }
+
     /// Puts in the net energy: what is above the power of `idle`, a window in which the command
     /// did not run. Net energy carries the errors of both windows and is a second figure only.
     #[must_use]

@@ -28,14 +28,17 @@
 pub(crate) mod bank;
 mod energy;
 mod probe;
+mod pulse;
 pub mod repeats;
 pub(crate) mod sampler;
 mod trace;
 pub mod uncertainty;
+pub mod wall;
 
 pub use bank::{Bank, SharedBank, share};
 pub use energy::{DomainEnergy, Figure, Measurement, Total};
 pub use probe::{Missing, Unmeasured, probe};
+pub use pulse::pulse;
 pub use trace::{Trace, TraceError, TraceFormat};
 
 use crate::clock::{Clock, Moment};

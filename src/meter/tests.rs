@@ -155,6 +155,7 @@ fn board(lost_at: u32) -> Meter {
         channels: vec![channel],
         notes: Vec::new(),
         simulated: true,
+        accuracy: None,
     };
     let bank = Bank::new(vec![Box::new(Board { info, reads: 0, lost_at })]);
     Meter::over(bank, Clock::start(), Vec::new(), &Options::default())

@@ -61,6 +61,9 @@ pub struct SensorBound {
     pub aliasing: Option<f64>,
     /// Where the numbers come from.
     pub source: String,
+    /// Whether the owner of the sensor declares it for his own, so that no policy states it.
+    #[serde(skip)]
+    pub declared: bool,
 }
 
 /// Deviation from proportionality between loads.
@@ -147,6 +150,26 @@ impl Policy {
             Linearity::Word(_) => 0.0,
         };
         Some(row.gain.hypot(linearity).hypot(row.aliasing.unwrap_or(0.0)))
+    }
+
+    /// With the bound that the owner of `sensor` declares for all loads, before those of the policy.
+    /// What polling cannot see is no matter of accuracy: that stays the policy's.
+    #[must_use]
+    pub fn with_declared(mut self, sensor: &str, declared: Option<(f64, &str)>) -> Self {
+        let Some((bound, source)) = declared else { return self };
+        let row = |method, aliasing| SensorBound {
+            sensor: sensor.to_owned(),
+            method,
+            gain: bound,
+            linearity: Linearity::Word(WithinGain::WithinGain),
+            aliasing,
+            source: source.to_owned(),
+            declared: true,
+        };
+        let aliasing = self.bound(sensor, EnergyMethod::Integrated).and_then(|b| b.aliasing);
+        let rows = [row(EnergyMethod::Counter, None), row(EnergyMethod::Integrated, aliasing)];
+        self.sensors.splice(0..0, rows);
+        self
     }
 
     /// The bounds of a sensor; `None` where neither it nor `any` has a row.

@@ -4,6 +4,7 @@ use crate::backends::{DeviceId, ProgramInfo};
 use crate::clock::{Moment, Utc};
 use crate::kernels::{Canary, Correctness, Work};
 use crate::sensors::Domain;
+use crate::sensors::wall::{Pulse, Row};
 use crate::units::{Celsius, Hertz, MicroJoules, Seconds, Watts};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,13 @@ pub enum Event {
     },
     /// What the background sampler did over the run.
     Sampler(SamplerSummary),
+    /// A pulse of load, before or after the windows, by which the log of a wall meter is aligned.
+    Pulse(Pulse),
+    /// Rows of a wall meter's log, raw and in the order of the file. A long log is several events.
+    MeterRows {
+        /// The rows.
+        rows: Vec<Row>,
+    },
     /// A sensor stopped answering in the middle of the run.
     SensorLost {
         /// When.
@@ -217,7 +225,7 @@ pub struct State {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flag {
     /// Permanent kebab-case code: `wrong-answer`, `foreign-load`, `steal`, `throttled`,
-    /// `clock-jump`, `counter-reset`, `sensor-lost`, `sampler-gap`.
+    /// `clock-jump`, `counter-reset`, `sensor-lost`, `sampler-gap`, `stalled`, `wall-meter`.
     pub code: String,
     /// Observed against limit, for people.
     pub detail: String,

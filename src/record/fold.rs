@@ -1,5 +1,6 @@
 //! Header + events → the record in memory.
 
+use super::wall::{self, WallMeter};
 use super::{Event, Header, IdleWindow, Prepared, Sample, SamplerSummary, TracePoint};
 use crate::clock::Moment;
 use crate::suite::Case;
@@ -18,6 +19,8 @@ pub struct RunRecord {
     pub trace: Vec<TracePoint>,
     /// Sensors lost on the way: family id and reason.
     pub lost_sensors: Vec<(String, String)>,
+    /// Pulses and rows of a wall meter; its energies stand in the windows.
+    pub wall: WallMeter,
     /// What the background sampler cost; `None` where none ran or the run was killed.
     pub sampler: Option<SamplerSummary>,
     /// SHA-256 of `samples.jsonl`, lower-case hex.
@@ -90,6 +93,7 @@ impl RunRecord {
             idle: Vec::new(),
             trace: Vec::new(),
             lost_sensors: Vec::new(),
+            wall: WallMeter::default(),
             sampler: None,
             samples_digest,
             notes: Vec::new(),
@@ -97,6 +101,7 @@ impl RunRecord {
         for event in events {
             record.apply(event);
         }
+        wall::attach(&mut record);
         let repeats = record.header.profile.repeats;
         for measurement in &mut record.measurements {
             measurement.settle(repeats);
@@ -113,7 +118,8 @@ impl RunRecord {
         let idle = self.idle.iter().map(|w| after(w.start, w.wall));
         let samples = self.measurements.iter().flat_map(|m| &m.samples).map(|s| after(s.start, s.wall));
         let trace = self.trace.iter().map(|p| p.at);
-        idle.chain(samples).chain(trace).max().unwrap_or_default()
+        let pulses = self.wall.pulses.iter().map(|p| p.end);
+        idle.chain(samples).chain(trace).chain(pulses).max().unwrap_or_default()
     }
 
     fn apply(&mut self, event: Event) {
@@ -124,6 +130,8 @@ impl RunRecord {
             Event::Idle(window) => self.idle.push(window),
             Event::Sampler(summary) => self.sampler = Some(summary),
             Event::Trace(point) => self.trace.push(point),
+            Event::Pulse(pulse) => self.wall.pulses.push(pulse),
+            Event::MeterRows { rows } => self.wall.rows.extend(rows),
             Event::SensorLost { sensor, reason, .. } => self.lost_sensors.push((sensor, reason)),
             Event::Prepared(prepared) => {
                 if let Some(m) = self.measurement_mut(&prepared.case) {

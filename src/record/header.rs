@@ -39,12 +39,24 @@ pub struct Header {
     pub environment: Environment,
     /// Every sensor family and what its probe answered.
     pub sensors: Vec<SensorStatus>,
+    /// The policy of uncertainty that was in force; `None` in records before it was written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertainty_policy: Option<PolicyDigest>,
     /// A power model the user asked for. Its figures are estimates and never mix with measured ones.
     pub estimate: Option<TdpModel>,
     /// What was planned.
     pub plan: Plan,
     /// Digest of `samples.jsonl`, written when the run ends; `None` while it runs or after a kill.
     pub samples: Option<SamplesDigest>,
+}
+
+/// Names a policy file exactly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyDigest {
+    /// Its name.
+    pub policy: String,
+    /// SHA-256 of its text, lower-case hex.
+    pub sha256: String,
 }
 
 /// What `samples.jsonl` was when the run ended.

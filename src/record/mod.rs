@@ -12,11 +12,13 @@ pub mod fixture;
 mod fold;
 mod header;
 pub mod store;
+mod wall;
 
 // The words a record is written in. Analysis and reports take them from here, so that they need no
 // room left of the record.
 pub use crate::backends::DeviceId;
 pub use crate::kernels::{Canary, Correctness, Coverage, Dtype, Params, Role, Work};
+pub use crate::sensors::wall::{Accuracy, Pulse, Row as MeterRow};
 pub use crate::sensors::{Channel, Domain, Quantity, ReaderRole, SensorInfo};
 pub use crate::suite::{Case, Profile, Threads};
 pub use environment::{Cache, Compiler, Cpu, Environment, Gpu, HostIdentity, MachineState};
@@ -25,4 +27,5 @@ pub use event::{
     TracePoint, WarmUp,
 };
 pub use fold::{Measurement, Outcome, RunRecord};
-pub use header::{Header, RunState, SCHEMA, SamplesDigest, SensorStatus, SuiteSource, TdpModel, Tool};
+pub use header::{Header, PolicyDigest, RunState, SCHEMA, SamplesDigest, SensorStatus, SuiteSource, TdpModel, Tool};
+pub use wall::{WallMeter, span as wall_span};

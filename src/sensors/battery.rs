@@ -106,6 +106,7 @@ fn ready(host: &Host, mut batteries: Vec<Battery>) -> Probe {
         channels,
         notes,
         simulated: host.is_redirected(),
+        accuracy: None,
     };
     Probe::Ready(Box::new(BatterySensor { info, kinds, batteries }))
 }

@@ -16,6 +16,7 @@ pub mod power_pmu;
 mod quiet;
 pub mod rapl;
 mod role;
+pub mod wall;
 
 pub use domain::{Domain, DomainParseError};
 pub use period::probe_period;
@@ -89,6 +90,10 @@ pub struct SensorInfo {
     /// made with it is simulated.
     #[serde(default)]
     pub simulated: bool,
+    /// What its owner declares about its accuracy; `None` for sensors whose bound the policy of
+    /// uncertainty states.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<wall::Accuracy>,
 }
 
 /// One quantity that a sensor delivers.

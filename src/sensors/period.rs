@@ -118,6 +118,7 @@ mod tests {
                 channels: vec![channel("energy", energy), channel("power", Quantity::InstantPower)],
                 notes: Vec::new(),
                 simulated: true,
+                accuracy: None,
             };
             Self { info, period, reads_left }
         }

@@ -85,6 +85,7 @@ mod tests {
             channels: channels.iter().map(channel).collect(),
             notes: Vec::new(),
             simulated: true,
+            accuracy: None,
         }
     }
 

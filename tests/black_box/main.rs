@@ -13,3 +13,4 @@ mod run;
 #[path = "../skip/mod.rs"]
 mod skip;
 mod support;
+mod wall;

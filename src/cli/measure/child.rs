@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// What is passed on.
@@ -83,11 +83,14 @@ pub(super) fn listen() -> io::Result<()> {
     Ok(())
 }
 
-/// Starts the command and waits for it.
-pub(super) fn run(command: &[String]) -> io::Result<ExitStatus> {
+/// Starts the command and waits for it; with nothing on its standard input where that is taken.
+pub(super) fn run(command: &[String], stdin_taken: bool) -> io::Result<ExitStatus> {
     let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut process = Command::new(program);
     process.args(arguments);
+    if stdin_taken {
+        process.stdin(Stdio::null());
+    }
     let shares_group = in_foreground();
     if !shares_group {
         process.process_group(0);

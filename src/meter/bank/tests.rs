@@ -31,6 +31,7 @@ fn steady(id: &str, channels: &[(&str, Quantity, f64)]) -> Steady {
             channels: channels.iter().map(channel).collect(),
             notes: Vec::new(),
             simulated: true,
+            accuracy: None,
         },
         watts: channels.iter().map(|c| c.2).collect(),
         reads: 0,

@@ -61,6 +61,7 @@ pub fn probe(host: &Host) -> Probe {
         channels,
         notes: found.notes,
         simulated: host.is_redirected(),
+        accuracy: None,
     };
     Probe::Ready(Box::new(HwmonSensor { info, files }))
 }

@@ -76,6 +76,7 @@ pub fn probe_with(host: &Host, library: Option<&Path>) -> Probe {
         channels,
         notes,
         simulated: host.is_redirected() || library.is_some(),
+        accuracy: None,
     };
     Probe::Ready(Box::new(NvmlSensor { info, gpus }))
 }

@@ -76,6 +76,7 @@ fn probe_described(host: &Host) -> Probe {
         channels: gauges.iter().map(Gauge::channel).collect(),
         notes: layout.notes,
         simulated: host.is_redirected(),
+        accuracy: None,
     };
     Probe::Ready(Box::new(PowerPmu { info, gauges }))
 }

@@ -94,6 +94,7 @@ fn info(host: &Host, layout: &Layout, source: String) -> SensorInfo {
         channels: layout.zones.iter().map(channel).collect(),
         notes: layout.notes.clone(),
         simulated: host.is_redirected(),
+        accuracy: None,
     }
 }
 
