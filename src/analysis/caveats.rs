@@ -1,8 +1,8 @@
 //! What a reader must know, as data: permanent codes, plain sentences.
 
-use super::cross_check::{self, CrossCheck};
+use super::cross_check;
 use super::energy::Meters;
-use super::{CaseSummary, Caveat, Grade, IdlePower, Severity, Status};
+use super::{CaseSummary, Caveat, CrossCheck, Grade, IdlePower, Severity, Status};
 use crate::record::{EnergyMethod, Role, RunRecord, RunState, Sample};
 
 /// Below this many windows a 95 % interval of a median cannot be had without assumptions: the range

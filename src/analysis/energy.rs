@@ -181,6 +181,13 @@ impl<'r> Meters<'r> {
         self.figures(&rated, samples, work, by)
     }
 
+    /// Energy of the rated boundary in one window, in joules; `None` where a domain of it has no reading.
+    pub(super) fn window_energy(&self, device: &DeviceId, sample: &Sample) -> Option<f64> {
+        let rated = self.rated(device);
+        let window = Window::of(sample, &rated).filter(|_| !rated.is_empty())?;
+        Some(window.energy).filter(|e| e.is_finite() && !window.stuck)
+    }
+
     /// Figures of every meter by itself.
     pub(super) fn each(
         &self,

@@ -1,10 +1,11 @@
 //! Policies: numbers that decide, as data with their sources. Pure: read from embedded text.
 
 mod certification;
+mod limits;
 mod reference;
 mod uncertainty;
 
-pub use certification::{Certification, Limit};
+pub use certification::{Certification, Limit, SuiteName};
 pub use reference::{Row, Table};
 pub use uncertainty::{ClockBound, Coverage, Linearity, Policy, SensorBound, WithinGain};
 

@@ -1,22 +1,23 @@
 //! Suites: what to measure and how, from YAML to a validated [`Suite`].
 //!
 //! Wire types (what serde sees) stay inside this folder; everything past it sees only validated
-//! values, and every value remembers the line it came from.
+//! values, and every value remembers the line it came from. Policies and reference tables are read with
+//! the same tree, problems and quantities.
 
 mod axes;
 mod catalog;
 mod expand;
-mod problem;
+pub(crate) mod problem;
 mod profile;
-mod quantity;
+pub(crate) mod quantity;
 #[cfg(test)]
 pub(crate) mod sample;
 mod schema;
-mod suggest;
+pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
-mod tree;
-mod wire;
+pub(crate) mod tree;
+pub(crate) mod wire;
 
 pub use catalog::Catalog;
 pub(crate) use expand::identity;
@@ -136,6 +137,7 @@ pub struct Profile {
 pub const SHIPPED: &[(&str, &str)] = &[
     ("quick", include_str!("../../suites/quick.yaml")),
     ("reference-cpu", include_str!("../../suites/reference-cpu.yaml")),
+    ("certify-cpu", include_str!("../../suites/certify-cpu.yaml")),
 ];
 
 impl Suite {
