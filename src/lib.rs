@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod evidence;
 pub mod host;
+pub mod interop;
 pub mod kernels;
 pub mod measure;
 pub mod meter;

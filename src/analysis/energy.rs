@@ -321,7 +321,7 @@ impl<'r> Meters<'r> {
     fn steps(&self, window: &Window<'_>) -> Option<f64> {
         let counters = window.meters.iter().zip(&window.parts).filter(|(m, _)| !m.integrated);
         let square = |(m, (_, wraps)): (&&Meter, &(f64, u32))| {
-            Some(self.resolution(m)?.powi(2) * (1.0 + 2.0 * f64::from(*wraps).powi(2)))
+            Some(square_of(self.resolution(m)?) * (1.0 + 2.0 * square_of(f64::from(*wraps))))
         };
         Some(counters.map(square).sum::<Option<f64>>()?.sqrt() / window.energy)
     }
@@ -354,6 +354,10 @@ impl<'r> Meters<'r> {
             _ => None,
         })
     }
+}
+
+fn square_of(x: f64) -> f64 {
+    x * x
 }
 
 /// The largest value; `None` when one is unknown.

@@ -10,6 +10,8 @@ mod completions;
 mod doctor;
 mod doubles;
 mod exit;
+mod explain;
+mod export;
 mod list;
 mod measure;
 mod progress;
@@ -80,6 +82,8 @@ enum Command {
     List(list::Args),
     Report(report::Args),
     Certify(certify::Args),
+    Explain(explain::Args),
+    Export(export::Args),
     Schema(schema::Args),
     Completions(completions::Args),
 }
@@ -102,6 +106,8 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Certify(args) => certify::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

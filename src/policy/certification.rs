@@ -155,6 +155,14 @@ impl Certification {
         Self::read(Path::new("policy.yaml"), text).map_err(|e| e.to_string())
     }
 
+    /// Reads and validates a policy file.
+    ///
+    /// # Errors
+    /// [`SuiteErrors`] when the file cannot be read, or with every problem found in it.
+    pub fn load(path: &Path) -> Result<Self, SuiteErrors> {
+        Self::read(path, &crate::suite::read_file(path, "policy")?)
+    }
+
     /// A policy from the text of its file; `path` stands in the errors.
     ///
     /// # Errors

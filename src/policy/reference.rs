@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// The tables this program ships: name and text.
-const SHIPPED: &[(&str, &str)] = &[("reference-cpu-1", include_str!("../../suites/policies/reference-cpu-1.yaml"))];
+pub(super) const SHIPPED: &[(&str, &str)] =
+    &[("reference-cpu-1", include_str!("../../suites/policies/reference-cpu-1.yaml"))];
 
 /// Most rows of a table, and most parts.
 const MOST: usize = 10_000;
@@ -68,7 +69,7 @@ pub struct Part {
     pub source: String,
 }
 
-const TABLE: &[Key] = &[
+pub(super) const TABLE: &[Key] = &[
     key("version", true, "Version of the format: 1."),
     key("table", true, "Permanent name of the table."),
     key("category", true, "Device category: cpu or gpu."),
@@ -78,7 +79,7 @@ const TABLE: &[Key] = &[
     key("parts", false, "Machines that derived figures rest on."),
     key("rows", true, "A row a case."),
 ];
-const PART: &[Key] = &[
+pub(super) const PART: &[Key] = &[
     key("name", true, "Name of the machine."),
     key("cores", true, "Cores."),
     key("clock_ghz", true, "Sustained clock."),
@@ -88,22 +89,22 @@ const PART: &[Key] = &[
     key("memory_w", true, "Power of the memory."),
     key("source", true, "Where the facts stand."),
 ];
-const ROW: &[Key] = &[
+pub(super) const ROW: &[Key] = &[
     key("case", true, "Case id."),
     key("weight", true, "Weight in the index, relative to the other rows."),
     key("efficiency_flop_per_j", true, "Useful FLOP/J that has index 1."),
     key("derived", false, "How the figure follows from the parts."),
     key("source", true, "Where the figure comes from."),
 ];
-const DERIVED: &[Key] = &[
+pub(super) const DERIVED: &[Key] = &[
     key("bound", true, "The ceiling that binds: arithmetic or memory."),
     key("share", true, "Share of the ceiling that a good program reaches."),
     key("flop_per_byte", false, "Useful operations a byte of memory traffic, where memory binds."),
 ];
 
-const WEIGHT: Quantity = Quantity::Number { min: 1e-9, max: 1e9 };
-const POSITIVE: Quantity = Quantity::Number { min: 1e-3, max: 1e18 };
-const SHARE: Quantity = Quantity::Fraction { min: 1e-6, max: 1.0 };
+pub(super) const WEIGHT: Quantity = Quantity::Number { min: 1e-9, max: 1e9 };
+pub(super) const POSITIVE: Quantity = Quantity::Number { min: 1e-3, max: 1e18 };
+pub(super) const SHARE: Quantity = Quantity::Fraction { min: 1e-6, max: 1.0 };
 /// Derived figures are written with four digits.
 const ROUNDING: f64 = 1e-3;
 
@@ -121,6 +122,14 @@ impl Table {
     /// Every problem, with line, column and caret, as one text.
     pub fn parse(text: &str) -> Result<Self, String> {
         Self::read(Path::new("table.yaml"), text).map_err(|e| e.to_string())
+    }
+
+    /// Reads and validates a table file.
+    ///
+    /// # Errors
+    /// [`SuiteErrors`] when the file cannot be read, or with every problem found in it.
+    pub fn load(path: &Path) -> Result<Self, SuiteErrors> {
+        Self::read(path, &crate::suite::read_file(path, "reference table")?)
     }
 
     /// A table from the text of its file; `path` stands in the errors.
@@ -142,7 +151,7 @@ impl Table {
         let names: Vec<&str> = Dtype::ALL.iter().map(|d| d.name()).collect();
         let dtype = limits::word(report_on, fields.get("dtype"), "dtype", &names);
         let provisional = provisional(report_on, &fields);
-        let parts = list(report_on, fields.get("parts"), "parts", |report, node| part(report, node));
+        let parts = list(report_on, fields.get("parts"), "parts", part);
         let rows = list(report_on, fields.get("rows"), "rows", |report, node| row(report, node, &parts));
         twice(report_on, fields.get("rows"), &rows);
         let table = Self {
@@ -281,9 +290,6 @@ fn twice(report: &mut Report, node: Option<&Node>, rows: &[Row]) {
         report.at(node, format!("case {case} has two rows"), "keep one of them");
     }
 }
-
-/// Keys of a table, of its parts, rows and derivations, for the JSON Schema.
-pub(super) const FORMAT: [&[Key]; 4] = [TABLE, PART, ROW, DERIVED];
 
 #[cfg(test)]
 mod tests {

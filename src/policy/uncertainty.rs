@@ -146,7 +146,7 @@ impl Policy {
             Linearity::Bound(bound) => bound,
             Linearity::Word(_) => 0.0,
         };
-        Some(row.gain.hypot(linearity).hypot(row.aliasing.unwrap_or(0.0)))
+        Some(libm::hypot(libm::hypot(row.gain, linearity), row.aliasing.unwrap_or(0.0)))
     }
 
     /// The bounds of a sensor; `None` where neither it nor `any` has a row.

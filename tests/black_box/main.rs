@@ -8,6 +8,7 @@ mod discover;
 mod interrupt;
 mod measure;
 mod reports;
+mod rules;
 mod run;
 #[path = "../skip/mod.rs"]
 mod skip;

@@ -164,11 +164,10 @@ impl Rule {
                 None => {}
                 Some(Seen::Broken(text)) => findings.push(self.finding(Status::Fail, id, text, asked)),
                 Some(Seen::Unknown(text)) => findings.push(self.finding(Status::Inconclusive, id, text, asked)),
-                Some(Seen::Kept(strain, text)) => {
-                    if nearest.as_ref().is_none_or(|(most, _)| strain > *most) {
-                        nearest = Some((strain, text));
-                    }
+                Some(Seen::Kept(strain, text)) if nearest.as_ref().is_none_or(|(most, _)| strain > *most) => {
+                    nearest = Some((strain, text));
                 }
+                Some(Seen::Kept(..)) => {}
             }
         }
         match nearest {

@@ -22,6 +22,7 @@ mod interleaved;
 mod judge;
 mod mig_instance;
 mod on_battery;
+mod page;
 mod profile_strict;
 mod record_schema;
 mod repeats;
@@ -41,6 +42,8 @@ mod uncertainty;
 mod warm_up;
 mod window_length;
 mod wrong_answer;
+
+pub use page::{Explanation, markdown};
 
 use super::{Finding, Status, Subject};
 
@@ -121,6 +124,6 @@ pub fn find(code: &str) -> Option<&'static Rule> {
 }
 
 #[cfg(test)]
-mod breaks;
+pub(crate) mod breaks;
 #[cfg(test)]
 mod tests;
