@@ -110,6 +110,13 @@ impl Utc {
         Self(self.0.checked_add(time::Duration::days(i64::from(days))).unwrap_or(self.0))
     }
 
+    /// This moment, `seconds` later; it stays where it is at the end of the calendar.
+    #[must_use]
+    pub fn plus_seconds(self, seconds: u64) -> Self {
+        let length = time::Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
+        Self(self.0.checked_add(length).unwrap_or(self.0))
+    }
+
     /// `20261122T074512Z`, fit for file names.
     #[must_use]
     pub fn compact(self) -> String {

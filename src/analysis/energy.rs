@@ -205,6 +205,13 @@ impl<'r> Meters<'r> {
         self.figures(&rated, samples, work, by)
     }
 
+    /// Energy of the rated boundary in one window, in joules; `None` where a domain of it has no reading.
+    pub(super) fn window_energy(&self, device: &DeviceId, sample: &Sample) -> Option<f64> {
+        let rated = self.rated(device);
+        let window = Window::of(sample, &rated).filter(|_| !rated.is_empty())?;
+        Some(window.energy).filter(|e| e.is_finite() && !window.stuck)
+    }
+
     /// Figures of every meter by itself.
     pub(super) fn each(
         &self,
@@ -338,7 +345,7 @@ impl<'r> Meters<'r> {
     fn steps(&self, window: &Window<'_>) -> Option<f64> {
         let counters = window.meters.iter().zip(&window.parts).filter(|(m, _)| !m.integrated);
         let square = |(m, (_, wraps)): (&&Meter, &(f64, u32))| {
-            Some(self.resolution(m)?.powi(2) * (1.0 + 2.0 * f64::from(*wraps).powi(2)))
+            Some(square_of(self.resolution(m)?) * (1.0 + 2.0 * square_of(f64::from(*wraps))))
         };
         Some(counters.map(square).sum::<Option<f64>>()?.sqrt() / window.energy)
     }
@@ -371,6 +378,10 @@ impl<'r> Meters<'r> {
             _ => None,
         })
     }
+}
+
+fn square_of(x: f64) -> f64 {
+    x * x
 }
 
 /// The largest value; `None` when one is unknown.

@@ -21,8 +21,8 @@ mod window;
 
 pub use budget::{Budget, Combined, Distribution, Dof, Expanded, Term, TermName};
 pub use summary::{
-    ActivityFigures, Binding, Boundary, CaseSummary, Caveat, DomainEnergy, EnergyFigures, Estimate, EstimatedEnergy,
-    Figure, Grade, IdlePower, Method, Severity, Status, Summary, TypeB, Verdict, Windows,
+    ActivityFigures, Binding, Boundary, CaseSummary, Caveat, CountedWindow, CrossCheck, DomainEnergy, EnergyFigures,
+    Estimate, EstimatedEnergy, Figure, Grade, IdlePower, Method, Severity, Status, Summary, TypeB, Verdict, Windows,
 };
 
 use crate::record::RunRecord;
@@ -48,6 +48,7 @@ pub fn summarise(record: &RunRecord) -> Summary {
         boundary: meters.boundary(),
         caveats: caveats::of(record, &cases, &meters),
         idle: meters.idle_of_record(),
+        cross_checks: cross_check::compare(record, &meters),
         uncertainty_policy: meters.policy,
         grade,
         cases,

@@ -10,6 +10,8 @@ mod completions;
 mod doctor;
 mod doubles;
 mod exit;
+mod explain;
+mod export;
 mod import;
 mod list;
 mod measure;
@@ -83,6 +85,8 @@ enum Command {
     Report(report::Args),
     Certify(certify::Args),
     Import(import::Args),
+    Explain(explain::Args),
+    Export(export::Args),
     Schema(schema::Args),
     Completions(completions::Args),
 }
@@ -106,6 +110,8 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Certify(args) => certify::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

@@ -149,7 +149,7 @@ impl Policy {
             Linearity::Bound(bound) => bound,
             Linearity::Word(_) => 0.0,
         };
-        Some(row.gain.hypot(linearity).hypot(row.aliasing.unwrap_or(0.0)))
+        Some(libm::hypot(libm::hypot(row.gain, linearity), row.aliasing.unwrap_or(0.0)))
     }
 
     /// With the bound that the owner of `sensor` declares for all loads, before those of the policy.

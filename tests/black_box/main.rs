@@ -9,6 +9,7 @@ mod hostile_counters;
 mod interrupt;
 mod measure;
 mod reports;
+mod rules;
 mod run;
 #[path = "../skip/mod.rs"]
 mod skip;
