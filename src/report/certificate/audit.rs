@@ -68,7 +68,7 @@ fn class(rating: &crate::verdict::Rating) -> String {
 
 fn class_rule(dossier: &Dossier) -> String {
     let bounds: Vec<String> =
-        dossier.policy.classes.iter().map(|(class, bound)| format!("{class} from {}", si::number(*bound))).collect();
+        dossier.policy.classes.iter().map(|(class, bound)| format!("{class} from {}", rating::set(*bound))).collect();
     format!("taken on the lower end of the interval: {}, G below", bounds.join(", "))
 }
 

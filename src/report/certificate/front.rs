@@ -18,6 +18,8 @@ pub(super) const SCOPE: &str = "The results relate only to the items tested, in 
 const REASONS: usize = 4;
 /// Longest name of page one, in characters: two lines of it.
 const NAME: usize = 110;
+/// Characters of a key's id in the line that every page carries; the whole id stands under Evidence.
+const KEY: usize = 16;
 /// Longest sentence of page one, in characters.
 const SENTENCE: usize = 170;
 
@@ -72,7 +74,7 @@ pub(super) fn marks(dossier: &Dossier, seal: &Seal) -> Vec<Mark> {
         mark(Tone::Bad, "SIMULATED".to_owned());
     }
     match &seal.key_id {
-        Some(key) => mark(Tone::Neutral, format!("Signed with key {}", shorten(key, 72))),
+        Some(key) => mark(Tone::Neutral, format!("Signed with key {}", shorten(key, KEY))),
         None => mark(Tone::Warning, "UNSIGNED".to_owned()),
     }
     marks

@@ -4,6 +4,7 @@
 use super::model::{Block, CertificateModel};
 use crate::report::ReportError;
 use crate::report::html::integrity;
+use crate::report::model::Tone;
 use crate::report::plots::{self, Figure, PlotError, palette};
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior, context};
@@ -81,12 +82,23 @@ fn style(model: &CertificateModel) -> String {
     let marks = model.marks.iter().map(|m| m.text.as_str()).collect::<Vec<_>>().join(" · ");
     format!(
         ":root{{color-scheme:light dark;{}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{}}}}}\n{STYLE}\
-         @page{{@bottom-left{{content:{}}}@bottom-center{{content:{}}}}}\n",
+         @page{{@bottom-left{{content:{}}}@bottom-center{{content:{};color:{}}}}}\n",
         palette::css_properties(false),
         palette::css_properties(true),
         css_string(&model.id),
         css_string(&marks),
+        palette::hex(ink(model).light()),
     )
+}
+
+/// The colour of the gravest mark.
+fn ink(model: &CertificateModel) -> palette::Ink {
+    let any = |tone| model.marks.iter().any(|m| m.tone == tone);
+    match (any(Tone::Bad), any(Tone::Warning)) {
+        (true, _) => palette::Ink::Bad,
+        (false, true) => palette::Ink::Warn,
+        (false, false) => palette::Ink::Muted,
+    }
 }
 
 /// `text` as a CSS string: everything but letters and digits is escaped (CSS Syntax 3, 4.3.7), so that

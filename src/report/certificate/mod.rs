@@ -12,6 +12,8 @@ mod front;
 mod html;
 mod measurement;
 pub mod model;
+#[cfg(feature = "pdf")]
+mod pdf;
 mod qr;
 mod rating;
 mod results;
@@ -22,6 +24,8 @@ mod text;
 pub use badge::badge;
 pub use html::render as html;
 pub use model::CertificateModel;
+#[cfg(feature = "pdf")]
+pub use pdf::render as pdf;
 pub use text::text;
 
 use super::ReportError;
@@ -29,6 +33,8 @@ use crate::certificate::{Dossier, Seal};
 
 /// Name of the page inside a bundle.
 pub const HTML: &str = "certificate.html";
+/// Name of the PDF inside a bundle.
+pub const PDF: &str = "certificate.pdf";
 
 /// Every document of a certificate or a refusal, by the name it has in a bundle. The PDF is left out of
 /// builds without the `pdf` feature.
@@ -37,5 +43,9 @@ pub const HTML: &str = "certificate.html";
 /// [`ReportError`] when a document cannot be drawn, which is a defect of the program.
 pub fn documents(dossier: &Dossier, seal: &Seal) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
     let model = CertificateModel::of(dossier, seal)?;
-    Ok(vec![(HTML.to_owned(), html(&model)?)])
+    Ok(vec![
+        (HTML.to_owned(), html(&model)?),
+        #[cfg(feature = "pdf")]
+        (PDF.to_owned(), pdf(&model)?),
+    ])
 }

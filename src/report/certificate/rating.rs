@@ -50,6 +50,11 @@ fn interval(rating: &Rating) -> String {
     format!("{bounds} (U = {}, k = {})", two_digits(rating.expanded_uncertainty), factor(rating.coverage_factor))
 }
 
+/// A bound as the policy writes it: it was set, so no digit is added.
+pub(super) fn set(bound: f64) -> String {
+    shorten(&bound.to_string(), 8)
+}
+
 /// The classes side by side, the best to the right, on a logarithmic axis.
 fn scale(rating: &Rating, classes: &[(char, f64)]) -> Option<ClassScale> {
     let mut bounds: Vec<(char, f64)> = classes.iter().copied().filter(|(_, b)| b.is_finite() && *b > 0.0).collect();
@@ -64,8 +69,7 @@ fn scale(rating: &Rating, classes: &[(char, f64)]) -> Option<ClassScale> {
         let to = bounds.get(i + 1).map_or(1.0, |(_, next)| at(*next));
         bands.push(ClassBand { letter: letter(*class), from: at(*bound), to, current: *class == current });
     }
-    let listed: Vec<String> =
-        bounds.iter().rev().map(|(c, b)| format!("{} from {}", letter(*c), si::number(*b))).collect();
+    let listed: Vec<String> = bounds.iter().rev().map(|(c, b)| format!("{} from {}", letter(*c), set(*b))).collect();
     Some(ClassScale {
         title: "Classes".to_owned(),
         description: format!(
@@ -75,7 +79,7 @@ fn scale(rating: &Rating, classes: &[(char, f64)]) -> Option<ClassScale> {
             interval(rating),
             letter(current)
         ),
-        bounds: bounds.iter().map(|(_, bound)| (at(*bound), si::number(*bound))).collect(),
+        bounds: bounds.iter().map(|(_, bound)| (at(*bound), set(*bound))).collect(),
         bands,
         reference: at(1.0),
         index: at(rating.index),
