@@ -7,9 +7,13 @@ use crate::report::ReportModel;
 use crate::report::model::context::{code, fact, maybe};
 use crate::report::model::grid::{text_column, words};
 use crate::report::model::plain::{plain, sentence, shorten};
-use crate::report::model::{CellKind, Column, Fact, FactGroup, Paragraph, Row, Table, Tone};
+use crate::report::model::{CellKind, Column, Fact, FactGroup, Paragraph, Row, SpanKind, Table, Tone, Trace};
 use crate::report::si;
 use crate::verdict::Decision;
+use std::collections::BTreeSet;
+
+/// Cases that the legend of the power trace names one by one.
+const LEGEND: usize = 16;
 
 /// Every section, in the order of the document.
 pub(super) fn sections(dossier: &Dossier, seal: &Seal, report: ReportModel) -> Vec<Section> {
@@ -89,9 +93,26 @@ fn measured(dossier: &Dossier, report: &ReportModel) -> Vec<Block> {
         Block::Boundary(boundary::of(dossier)),
         Block::Table(measurement::meters(dossier)),
         group("Gaps, coverage, overhead", measurement::quality(dossier)),
-        Block::Trace(report.trace.clone()),
+        Block::Trace(trace(&report.trace)),
         Block::Sensors(report.sensors.clone()),
     ]
+}
+
+/// The trace, with one name for all windows where a legend of their cases would take the room of the lines.
+fn trace(trace: &Trace) -> Trace {
+    let mut trace = trace.clone();
+    let cases: BTreeSet<&str> =
+        trace.spans.iter().filter(|s| s.kind != SpanKind::Idle).map(|s| s.label.as_str()).collect();
+    if cases.len() > LEGEND {
+        for span in &mut trace.spans {
+            match span.kind {
+                SpanKind::Idle => {}
+                SpanKind::Window => "windows that count".clone_into(&mut span.label),
+                SpanKind::Discarded => "discarded windows".clone_into(&mut span.label),
+            }
+        }
+    }
+    trace
 }
 
 fn surroundings(dossier: &Dossier, report: &ReportModel) -> Vec<Block> {
@@ -221,7 +242,7 @@ fn evidence(dossier: &Dossier, seal: &Seal) -> Vec<Block> {
              measurement was honest.",
         ),
     ];
-    vec![group("Identity", identity), Block::Table(files), Block::Paragraphs(how)]
+    vec![group("Identity", identity), Block::Paragraphs(how), Block::Table(files)]
 }
 
 fn name(named: &Named) -> String {

@@ -16,12 +16,12 @@ pub(super) const SCOPE: &str = "The results relate only to the items tested, in 
 
 /// Reasons on page one; the others follow in the section on the decision.
 const REASONS: usize = 4;
-/// Longest name of page one, in characters: two lines of it.
-const NAME: usize = 110;
+/// Longest name of page one, in characters: two lines of it, three in wide letters.
+const NAME: usize = 80;
 /// Characters of a key's id in the line that every page carries; the whole id stands under Evidence.
 const KEY: usize = 16;
-/// Longest sentence of page one, in characters.
-const SENTENCE: usize = 170;
+/// Characters that the longest sentence of all reasons together may take: page one stays one page.
+const SENTENCES: usize = 360;
 
 pub(super) const fn word(decision: Decision) -> &'static str {
     match decision {
@@ -100,14 +100,15 @@ pub(super) fn reasons(certificate: &Certificate) -> (Vec<Reason>, Option<String>
         return (Vec::new(), None);
     }
     let groups = findings::broken(&certificate.findings);
+    let longest = SENTENCES / groups.len().clamp(2, REASONS);
     let reason = |group: &super::model::FindingGroup| {
         let first = group.lines.first();
         let text = |pick: fn(&super::model::FindingLine) -> &String| {
-            first.map_or_else(String::new, |line| shorten(pick(line), SENTENCE))
+            first.map_or_else(String::new, |line| shorten(pick(line), longest))
         };
         let cases: usize = group.lines.iter().map(|l| l.cases.len()).sum();
         let observed = text(|l| &l.observed);
-        let case = first.and_then(|l| l.cases.first()).map(|c| shorten(c, 60));
+        let case = first.and_then(|l| l.cases.first()).map(|c| shorten(c, 40));
         Reason {
             tone: group.tone,
             title: shorten(&group.title, NAME),
@@ -139,9 +140,9 @@ pub(super) fn facts(dossier: &Dossier) -> Vec<Fact> {
     let mut facts = vec![
         fact("Item", shorten(processor, NAME)),
         fact("Configuration", configuration(dossier)),
-        fact("Energy of", shorten(&sentence(&certificate.boundary.text), SENTENCE)),
+        fact("Energy of", shorten(&sentence(&certificate.boundary.text), NAME)),
         match &certificate.grade {
-            Some(grade) => fact("Evidence", format!("Grade {}: {}", grade.letter, shorten(&grade.reason, SENTENCE))),
+            Some(grade) => fact("Evidence", format!("Grade {}: {}", grade.letter, shorten(&grade.reason, NAME))),
             None => fact("Evidence", "no energy was measured"),
         },
         fact("Suite", format!("{}, profile {}", shorten(&method.suite.name, 60), shorten(&method.profile, 30))),
@@ -175,7 +176,7 @@ fn configuration(dossier: &Dossier) -> String {
     }
     parts.extend(item.host.os.as_deref().map(|os| shorten(os, 50)));
     parts.extend(item.host.virtualization.as_deref().map(|v| format!("virtual machine ({})", shorten(v, 30))));
-    if parts.is_empty() { "unknown".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() { "unknown".to_owned() } else { shorten(&parts.join(", "), NAME + 20) }
 }
 
 /// `22 November 2026`.

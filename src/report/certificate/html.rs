@@ -15,6 +15,9 @@ use std::sync::OnceLock;
 const TEMPLATE: &str = include_str!("../../../templates/certificate.html.j2");
 const STYLE: &str = include_str!("../../../templates/certificate.css");
 
+/// Width of the scale on a telephone, in units.
+const NARROW: f64 = 330.0;
+
 /// Renders a certificate, a refusal or an inconclusive result as UTF-8 HTML.
 ///
 /// # Errors
@@ -55,8 +58,8 @@ fn templates() -> Result<&'static Environment<'static>, ReportError> {
 
 /// The charts of the model as elements, by name; what has no data has none.
 fn charts(model: &CertificateModel) -> Result<BTreeMap<&'static str, Value>, minijinja::Error> {
-    let mut charts =
-        BTreeMap::from([("scale", Value::from(())), ("bars", Value::from(())), ("trace", Value::from(()))]);
+    let mut charts: BTreeMap<&'static str, Value> =
+        ["scale", "scale-narrow", "bars", "trace"].map(|name| (name, Value::from(()))).into();
     let mut put = |name: &'static str, figure: Option<Result<Figure, PlotError>>| {
         let Some(figure) = figure else { return Ok(()) };
         let figure =
@@ -65,7 +68,8 @@ fn charts(model: &CertificateModel) -> Result<BTreeMap<&'static str, Value>, min
         Ok::<(), minijinja::Error>(())
     };
     if let Some(scale) = model.rating.as_ref().and_then(|r| r.scale.as_ref()) {
-        put("scale", Some(plots::classes(scale)))?;
+        put("scale", Some(plots::classes(scale, plots::WIDTH)))?;
+        put("scale-narrow", Some(plots::classes(scale, NARROW)))?;
     }
     for block in model.sections.iter().flat_map(|s| &s.blocks) {
         match block {

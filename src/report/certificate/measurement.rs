@@ -64,7 +64,7 @@ fn row(dossier: &Dossier, info: &SensorInfo, channel: &Channel) -> Option<Vec<Ce
         resolution.map_or_else(|| missing("–", "not stated"), |q| number(si::setting(q.to_joules().get(), "J"))),
         range.map_or_else(|| missing("–", "not stated"), |r| number(si::quantity(r.to_joules().get(), "J"))),
         bound.map_or_else(|| unknown("no row of the policy"), |b| number(si::set_percent(b.gain))),
-        bound.map_or_else(|| unknown("no row of the policy"), |b| words(shorten(&b.source, 240), CellKind::Text, None)),
+        bound.map_or_else(|| unknown("no row of the policy"), |b| words(plain(&b.source), CellKind::Text, None)),
     ])
 }
 

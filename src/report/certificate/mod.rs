@@ -49,3 +49,6 @@ pub fn documents(dossier: &Dossier, seal: &Seal) -> Result<Vec<(String, Vec<u8>)
         (PDF.to_owned(), pdf(&model)?),
     ])
 }
+
+#[cfg(test)]
+mod tests;

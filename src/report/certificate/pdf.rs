@@ -2,6 +2,7 @@
 
 use super::model::{Block, CertificateModel};
 use crate::report::ReportError;
+use crate::report::model::Table;
 use crate::report::pdf::{
     Files, bar_pages, columns, date, displayable, environment, export, failed, inks, options, place,
 };
@@ -11,6 +12,8 @@ use minijinja::{Environment, context};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+/// Characters of a SHA-256 in hex.
+const DIGEST: usize = 64;
 const TEMPLATE: &str = include_str!("../../../templates/certificate.typ.j2");
 
 /// Renders a certificate, a refusal or an inconclusive result as PDF.
@@ -41,7 +44,7 @@ pub(super) fn prepare(model: &CertificateModel) -> Result<(String, Files), Repor
             }
             Block::Trace(chart) => trace = place("trace", plots::trace(chart), &mut files)?,
             Block::Table(table) => {
-                widths.insert(table.id, columns::shares(table));
+                widths.insert(table.id, shares(table));
             }
             _ => {}
         }
@@ -49,7 +52,7 @@ pub(super) fn prepare(model: &CertificateModel) -> Result<(String, Files), Repor
     // An empty chart has no picture; the template prints its sentence.
     bars.retain(|chart| !chart.is_none());
     let scale = model.rating.as_ref().and_then(|r| r.scale.as_ref());
-    let scale = place("scale", scale.map(plots::classes), &mut files)?;
+    let scale = place("scale", scale.map(|s| plots::classes(s, plots::WIDTH)), &mut files)?;
     if model.verify.code_size > 0 {
         files.push(("code.svg".to_owned(), code(model)));
     }
@@ -65,6 +68,15 @@ pub(super) fn prepare(model: &CertificateModel) -> Result<(String, Files), Repor
         .and_then(|template| template.render(context))
         .map_err(|error| failed(format!("{error:#}")))?;
     Ok((source, files))
+}
+
+/// Shares of the columns: none so narrow that a word breaks, and prose wraps before it takes the room of
+/// figures. A digest must stand on one line, so that it can be copied.
+fn shares(table: &Table) -> Vec<f64> {
+    let (least, most) = if table.columns.len() > 6 { (5.0, 30.0) } else { (11.0, 40.0) };
+    let digests = |i: usize| table.rows.iter().any(|row| row.cells.get(i).is_some_and(|c| c.text.len() == DIGEST));
+    let wanted = columns::shares(table).into_iter().enumerate();
+    wanted.map(|(i, share)| if digests(i) { 66.0 } else { share.clamp(least, most) }).collect()
 }
 
 /// The code as an SVG document.

@@ -151,7 +151,7 @@ pub(super) fn table(dossier: &Dossier) -> Table {
             numeric("efficiency", "Perf/W", None, "median of the useful operations a joule"),
             numeric("reference", "Reference", None, "efficiency with index 1"),
             numeric("ratio", "Ratio", None, "perf/W over reference"),
-            numeric("u", "U of perf/W", None, "expanded uncertainty"),
+            numeric("u", "U", None, "expanded uncertainty of perf/W"),
             text_column("source", "Source of the reference", "where the reference comes from"),
         ],
         rows: rows.iter().enumerate().map(row).collect(),

@@ -166,7 +166,10 @@ pub(super) fn answers(dossier: &Dossier, report: &ReportModel) -> Table {
         text_column("windows", "Windows", "windows that count, of those planned"),
         text_column("discarded", "Discarded", "windows that do not count, by reason"),
     ]);
-    let scientific = |value: f64| number(format!("{value:.1e}").replace('-', "−"));
+    let scientific = |value: f64| match value {
+        0.0 => number("0".to_owned()),
+        value => number(format!("{value:.1e}").replace('-', "−")),
+    };
     for (row, case) in rows.iter_mut().zip(workloads(dossier)) {
         let not_compared = || missing("–", "the kernel leaves nothing to compare");
         let error = |e: Option<f64>| e.map_or_else(|| words("not a number", CellKind::Failed, None), scientific);

@@ -108,4 +108,4 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::report) mod tests;

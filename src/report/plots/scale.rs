@@ -1,8 +1,8 @@
 //! The scale of classes: bands on a logarithmic axis, the index as a point with its interval.
 
+use super::PlotError;
 use super::palette::Ink;
 use super::sheet::{Anchor, Figure, Lettering, SMALL, draw};
-use super::{PlotError, WIDTH};
 use serde::Serialize;
 
 /// What the scale shows; positions are fractions of its width, from the lowest class to the best.
@@ -47,13 +47,13 @@ const LETTER: Lettering = Lettering { size: 15.0, ink: Ink::Muted };
 const IN_FORCE: Lettering = Lettering { size: 17.0, ink: Ink::Paper };
 const VALUE: Lettering = Lettering { size: 14.0, ink: Ink::Text };
 
-/// Draws the scale.
+/// Draws the scale, `width` units wide: type keeps its size, so a telephone gets a narrow one.
 ///
 /// # Errors
 /// [`PlotError`] when plotters refuses, which drawing to memory gives no cause for.
-pub fn classes(scale: &ClassScale) -> Result<Figure, PlotError> {
-    let x = |at: f64| at.clamp(0.0, 1.0) * WIDTH;
-    draw(&scale.title, &scale.description, (WIDTH, HEIGHT), |sheet| {
+pub fn classes(scale: &ClassScale, width: f64) -> Result<Figure, PlotError> {
+    let x = |at: f64| at.clamp(0.0, 1.0) * width;
+    draw(&scale.title, &scale.description, (width, HEIGHT), |sheet| {
         let bottom = TOP + BAND;
         for band in &scale.bands {
             let (from, to) = (x(band.from) + GAP, x(band.to) - GAP);
@@ -76,7 +76,7 @@ pub fn classes(scale: &ClassScale) -> Result<Figure, PlotError> {
             sheet.line((end, line - 4.0), (end, line + 4.0), Ink::Text, 1.5)?;
         }
         sheet.circle((index, line), 4.5, Ink::Text)?;
-        let (anchor, at) = if index > WIDTH * 0.9 {
+        let (anchor, at) = if high.max(index) > width * 0.88 {
             (Anchor::End, low.min(index - 5.0) - 8.0)
         } else {
             (Anchor::Start, high.max(index + 5.0) + 8.0)
