@@ -98,19 +98,15 @@ fn measured(dossier: &Dossier, report: &ReportModel) -> Vec<Block> {
     ]
 }
 
-/// The trace, with one name for all windows where a legend of their cases would take the room of the lines.
+/// The trace, without its windows where shading them and naming their cases would take the room of the lines.
 fn trace(trace: &Trace) -> Trace {
     let mut trace = trace.clone();
-    let cases: BTreeSet<&str> =
-        trace.spans.iter().filter(|s| s.kind != SpanKind::Idle).map(|s| s.label.as_str()).collect();
+    let windows = trace.spans.iter().filter(|s| s.kind != SpanKind::Idle);
+    let cases: BTreeSet<&str> = windows.map(|s| s.label.as_str()).collect();
     if cases.len() > LEGEND {
-        for span in &mut trace.spans {
-            match span.kind {
-                SpanKind::Idle => {}
-                SpanKind::Window => "windows that count".clone_into(&mut span.label),
-                SpanKind::Discarded => "discarded windows".clone_into(&mut span.label),
-            }
-        }
+        let lines = trace.description.split(';').next().unwrap_or_default().to_owned();
+        trace.description = format!("{lines}; the windows of {} cases are not shaded.", cases.len());
+        trace.spans.retain(|s| s.kind == SpanKind::Idle);
     }
     trace
 }

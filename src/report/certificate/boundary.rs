@@ -32,7 +32,7 @@ pub(super) fn of(dossier: &Dossier) -> Boundary {
         text: sentence(&certificate.boundary.text),
         inside: inside.collect(),
         apart: read.iter().filter(|d| !covered(d)).map(|d| named(d)).collect(),
-        unseen: unseen(rated),
+        unseen: unseen(rated, &read),
     }
 }
 
@@ -71,8 +71,10 @@ const fn kind(quantity: &Quantity) -> &'static str {
     }
 }
 
-/// What the domains leave out. Parts that a machine may not have are named as such.
-fn unseen(rated: &[Domain]) -> String {
+/// What the domains leave out, apart from what was `read` beside them. Parts that a machine may not have are
+/// named as such.
+fn unseen(rated: &[Domain], read: &[&Domain]) -> String {
+    let gpu = |d: &Domain| matches!(d, Domain::Gpu { .. } | Domain::GpuModule { .. });
     let has = |test: fn(&Domain) -> bool| rated.iter().any(test);
     if rated.is_empty() {
         return "Nothing was rated, so nothing is inside.".to_owned();
@@ -90,7 +92,7 @@ fn unseen(rated: &[Domain]) -> String {
     if !has(|d| matches!(d, Domain::Dram { .. } | Domain::DramOfDie { .. })) {
         parts.push("memory");
     }
-    if !has(|d| matches!(d, Domain::Gpu { .. } | Domain::GpuModule { .. })) {
+    if !rated.iter().chain(read.iter().copied()).any(gpu) {
         parts.push("GPUs");
     }
     parts.extend(["drives", "network", "fans", "voltage regulators and board", "losses of the power supply"]);
@@ -106,10 +108,16 @@ mod tests {
 
     #[test]
     fn what_is_left_out_follows_the_boundary() {
-        let of = |names: &[&str]| unseen(&names.iter().map(|n| n.parse().unwrap()).collect::<Vec<Domain>>());
+        let of = |names: &[&str]| {
+            let rated: Vec<Domain> = names.iter().map(|n| n.parse().unwrap()).collect();
+            unseen(&rated, &[])
+        };
         assert!(of(&["package-0"]).starts_with("Memory, GPUs, drives"));
         assert!(of(&["package-0", "dram-0"]).starts_with("GPUs, drives"));
         assert!(of(&["psys"]).contains("power supply") && !of(&["psys"]).contains("Memory"));
+        let package: Domain = "package-0".parse().unwrap();
+        let gpu: Domain = "gpu-GPU-5c3a".parse().unwrap();
+        assert!(!unseen(std::slice::from_ref(&package), &[&package, &gpu]).contains("GPU"), "it was read");
         assert_eq!(of(&["wall"]), "Cooling and distribution outside the machine.");
     }
 }

@@ -4,7 +4,7 @@ use crate::certificate::Dossier;
 use crate::record::{Channel, EnergyMethod, Quantity, ReaderRole, Sample, SensorInfo, SensorStatus, State};
 use crate::report::model::context::{fact, maybe};
 use crate::report::model::grid::{missing, text_column, words};
-use crate::report::model::plain::{domain_name, plain, shorten};
+use crate::report::model::plain::{domain_name, plain, sentence, shorten};
 use crate::report::model::{Cell, CellKind, Column, Fact, Row, Table, Tone};
 use crate::report::si;
 
@@ -26,15 +26,30 @@ pub(super) fn meters(dossier: &Dossier) -> Table {
             Column { numeric: true, ..text_column("step", "Step", "resolution") },
             Column { numeric: true, ..text_column("range", "Wraps at", "range of the counter") },
             Column { numeric: true, ..text_column("gain", "Gain bound", "bound of the systematic error") },
-            text_column("source", "Source of the bound", "where the bound comes from"),
         ],
         rows: rows
             .enumerate()
             .map(|(n, cells)| Row { anchor: format!("meter-{n}"), tone: Tone::Neutral, cells })
             .collect(),
-        notes: Vec::new(),
+        notes: sources(dossier),
         empty: "No meter of energy or power could be read.".to_owned(),
     }
+}
+
+/// Where the gain bounds come from: each source once.
+fn sources(dossier: &Dossier) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    let read = dossier.certificate.results.iter().flat_map(|c| &c.domains);
+    for (sensor, method) in read.map(|d| (&d.sensor, d.method)) {
+        let word = if method == EnergyMethod::Counter { "counter" } else { "polled power" };
+        if let Some(bound) = dossier.summary.uncertainty_policy.bound(sensor, method) {
+            let note = format!("Gain bound of {} {word}: {}", shorten(sensor, 40), sentence(&bound.source));
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+    }
+    notes
 }
 
 fn row(dossier: &Dossier, info: &SensorInfo, channel: &Channel) -> Option<Vec<Cell>> {
@@ -64,7 +79,6 @@ fn row(dossier: &Dossier, info: &SensorInfo, channel: &Channel) -> Option<Vec<Ce
         resolution.map_or_else(|| missing("–", "not stated"), |q| number(si::setting(q.to_joules().get(), "J"))),
         range.map_or_else(|| missing("–", "not stated"), |r| number(si::quantity(r.to_joules().get(), "J"))),
         bound.map_or_else(|| unknown("no row of the policy"), |b| number(si::set_percent(b.gain))),
-        bound.map_or_else(|| unknown("no row of the policy"), |b| words(plain(&b.source), CellKind::Text, None)),
     ])
 }
 
