@@ -126,6 +126,18 @@ pub struct Dossier {
     pub record: RunRecord,
     /// The record's analysis.
     pub summary: Summary,
+    /// The policy it was decided by: documents show its class bounds.
+    pub policy: Certification,
+    /// The reference table: documents show the sources of its figures.
+    pub table: Table,
+}
+
+/// What the envelope of a bundle says of its origin, for the documents: they are part of what is signed, so
+/// they can name the key and never the signature.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seal {
+    /// Id of the signing key; `None` is an unsigned bundle, and every page says so.
+    pub key_id: Option<String>,
 }
 
 /// Decides on a record and writes the certificate (or the refusal). `evidence` lists the digests of the
@@ -179,7 +191,7 @@ pub fn issue(
         deviations: Vec::new(),
         evidence,
     };
-    Dossier { certificate, record, summary }
+    Dossier { certificate, record, summary, policy: policy.clone(), table: table.clone() }
 }
 
 /// `WP-` and 80 bits of the SHA-256 over issue and digests, as five groups of four hex digits.

@@ -1,11 +1,12 @@
 //! `wattproof certify`: a record becomes a certificate, or an equally clear refusal.
 
 use super::{Exit, Failure, print};
-use crate::certificate::Issue;
+use crate::certificate::{Issue, Seal};
 use crate::clock::Utc;
 use crate::evidence::Bundle;
 use crate::policy::{Certification, Table};
 use crate::record::store;
+use crate::report::certificate;
 use crate::verdict::{Decision, Status};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,9 @@ pub(super) struct Args {
     /// Reference table file [default: reference-cpu-1]
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
+    /// Also write a badge for a README
+    #[arg(long, value_name = "FILE")]
+    badge: Option<PathBuf>,
     /// Who issues it
     #[arg(long, value_name = "NAME")]
     issuer: Option<String>,
@@ -60,6 +64,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let header = read(&home.join(store::HEADER_FILE))?;
     let samples = read(&home.join(store::SAMPLES_FILE))?;
     let (mut bundle, dossier) = Bundle::of(&header, &samples, &policy, &table, &issue).map_err(Failure::usage)?;
+    let documents = certificate::documents(&dossier, &Seal::default()).map_err(Failure::internal)?;
+    bundle.files.extend(documents);
     bundle.seal(&dossier, None).map_err(Failure::internal)?;
 
     let out = args.out.clone().unwrap_or_else(|| home.join("certificate"));
@@ -70,6 +76,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     fs::create_dir_all(&out).map_err(failed)?;
     for (name, bytes) in &bundle.files {
         fs::write(out.join(name), bytes).map_err(failed)?;
+    }
+    if let Some(path) = &args.badge {
+        fs::write(path, certificate::badge(&dossier))
+            .map_err(|e| Failure::usage(format!("cannot write {}: {e}", path.display())))?;
     }
 
     let certificate = &dossier.certificate;
