@@ -74,13 +74,13 @@ pub(super) struct Meters<'r> {
 }
 
 impl<'r> Meters<'r> {
-    pub(super) fn of(record: &'r RunRecord) -> Self {
+    pub(super) fn of(record: &'r RunRecord, policy: Policy) -> Self {
         let windows = record.measurements.iter().flat_map(|m| m.valid_samples()).flat_map(|s| &s.energy);
         let at_rest = record.idle.iter().flat_map(|w| &w.energy);
         let all: BTreeSet<Meter> = windows.chain(at_rest).map(|span| Meter::of(span, &record.header.sensors)).collect();
         let all: Vec<Meter> = all.into_iter().collect();
         let idle = idle::power_at_rest(record, &all);
-        Self { record, all, idle, policy: Policy::shipped() }
+        Self { record, all, idle, policy }
     }
 
     /// Power at rest, one a domain: that of the reader of record.

@@ -25,12 +25,20 @@ pub use summary::{
     Figure, Grade, IdlePower, Method, Severity, Status, Summary, TypeB, Verdict, Windows,
 };
 
+use crate::policy::Policy;
 use crate::record::RunRecord;
 
-/// Every figure of a record, with its interval or the reason why there is none.
+/// Every figure of a record, with its interval or the reason why there is none. Systematic errors are bounded
+/// by the policy that this program ships.
 #[must_use]
 pub fn summarise(record: &RunRecord) -> Summary {
-    let meters = energy::Meters::of(record);
+    summarise_with(record, &Policy::shipped())
+}
+
+/// As [`summarise`], with the bounds of `policy`.
+#[must_use]
+pub fn summarise_with(record: &RunRecord, policy: &Policy) -> Summary {
+    let meters = energy::Meters::of(record, policy.clone());
     let mut cases: Vec<CaseSummary> =
         record.measurements.iter().map(|m| case::summarise(m, &record.header, &meters)).collect();
     let ceilings = ceilings::Ceilings::of(&cases);

@@ -5,11 +5,14 @@
 #![expect(clippy::print_stderr, reason = "the command line is the room that prints")]
 
 mod answers;
+mod bundle;
 mod certify;
 mod completions;
 mod doctor;
+mod documents;
 mod doubles;
 mod exit;
+mod keygen;
 mod list;
 mod measure;
 mod progress;
@@ -18,6 +21,7 @@ mod run;
 mod schema;
 mod style;
 mod table;
+mod verify;
 
 pub use exit::{Exit, Failure};
 
@@ -33,6 +37,7 @@ Examples:
   wattproof doctor                             which sensors work here, and why the others do not
   wattproof report reports/<id>                render the reports of a record again
   wattproof certify reports/<id>               decide on a record, write the evidence bundle
+  wattproof verify reports/<id>/certificate    recompute a bundle, print every difference
 
 Exit codes:
   0 done, certified · 1 internal failure · 2 wrong arguments or invalid file · 3 refused
@@ -80,6 +85,8 @@ enum Command {
     List(list::Args),
     Report(report::Args),
     Certify(certify::Args),
+    Verify(verify::Args),
+    Keygen(keygen::Args),
     Schema(schema::Args),
     Completions(completions::Args),
 }
@@ -102,6 +109,8 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Certify(args) => certify::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Keygen(args) => keygen::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

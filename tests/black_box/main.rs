@@ -5,6 +5,8 @@
 mod bad_input;
 mod counters;
 mod discover;
+mod evidence;
+mod hostile_bundles;
 mod interrupt;
 mod measure;
 mod reports;
