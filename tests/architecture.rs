@@ -101,6 +101,13 @@ const RULES: &[Rule] = &[
     Rule { room: "interop", forbidden: HARDWARE, except: DATA, why: "what is exported comes from the certificate" },
     Rule { room: "report", forbidden: HARDWARE, except: DATA, why: "a report is a pure function of the record" },
     Rule {
+        room: "certificate",
+        forbidden: HARDWARE,
+        except: DATA,
+        why: "a certificate is a pure function of record, policies and issue",
+    },
+    Rule { room: "evidence", forbidden: HARDWARE, except: DATA, why: "evidence is bytes in, bytes out" },
+    Rule {
         room: "meter",
         forbidden: &[
             "crate::backends",

@@ -84,13 +84,12 @@ pub(super) struct Meters<'r> {
 }
 
 impl<'r> Meters<'r> {
-    pub(super) fn of(record: &'r RunRecord) -> Self {
+    pub(super) fn of(record: &'r RunRecord, policy: Policy) -> Self {
         let windows = record.measurements.iter().flat_map(|m| m.valid_samples()).flat_map(|s| &s.energy);
         let at_rest = record.idle.iter().flat_map(|w| &w.energy);
         let all: BTreeSet<Meter> = windows.chain(at_rest).map(|span| Meter::of(span, &record.header.sensors)).collect();
         let all: Vec<Meter> = all.into_iter().collect();
         let idle = idle::power_at_rest(record, &all);
-        let policy = Policy::shipped();
         let bounds = declared(&record.header.sensors).fold(policy.clone(), |policy, (sensor, accuracy)| {
             policy.with_declared(sensor, Some((accuracy.bound, &accuracy.source)))
         });

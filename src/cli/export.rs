@@ -1,14 +1,9 @@
 //! `wattproof export`: a certificate in the formats of others.
 
-use super::{Exit, Failure, print};
-use crate::evidence::{Bundle, bundle};
+use super::{Exit, Failure, bundle, print};
 use crate::interop::{FORMATS, Given};
 use std::fs;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-
-/// Longest file of a bundle that is read, in bytes.
-const MOST_BYTES: u64 = 1 << 30;
+use std::path::PathBuf;
 
 /// Write a certificate as SCI, in-toto test result, CycloneDX ML-BOM or CSV
 #[derive(Debug, clap::Args)]
@@ -20,7 +15,7 @@ Examples:
 Everything is computed again from the record in the bundle; `wattproof list exports` shows the formats.
 What nobody gives and nobody measured is left out, and then there is no score.")]
 pub(super) struct Args {
-    /// Folder of a bundle, as `wattproof certify` wrote it
+    /// The bundle: its folder, or a file *.tar.zst
     bundle: PathBuf,
     /// The format
     #[arg(long, value_name = "FORMAT", value_parser = FORMATS.iter().map(|f| f.id).collect::<Vec<_>>())]
@@ -44,7 +39,7 @@ fn amount(text: &str) -> Result<f64, String> {
 
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let format = FORMATS.iter().find(|f| f.id == args.to).ok_or_else(|| Failure::internal("the format is gone"))?;
-    let dossier = read(&args.bundle)?.decide().map_err(Failure::usage)?;
+    let dossier = bundle::read(&args.bundle)?.decide().map_err(Failure::usage)?;
     let given = Given { carbon_intensity: args.carbon_intensity, embodied_per_hour: args.embodied };
     let text = (format.render)(&dossier, &given);
     match &args.out {
@@ -54,25 +49,4 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Ok)
-}
-
-/// The files of the folder that a certificate is computed from.
-fn read(dir: &Path) -> Result<Bundle, Failure> {
-    let mut found = Bundle::default();
-    for name in bundle::INPUTS {
-        let path = dir.join(name);
-        let refused = |e: &dyn std::fmt::Display| Failure::usage(format!("cannot read {}: {e}", path.display()));
-        // Opening a pipe could wait for ever.
-        if !fs::metadata(&path).map_err(|e| refused(&e))?.is_file() {
-            return Err(refused(&"it is no regular file"));
-        }
-        let mut bytes = Vec::new();
-        let file = fs::File::open(&path).map_err(|e| refused(&e))?;
-        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|e| refused(&e))?;
-        if bytes.len() as u64 > MOST_BYTES {
-            return Err(refused(&format!("it has more than {MOST_BYTES} bytes")));
-        }
-        found.files.insert(name.to_owned(), bytes);
-    }
-    Ok(found)
 }

@@ -6,6 +6,8 @@ mod bad_input;
 mod certificates;
 mod counters;
 mod discover;
+mod evidence;
+mod hostile_bundles;
 mod hostile_counters;
 mod interrupt;
 mod measure;

@@ -85,7 +85,9 @@ fn figures(dossier: &Dossier, report: &ReportModel) -> Vec<Block> {
 }
 
 fn uncertainty(dossier: &Dossier, report: &ReportModel) -> Vec<Block> {
-    vec![Block::Table(results::budgets(dossier, report)), Block::Table(results::sources(dossier))]
+    let mut blocks = vec![Block::Table(results::budgets(dossier, report)), Block::Table(results::sources(dossier))];
+    blocks.extend(rating::budget(dossier).map(Block::Table));
+    blocks
 }
 
 fn measured(dossier: &Dossier, report: &ReportModel) -> Vec<Block> {

@@ -1,6 +1,7 @@
 //! Class and index in words, on a scale and as a table.
 
 use super::model::RatingPanel;
+use crate::analysis::{Dof, Term};
 use crate::certificate::Dossier;
 use crate::report::model::grid::{text_column, words};
 use crate::report::model::plain::{plain, shorten};
@@ -161,9 +162,58 @@ pub(super) fn table(dossier: &Dossier) -> Table {
     }
 }
 
+/// The uncertainty budget of the index, term by term; `None` where there is no index.
+pub(super) fn budget(dossier: &Dossier) -> Option<Table> {
+    let rating = dossier.certificate.rating.as_ref()?;
+    let percent = |x: f64| {
+        let mut cell = words(two_digits(x), CellKind::Measured, None);
+        cell.sort = Some(x);
+        cell
+    };
+    let unknown = || words("unknown", CellKind::Missing, None);
+    let row = |(n, term): (usize, &Term)| Row {
+        anchor: format!("index-term-{n}"),
+        tone: Tone::Neutral,
+        cells: vec![
+            words(term.name.title(), CellKind::Text, None),
+            words(shorten(&term.source, 160), CellKind::Text, None),
+            term.value.map_or_else(unknown, percent),
+            words(si::number(term.divisor), CellKind::Measured, None),
+            words(si::number(term.sensitivity), CellKind::Measured, None),
+            term.contribution.map_or_else(unknown, percent),
+        ],
+    };
+    let notes = rating.budget.expanded().map(|e| {
+        let (combined, k) = (two_digits(e.combined_standard_uncertainty), factor(e.coverage_factor));
+        let dof = match e.effective_degrees_of_freedom {
+            Dof::Finite(dof) => si::number(dof),
+            Dof::Infinite => "infinitely many".to_owned(),
+        };
+        let u = two_digits(e.expanded_uncertainty);
+        format!("u_c = {combined}, ν_eff = {dof}, k = {k}, U = k·u_c = {u}; scatter of each case apart, gain as one error of all cases.")
+    });
+    let numeric = |key, title: &str, meaning: &str| Column { numeric: true, ..text_column(key, title, meaning) };
+    Some(Table {
+        id: "index-budget",
+        caption: "Uncertainty of the index".to_owned(),
+        columns: vec![
+            text_column("term", "Term", "the source of uncertainty"),
+            text_column("source", "Source", "where its number comes from"),
+            numeric("value", "Value", "standard deviation or half-width, relative"),
+            numeric("divisor", "Divisor", "what makes a standard uncertainty of it"),
+            numeric("weight", "Sensitivity", "relative change of the index for a relative change of the input"),
+            numeric("contribution", "Contribution", "sensitivity · value / divisor"),
+        ],
+        rows: rating.budget.terms.iter().enumerate().map(row).collect(),
+        notes: notes.into_iter().collect(),
+        empty: "No term is known.".to_owned(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::Budget;
     use crate::verdict::Class;
 
     #[test]
@@ -184,6 +234,7 @@ mod tests {
             lower: 1.4 / 1.06,
             upper: 1.4 * 1.06,
             class,
+            budget: Budget::not_stated(vec!["index"], "not drawn up for this test"),
             rows: Vec::new(),
         };
         let policy = crate::policy::Certification::shipped();
@@ -207,6 +258,7 @@ mod tests {
             lower: 0.0,
             upper: f64::MAX,
             class,
+            budget: Budget::not_stated(vec!["index"], "not drawn up for this test"),
             rows: Vec::new(),
         };
         assert_eq!(super::scale(&rating, &[('A', 0.0), ('B', f64::NAN)]), None);
