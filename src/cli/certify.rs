@@ -97,8 +97,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 
     let model = CertificateModel::of(&dossier, &seal).map_err(Failure::internal)?;
     print(&certificate::text(&model))?;
-    if seal.key_id.is_none() {
-        print(&style::dim("not signed: it will not prove where it comes from (wattproof keygen, --sign)"))?;
+    match &seal.key_id {
+        Some(id) => print(&format!("signed by the key {id}"))?,
+        None => print(&style::dim("not signed: it will not prove where it comes from (wattproof keygen, --sign)"))?,
     }
     print(&format!("bundle   {}", out.display()))?;
     Ok(match dossier.certificate.decision {

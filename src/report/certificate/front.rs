@@ -15,13 +15,13 @@ use crate::verdict::Decision;
 pub(super) const SCOPE: &str = "The results relate only to the items tested, in the state described here.";
 
 /// Reasons on page one; the others follow in the section on the decision.
-const REASONS: usize = 4;
+const REASONS: usize = 3;
 /// Longest name of page one, in characters: two lines of it, three in wide letters.
 const NAME: usize = 80;
 /// Characters of a key's id in the line that every page carries; the whole id stands under Evidence.
 const KEY: usize = 16;
 /// Characters that the longest sentence of all reasons together may take: page one stays one page.
-const SENTENCES: usize = 360;
+const SENTENCES: usize = 300;
 
 pub(super) const fn word(decision: Decision) -> &'static str {
     match decision {

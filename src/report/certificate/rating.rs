@@ -186,8 +186,9 @@ pub(super) fn budget(dossier: &Dossier) -> Option<Table> {
     let notes = rating.budget.expanded().map(|e| {
         let (combined, k) = (two_digits(e.combined_standard_uncertainty), factor(e.coverage_factor));
         let dof = match e.effective_degrees_of_freedom {
-            Dof::Finite(dof) => si::number(dof),
-            Dof::Infinite => "infinitely many".to_owned(),
+            Dof::Finite(dof) if dof <= 1000.0 => si::number(dof),
+            Dof::Finite(_) => "above 1000".to_owned(),
+            Dof::Infinite => "infinite".to_owned(),
         };
         let u = two_digits(e.expanded_uncertainty);
         format!("u_c = {combined}, ν_eff = {dof}, k = {k}, U = k·u_c = {u}; scatter of each case apart, gain as one error of all cases.")
