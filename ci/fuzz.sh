@@ -23,12 +23,14 @@ for target in "${targets[@]}"; do
   # An allocation beyond what the largest file of a bundle may need is a finding.
   "target/$triple/release/$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -malloc_limit_mb=600 \
     -max_len=65536 -print_final_stats=1 -artifact_prefix="artifacts/$target/" "found/$target" "corpus/$target" \
-    >"found/$target.log" 2>&1 || failed=1
+    >"found/$target.log" 2>&1 &
+  process=$!
+  wait "$process" || failed=1
+  rm -rf "/dev/shm/wattproof-fuzz-$process"
   number() { sed -n "s/^stat::$1: *//p" "found/$target.log"; }
   printf '%-14s %9s executions, %6s/s, peak %4s MiB; %s\n' "$target" "$(number number_of_executed_units)" \
     "$(number average_exec_per_sec)" "$(number peak_rss_mb)" \
     "$(grep -oE 'cov: [0-9]+ ft: [0-9]+ corp: [0-9]+' "found/$target.log" | tail -n 1)"
   grep -E 'ERROR|panicked|^SUMMARY|Test unit written' -A 1 "found/$target.log" || true
 done
-rm -rf /dev/shm/wattproof-fuzz-*
 exit "$failed"
