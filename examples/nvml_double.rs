@@ -15,6 +15,10 @@
 //! without energy               this function is not supported (also: fields, power, clock,
 //!                              temperature, throttle, limit)
 //! lost-at 3                    from second 3 on the GPU is lost
+//! mig                          it is split into instances
+//! reload 1 2                   (before the first gpu) from second 1 to 2 the driver is not loaded; after that
+//!                              nvmlInit has to be called again, and energy counts from its start anew
+//! slowdown 1 2                 from second 1 to 2 it is throttled for heat
 //! ```
 //!
 //! A script that is missing or wrong makes `nvmlInit` fail with NVML_ERROR_UNKNOWN (999).
@@ -26,6 +30,7 @@ use std::ffi::{CStr, OsStr, c_char, c_int, c_longlong, c_uint, c_ulonglong, c_vo
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 type Return = c_uint;
@@ -44,6 +49,7 @@ const FIELD_POWER_INSTANT: c_uint = 186;
 const VALUE_UNSIGNED_INT: c_uint = 1;
 const REASON_IDLE: c_ulonglong = 0x1;
 const REASON_POWER_CAP: c_ulonglong = 0x4;
+const REASON_THERMAL: c_ulonglong = 0x20;
 
 /// What the script says.
 struct Machine {
@@ -51,6 +57,9 @@ struct Machine {
     init: Return,
     driver: String,
     gpus: Vec<Gpu>,
+    reload: Option<(f64, f64)>,
+    /// Whether nvmlInit was called since the reload.
+    renewed: AtomicBool,
 }
 
 struct Gpu {
@@ -62,6 +71,10 @@ struct Gpu {
     limit: u32,
     without: Vec<String>,
     lost_at: Option<f64>,
+    mig: bool,
+    slowdown: Option<(f64, f64)>,
+    /// Second from which energy counts.
+    counts_from: f64,
 }
 
 impl Gpu {
@@ -74,6 +87,9 @@ impl Gpu {
             limit: 700_000,
             without: Vec::new(),
             lost_at: None,
+            mig: false,
+            slowdown: None,
+            counts_from: 0.0,
         }
     }
 
@@ -91,8 +107,10 @@ impl Gpu {
     fn millijoules(&self, seconds: f64) -> u64 {
         let now = self.updated(seconds);
         let ends = self.power.iter().skip(1).map(|step| step.0).chain([f64::INFINITY]);
-        let drawn: f64 =
-            self.power.iter().zip(ends).map(|(step, end)| (end.min(now) - step.0).max(0.0) * f64::from(step.1)).sum();
+        // A driver that was reloaded has forgotten what was before.
+        let from = if now >= self.counts_from { self.counts_from } else { 0.0 };
+        let steps = self.power.iter().zip(ends);
+        let drawn: f64 = steps.map(|(step, end)| (end.min(now) - step.0.max(from)).max(0.0) * f64::from(step.1)).sum();
         self.energy_start + drawn as u64
     }
 
@@ -103,10 +121,20 @@ impl Gpu {
 
 /// Parses a script; `None` when a statement is not understood.
 fn parse(script: &str) -> Option<Machine> {
-    let mut machine =
-        Machine { start: Instant::now(), init: SUCCESS, driver: "580.82.07".to_owned(), gpus: Vec::new() };
+    let mut machine = Machine {
+        start: Instant::now(),
+        init: SUCCESS,
+        driver: "580.82.07".to_owned(),
+        gpus: Vec::new(),
+        reload: None,
+        renewed: AtomicBool::new(false),
+    };
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (word, rest) = line.split_once(' ')?;
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let pair = || {
+            let (from, to) = rest.split_once(' ')?;
+            Some((from.parse::<f64>().ok()?, to.parse::<f64>().ok()?))
+        };
         match word {
             "init" => {
                 machine.init = match rest {
@@ -116,7 +144,12 @@ fn parse(script: &str) -> Option<Machine> {
                 }
             }
             "driver" => machine.driver = rest.to_owned(),
-            "gpu" => machine.gpus.push(Gpu::new(rest)),
+            "reload" => machine.reload = Some(pair()?),
+            "gpu" => {
+                let mut gpu = Gpu::new(rest);
+                gpu.counts_from = machine.reload.map_or(0.0, |(_, to)| to);
+                machine.gpus.push(gpu);
+            }
             _ => {
                 let gpu = machine.gpus.last_mut()?;
                 match word {
@@ -128,6 +161,8 @@ fn parse(script: &str) -> Option<Machine> {
                     "energy-start-mj" => gpu.energy_start = rest.parse().ok()?,
                     "limit-mw" => gpu.limit = rest.parse().ok()?,
                     "without" => gpu.without.push(rest.to_owned()),
+                    "mig" => gpu.mig = true,
+                    "slowdown" => gpu.slowdown = Some(pair()?),
                     "lost-at" => gpu.lost_at = Some(rest.parse().ok()?),
                     _ => return None,
                 }
@@ -160,9 +195,23 @@ fn own_path() -> Option<PathBuf> {
     Some(Path::new(OsStr::from_bytes(name.to_bytes())).to_owned())
 }
 
+/// What every call answers while the driver is away, and until nvmlInit is called after that.
+fn away(machine: &Machine) -> Option<Return> {
+    let (from, to) = machine.reload?;
+    let seconds = machine.start.elapsed().as_secs_f64();
+    match seconds {
+        _ if seconds < from => None,
+        _ if seconds < to => Some(DRIVER_NOT_LOADED),
+        _ => (!machine.renewed.load(Ordering::Relaxed)).then_some(UNINITIALIZED),
+    }
+}
+
 /// The GPU behind a handle, which is its number plus one, and seconds since `nvmlInit`.
 fn gpu(handle: *mut c_void) -> Result<(&'static Gpu, f64), Return> {
     let machine = machine().ok_or(UNINITIALIZED)?;
+    if let Some(code) = away(machine) {
+        return Err(code);
+    }
     let gpu = (handle as usize).checked_sub(1).and_then(|i| machine.gpus.get(i)).ok_or(INVALID_ARGUMENT)?;
     let seconds = machine.start.elapsed().as_secs_f64();
     if gpu.lost_at.is_some_and(|lost| seconds >= lost) { Err(GPU_IS_LOST) } else { Ok((gpu, seconds)) }
@@ -205,7 +254,13 @@ unsafe fn put(text: &str, out: *mut c_char, length: c_uint) -> Return {
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlInit_v2() -> Return {
     let machine = MACHINE.get_or_init(|| parse(&std::fs::read_to_string(own_path()?.with_extension("script")).ok()?));
-    machine.as_ref().map_or(UNKNOWN, |machine| machine.init)
+    let Some(machine) = machine else { return UNKNOWN };
+    match away(machine) {
+        Some(UNINITIALIZED) => machine.renewed.store(true, Ordering::Relaxed),
+        Some(code) => return code,
+        None => {}
+    }
+    machine.init
 }
 
 /// Nothing to give back.
@@ -350,9 +405,36 @@ pub unsafe extern "C" fn nvmlDeviceGetCurrentClocksThrottleReasons(
     handle: *mut c_void,
     reasons: *mut c_ulonglong,
 ) -> Return {
-    let reason = |gpu: &Gpu, seconds| if gpu.milliwatts(seconds) >= gpu.limit { REASON_POWER_CAP } else { REASON_IDLE };
+    let reason = |gpu: &Gpu, seconds: f64| {
+        if gpu.slowdown.is_some_and(|(a, b)| (a..b).contains(&seconds)) {
+            REASON_THERMAL
+        } else if gpu.milliwatts(seconds) >= gpu.limit {
+            REASON_POWER_CAP
+        } else {
+            REASON_IDLE
+        }
+    };
     // SAFETY: the caller's promise is passed on.
     unsafe { answer(handle, "throttle", reasons, reason) }
+}
+
+/// Whether the board is split into instances, now and after the next reset.
+///
+/// # Safety
+/// As in NVML: `current` and `pending` may be written.
+// SAFETY: as for nvmlInit_v2.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetMigMode(
+    handle: *mut c_void,
+    current: *mut c_uint,
+    pending: *mut c_uint,
+) -> Return {
+    // SAFETY: the caller's promise is passed on.
+    match unsafe { answer(handle, "mig", current, |gpu, _| c_uint::from(gpu.mig)) } {
+        // SAFETY: as above.
+        SUCCESS => unsafe { answer(handle, "mig", pending, |gpu, _| c_uint::from(gpu.mig)) },
+        code => code,
+    }
 }
 
 /// `nvmlValue_t`: its widest members.

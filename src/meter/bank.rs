@@ -1,10 +1,14 @@
 //! All sensors of a run, read together: at window edges by the measuring thread and in between by
 //! the sampler. Whoever reads advances the same accumulators, so wraps are never missed.
 
+mod track;
+
+use track::{Stall, Track};
+
 use crate::clock::{Clock, Moment};
 use crate::record::{EnergyMethod, EnergySpan, Flag, TracePoint};
-use crate::sensors::counter::{Accumulator, Counter, Mark};
-use crate::sensors::{Channel, Domain, Quantity, Sensor, SensorInfo, Value, assign_roles};
+use crate::sensors::counter::Mark;
+use crate::sensors::{Channel, Domain, Quantity, Sensor, SensorInfo, assign_roles};
 use crate::units::{Celsius, Joules, MicroJoules, Seconds, Watts};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,20 +41,17 @@ struct Slot {
     sensor: Box<dyn Sensor>,
     info: SensorInfo,
     tracks: Vec<Track>,
-    lost: bool,
+    /// When it was last asked whether it came back; `None` while it answers.
+    lost: Option<Moment>,
+    /// How often it came back: readings of two lives have nothing in common.
+    lives: u32,
 }
 
-/// What is kept of one channel from read to read.
-enum Track {
-    Counter(Accumulator),
-    /// Trapezoid over polled power: only for domains that have no counter on this sensor.
-    Power {
-        last: Option<(Moment, Watts)>,
-        integral: Joules,
-        gaps: u32,
-    },
-    Gauge,
-}
+/// A sensor that is lost is asked again this often: asking a driver to start takes time.
+const ASK_AGAIN: Seconds = match Seconds::new(1.0) {
+    Ok(time) => time,
+    Err(_) => Seconds::ZERO,
+};
 
 /// Polls of power further apart than this leave the energy in between unknown.
 const MAX_POLL_GAP: Seconds = match Seconds::new(1.0) {
@@ -77,6 +78,7 @@ pub(crate) struct Edge {
 #[derive(Debug, Clone)]
 struct SlotEdge {
     sensor: String,
+    lives: u32,
     at: Moment,
     channels: Vec<ChannelEdge>,
 }
@@ -92,7 +94,11 @@ struct ChannelEdge {
 
 #[derive(Debug, Clone)]
 enum ChannelState {
-    Energy(Mark),
+    Energy(Mark, Stall),
+    Throttle {
+        events: u64,
+        active: Vec<String>,
+    },
     Power {
         integral: Joules,
         gaps: u32,
@@ -105,13 +111,27 @@ enum ChannelState {
 
 impl ChannelState {
     const fn is_metered(&self) -> bool {
-        matches!(self, Self::Energy(_) | Self::Power { .. })
+        matches!(self, Self::Energy(..) | Self::Power { .. })
     }
 }
 
 /// Reads the shared bank.
 pub(crate) fn edge(bank: &SharedBank, clock: &Clock) -> Edge {
     bank.lock().unwrap_or_else(PoisonError::into_inner).read(clock)
+}
+
+/// Waits until polled power changes, for its update period at most; that period. `None` at once where no
+/// energy is integrated or the period is unknown.
+pub(crate) fn await_update(bank: &SharedBank, clock: &Clock) -> Option<Seconds> {
+    /// A thousand reads a second would not see an update much better.
+    const LOOK: std::time::Duration = std::time::Duration::from_millis(1);
+    let lock = || bank.lock().unwrap_or_else(PoisonError::into_inner);
+    let period = lock().polled_period()?;
+    let (start, before) = (clock.now(), lock().polled(clock));
+    while clock.now().since(start) < period && lock().polled(clock) == before {
+        std::thread::sleep(LOOK);
+    }
+    Some(period)
 }
 
 impl Bank {
@@ -123,7 +143,7 @@ impl Bank {
             .map(|sensor| {
                 let info = sensor.info().clone();
                 let tracks = info.channels.iter().map(|c| Track::of(c, &info.channels)).collect();
-                Slot { sensor, info, tracks, lost: false }
+                Slot { sensor, info, tracks, lost: None, lives: 0 }
             })
             .collect();
         assign_roles(&mut slots.iter_mut().map(|s| &mut s.info).collect::<Vec<_>>());
@@ -151,7 +171,9 @@ impl Bank {
         self.slots.iter().flat_map(|slot| {
             let channels = slot.info.channels.iter().zip(&slot.tracks);
             channels
-                .filter(|(channel, track)| !matches!(track, Track::Gauge) && channel.role.is_of_record())
+                .filter(|(channel, track)| {
+                    matches!(track, Track::Counter { .. } | Track::Power { .. }) && channel.role.is_of_record()
+                })
                 .map(|(channel, _)| (&slot.info, channel))
         })
     }
@@ -161,18 +183,35 @@ impl Bank {
         self.slots.iter().flat_map(|s| &s.tracks).any(|t| matches!(t, Track::Power { .. }))
     }
 
+    /// Polled powers of record just now: what changes when their sensor updates.
+    pub(crate) fn polled(&mut self, clock: &Clock) -> Vec<Watts> {
+        self.read(clock);
+        let tracks = self.slots.iter().flat_map(|s| &s.tracks);
+        tracks.filter_map(|t| if let Track::Power { last, .. } = t { last.map(|l| l.1) } else { None }).collect()
+    }
+
+    /// Longest update period of polled power; `None` where no energy is integrated or it is unknown.
+    pub(crate) fn polled_period(&self) -> Option<Seconds> {
+        let slots = self.slots.iter().filter(|s| s.lost.is_none());
+        let polled = slots.flat_map(|s| s.info.channels.iter().zip(&s.tracks));
+        polled
+            .filter(|(_, track)| matches!(track, Track::Power { .. }))
+            .filter_map(|(channel, _)| channel.update_period)
+            .max_by(|a, b| a.get().total_cmp(&b.get()))
+    }
+
     /// Whether any sensor delivers energy or power of a domain that covers the CPU.
     #[must_use]
     pub fn covers_cpu(&self) -> bool {
         let delivers = |c: &Channel| matches!(c.quantity, Quantity::Energy { .. }) || is_power(c);
-        self.slots
-            .iter()
-            .any(|s| !s.lost && s.info.channels.iter().any(|c| delivers(c) && c.counts() && covers_cpu(&c.domain)))
+        self.slots.iter().any(|s| {
+            s.lost.is_none() && s.info.channels.iter().any(|c| delivers(c) && c.counts() && covers_cpu(&c.domain))
+        })
     }
 
     /// Update period of the slowest energy counter that covers the CPU; `None` without one.
     pub(crate) fn slowest_cpu_period(&self) -> Option<Seconds> {
-        let channels = self.slots.iter().filter(|s| !s.lost).flat_map(|s| &s.info.channels);
+        let channels = self.slots.iter().filter(|s| s.lost.is_none()).flat_map(|s| &s.info.channels);
         let counters: Vec<&Channel> = channels
             .filter(|c| matches!(c.quantity, Quantity::Energy { .. }) && c.counts() && covers_cpu(&c.domain))
             .collect();
@@ -192,7 +231,7 @@ impl Bank {
         let tracks = self.slots.iter().flat_map(|s| &s.tracks);
         tracks
             .filter_map(|t| match t {
-                Track::Counter(accumulator) => accumulator.counter().poll_interval(),
+                Track::Counter { accumulator, .. } => accumulator.counter().poll_interval(),
                 _ => None,
             })
             .min_by(|a, b| a.get().total_cmp(&b.get()))
@@ -233,50 +272,28 @@ impl Bank {
     }
 }
 
-impl Track {
-    fn of(channel: &Channel, all: &[Channel]) -> Self {
-        if let Some(counter) = Counter::of(&channel.quantity) {
-            return Self::Counter(Accumulator::new(counter));
-        }
-        // A domain with a counter is never integrated as well, and of two powers of one domain
-        // (instantaneous and averaged) the first is.
-        let same = |c: &&Channel| c.domain == channel.domain;
-        let has_counter = all.iter().filter(same).any(|c| matches!(c.quantity, Quantity::Energy { .. }));
-        let first = all.iter().filter(same).find(|c| is_power(c));
-        if is_power(channel) && !has_counter && first.is_some_and(|f| f.name == channel.name) {
-            return Self::Power { last: None, integral: Joules::ZERO, gaps: 0 };
-        }
-        Self::Gauge
-    }
-
-    fn push(&mut self, value: &Value, at: Moment) -> ChannelState {
-        match (self, value) {
-            (Self::Counter(accumulator), Value::Energy(raw)) => ChannelState::Energy(accumulator.push(*raw, at).0),
-            (Self::Power { last, integral, gaps }, Value::Power(power)) => {
-                if let Some((then, before)) = *last {
-                    let gap = at.since(then);
-                    *integral += (before + *power) * 0.5 * gap;
-                    *gaps += u32::from(gap > MAX_POLL_GAP);
-                }
-                *last = Some((at, *power));
-                ChannelState::Power { integral: *integral, gaps: *gaps }
-            }
-            (_, Value::Temperature(t)) => ChannelState::Temperature(*t),
-            _ => ChannelState::Other,
-        }
-    }
-}
-
 impl Slot {
     fn read(&mut self, clock: &Clock, losses: &mut Vec<Loss>) -> Option<SlotEdge> {
-        if self.lost {
-            return None;
+        if let Some(asked) = self.lost {
+            let now = clock.now();
+            if now.since(asked) < ASK_AGAIN {
+                return None;
+            }
+            if !self.sensor.revive() {
+                self.lost = Some(now);
+                return None;
+            }
+            // A driver that was loaded anew counts from somewhere else: all begins again.
+            self.lost = None;
+            self.lives += 1;
+            self.tracks = self.info.channels.iter().map(|c| Track::of(c, &self.info.channels)).collect();
         }
         let reading = match self.sensor.read(clock) {
             Ok(reading) => reading,
             Err(error) => {
-                self.lost = true;
-                losses.push(Loss { at: clock.now(), sensor: self.info.id.clone(), reason: error.to_string() });
+                let at = clock.now();
+                self.lost = Some(at);
+                losses.push(Loss { at, sensor: self.info.id.clone(), reason: error.to_string() });
                 return None;
             }
         };
@@ -291,10 +308,10 @@ impl Slot {
                 domain: channel.domain.clone(),
                 counts: channel.counts(),
                 update_period: channel.update_period,
-                state: value.as_ref().map_or(ChannelState::Missing, |v| track.push(v, at)),
+                state: value.as_ref().map_or(ChannelState::Missing, |v| track.push(v, at, channel.update_period)),
             })
             .collect();
-        Some(SlotEdge { sensor: self.info.id.clone(), at, channels })
+        Some(SlotEdge { sensor: self.info.id.clone(), lives: self.lives, at, channels })
     }
 }
 
@@ -312,6 +329,10 @@ impl Edge {
             let Some(a) = a else { continue };
             for (i, from) in a.channels.iter().enumerate().filter(|(_, c)| c.state.is_metered()) {
                 let result = match b {
+                    Some(b) if b.lives != a.lives => Some(Err(Flag {
+                        code: "sensor-lost".into(),
+                        detail: format!("{} stopped answering and came back", a.sensor),
+                    })),
                     Some(b) => from.span(&b.channels[i], &a.sensor, (a.at, b.at)).transpose(),
                     None => Some(Err(Flag {
                         code: "sensor-lost".into(),
@@ -322,7 +343,33 @@ impl Edge {
                 outcomes.extend(result.map(|result| Outcome { domain, sensor, counts: from.counts, result }));
             }
         }
+        void_stalled(first, last, &mut outcomes);
         outcomes
+    }
+
+    /// Slowdowns that devices reported from `first` to `last`, those that were on at the start included;
+    /// `None` where no device reports any.
+    pub(crate) fn throttled(first: &Self, last: &Self) -> Option<(u64, Vec<String>)> {
+        let (mut seen, mut words) = (None, Vec::new());
+        for (a, b) in first.slots.iter().zip(&last.slots).filter_map(|(a, b)| Some((a.as_ref()?, b.as_ref()?))) {
+            for (from, to) in a.channels.iter().zip(&b.channels).filter(|_| a.lives == b.lives) {
+                let (
+                    ChannelState::Throttle { events: before, active: was },
+                    ChannelState::Throttle { events: after, active: is },
+                ) = (&from.state, &to.state)
+                else {
+                    continue;
+                };
+                let events = after.saturating_sub(*before) + was.len() as u64;
+                seen = Some(seen.unwrap_or(0) + events);
+                if events > 0 {
+                    let reasons: BTreeSet<&str> = was.iter().chain(is).map(String::as_str).collect();
+                    let reasons: Vec<&str> = reasons.into_iter().collect();
+                    words.push(format!("{} {}", from.domain, reasons.join(", ")).trim_end().to_owned());
+                }
+            }
+        }
+        seen.map(|events| (events, words))
     }
 
     /// Energy of every domain from `first` to `last`, and what is wrong with it. A domain whose
@@ -371,7 +418,7 @@ impl Edge {
 impl ChannelEdge {
     fn span(&self, to: &Self, sensor: &str, (from_at, to_at): (Moment, Moment)) -> Result<Option<EnergySpan>, Flag> {
         let (method, energy, raw, wraps) = match (&self.state, &to.state) {
-            (ChannelState::Energy(a), ChannelState::Energy(b)) => {
+            (ChannelState::Energy(a, _), ChannelState::Energy(b, _)) => {
                 let span = a.until(b).ok_or_else(|| Flag {
                     code: "counter-reset".into(),
                     detail: format!(
@@ -393,7 +440,7 @@ impl ChannelEdge {
                 let microjoules = ((b.get() - a.get()) * 1e6).round();
                 (EnergyMethod::Integrated, MicroJoules::new(microjoules.max(0.0) as u64), None, 0)
             }
-            (ChannelState::Energy(_) | ChannelState::Power { .. }, ChannelState::Missing) => {
+            (ChannelState::Energy(..) | ChannelState::Power { .. }, ChannelState::Missing) => {
                 return Err(Flag {
                     code: "unreadable".into(),
                     detail: format!("{} could not be read at the end of the window", self.domain),
@@ -412,6 +459,36 @@ impl ChannelEdge {
             wraps,
             update_period: self.update_period,
         }))
+    }
+}
+
+/// Voids the energy of counters that stood still for much longer than they ever do while others rose:
+/// their driver hangs. The parts of a package that may be switched off are let off, and so is a counter
+/// whose period is not known.
+fn void_stalled(first: &Edge, last: &Edge, outcomes: &mut [Outcome]) {
+    let rose = |o: &Outcome| o.result.as_ref().is_ok_and(|s| s.method == EnergyMethod::Counter && s.energy.get() > 0);
+    let rising: Vec<bool> = outcomes.iter().map(rose).collect();
+    let state = |edge: &Edge, o: &Outcome| {
+        let channels = edge.slots.iter().flatten().filter(|s| s.sensor == o.sensor).flat_map(|s| &s.channels);
+        let mut states = channels.filter(|c| c.domain == o.domain).map(|c| &c.state);
+        states.find_map(|s| if let ChannelState::Energy(_, stall) = s { Some(*stall) } else { None })
+    };
+    for i in 0..outcomes.len() {
+        let outcome = &outcomes[i];
+        let may_rest = matches!(outcome.domain, Domain::Cores { .. } | Domain::Uncore { .. } | Domain::Other { .. });
+        let others = rising.iter().enumerate().any(|(j, rose)| j != i && *rose);
+        let (Some(before), Some(after)) = (state(first, outcome), state(last, outcome)) else { continue };
+        if outcome.counts
+            && others
+            && !may_rest
+            && outcome.result.is_ok()
+            && (after.times > before.times || (before.now && after.now))
+        {
+            outcomes[i].result = Err(Flag {
+                code: "stalled".into(),
+                detail: format!("the counter of {} stood still while others rose", outcomes[i].domain),
+            });
+        }
     }
 }
 
