@@ -296,6 +296,9 @@ impl Session<'_> {
     }
 
     fn once(&mut self, number: u32, files: &mut Files) -> Result<(Measurement, u8, Option<TraceError>), Failure> {
+        if let Some(meter) = &self.meter {
+            meter.pause(number - 1, self.args.repeat);
+        }
         let begun = self.meter.as_ref().map(|meter| (meter, meter.begin()));
         let (trace, mut failure) = match begun.as_ref().and_then(|(m, w)| files.start_trace(m, w, number, self.args.hz))
         {

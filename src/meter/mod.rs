@@ -27,6 +27,7 @@
 
 pub(crate) mod bank;
 mod energy;
+mod phase;
 mod probe;
 mod pulse;
 pub mod repeats;
@@ -37,6 +38,7 @@ pub mod wall;
 
 pub use bank::{Bank, SharedBank, share};
 pub use energy::{DomainEnergy, Figure, Measurement, Total};
+pub(crate) use phase::phase;
 pub use probe::{Missing, Unmeasured, probe};
 pub use pulse::pulse;
 pub use trace::{Trace, TraceError, TraceFormat};
@@ -156,6 +158,15 @@ impl Meter {
     #[must_use]
     pub fn sensors(&self) -> &[SensorStatus] {
         &self.statuses
+    }
+
+    /// Waits for the moment at which repeat `repeat` of `repeats` should begin, so that polled power is
+    /// seen in every phase of its sensor; at once where no energy is integrated. 2 of its update
+    /// periods at most.
+    pub fn pause(&self, repeat: u32, repeats: u32) {
+        if let Some(period) = bank::await_update(&self.bank, &self.clock) {
+            std::thread::sleep((period * phase(0.0, repeat, repeats)).to_duration());
+        }
     }
 
     /// Waits until every counter was updated twice (2 ms for RAPL, four of its update periods at most,

@@ -70,6 +70,12 @@ pub trait Sensor: Send {
     /// # Errors
     /// [`SensorError`] when the sensor as a whole cannot be read any more.
     fn read(&mut self, clock: &Clock) -> Result<Reading, SensorError>;
+
+    /// Tries to get a sensor that failed going again, with the channels it had: a driver may have been
+    /// loaded anew. Counters then count from somewhere else. Sensors that cannot do so answer `false`.
+    fn revive(&mut self) -> bool {
+        false
+    }
 }
 
 /// Description of a sensor, as it stands in the record.
