@@ -27,10 +27,11 @@ pub struct Summary {
     pub caveats: Vec<Caveat>,
 }
 
-/// The median of a set of windows and its confidence interval.
+/// The median of a set of windows and its confidence interval; of polled power the mean.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
-    /// The median (or, for derived figures, the transform of one).
+    /// The median (or, for derived figures, the transform of one). Of energy integrated from polled power it is the mean
+    /// over the phases in which windows began: each shows a part of the load only, so the middle one says nothing.
     pub median: f64,
     /// Lower bound; `None` when fewer than two windows count.
     pub low: Option<f64>,
@@ -50,8 +51,12 @@ pub struct Estimate {
 pub enum Method {
     /// Percentile bootstrap of the median (Efron & Tibshirani 1993, ch. 13), widened by √(n/(n−1)).
     BootstrapMedian,
+    /// Percentile bootstrap of the weighted mean, widened alike: energy integrated from polled power.
+    BootstrapMean,
     /// A monotone transform of a bootstrapped median: its bounds are the transformed bounds.
     Transformed,
+    /// A monotone transform of a bootstrapped mean.
+    TransformedMean,
     /// Ratio of two independent medians; bounds joined by MOVER on logarithms (Zou & Donner 2008).
     RatioOfMedians,
     /// One window: a value without an interval.

@@ -75,19 +75,23 @@ mod tests {
     }
 
     #[test]
-    fn repeats_meet_every_part_of_an_update_period_once() {
+    fn repeats_meet_every_part_of_an_update_period_equally() {
         let tau = Seconds::new(0.001).unwrap();
         let dither = Dither::new(7);
         for repeats in [1, 2, 5, 8, 10, 30] {
-            let mut parts = vec![0; repeats as usize];
+            let phases = crate::record::phases(repeats);
+            let mut weights = vec![0.0; phases as usize];
+            let all: Vec<u32> = (0..repeats).collect();
+            let weight = crate::record::phase_weights(&all, repeats);
             let first = dither.pause(Some(tau), 3, 0, repeats).get();
             for repeat in 0..repeats {
                 let pause = dither.pause(Some(tau), 3, repeat, repeats).get();
                 assert!((0.0..0.001).contains(&pause), "{pause}");
-                let part = (((pause - first) / 0.001).rem_euclid(1.0) * f64::from(repeats)).round() as usize;
-                parts[part % repeats as usize] += 1;
+                let part = (((pause - first) / 0.001).rem_euclid(1.0) * f64::from(phases)).round() as usize;
+                weights[part % phases as usize] += weight[repeat as usize];
             }
-            assert!(parts.iter().all(|n| *n == 1), "{repeats}: {parts:?}");
+            let even = 1.0 / f64::from(phases);
+            assert!(weights.iter().all(|w| (w - even).abs() < 1e-12), "{repeats}: {weights:?}");
         }
         let starts: Vec<f64> = (0..1000).map(|case| dither.pause(Some(tau), case, 0, 5).get()).collect();
         let mean = starts.iter().sum::<f64>() / 1000.0;
