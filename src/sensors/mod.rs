@@ -15,6 +15,8 @@ mod period;
 pub mod power_pmu;
 mod quiet;
 pub mod rapl;
+#[cfg(test)]
+mod remedies;
 mod role;
 pub mod wall;
 
