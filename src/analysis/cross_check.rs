@@ -1,7 +1,7 @@
-//! Two readers of one domain: how far apart they are.
+//! Two readers of one domain, or a counter and the power of one device: how far apart they are.
 
 use super::energy::{Meter, Meters};
-use crate::record::{Domain, EnergySpan, RunRecord};
+use crate::record::{Domain, EnergyMethod, EnergySpan, RunRecord};
 
 /// A reader that checks the reader of record, over all windows that both read.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,8 +9,10 @@ pub(super) struct CrossCheck {
     pub(super) domain: Domain,
     /// The sensor whose figures count.
     pub(super) of_record: String,
-    /// The sensor that checks it.
+    /// The sensor that checks it; of polled power in words.
     pub(super) check: String,
+    /// Whether its energy is integrated from polled power.
+    pub(super) polled: bool,
     /// (check − record) / record of the summed energies; `None` where a sum is not positive.
     pub(super) difference: Option<f64>,
     /// Windows in the sums, idle ones included.
@@ -28,12 +30,14 @@ pub(super) fn compare(record: &RunRecord, meters: &Meters<'_>) -> Vec<CrossCheck
     let checks = meters.all.iter().filter(|m| m.checks);
     let pair = |check: &Meter| {
         let of_record = meters.all.iter().find(|m| m.domain == check.domain && !m.checks)?;
+        let polled = check.method() == EnergyMethod::Integrated;
         let both: Vec<(f64, f64)> = all.iter().filter_map(|spans| energies(spans, of_record, check)).collect();
         let (counted, checked) = both.iter().fold((0.0, 0.0), |(a, b), (x, y)| (a + x, b + y));
         Some(CrossCheck {
             domain: check.domain.clone(),
             of_record: of_record.sensor.clone(),
-            check: check.sensor.clone(),
+            check: if polled { format!("polled power of {}", check.sensor) } else { check.sensor.clone() },
+            polled,
             difference: (counted > 0.0 && checked > 0.0).then(|| checked / counted - 1.0),
             n: both.len(),
         })

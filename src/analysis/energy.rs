@@ -7,8 +7,8 @@ use super::window::Window;
 use super::{Boundary, DomainEnergy, EnergyFigures, Estimate, Figure, IdlePower, TypeB};
 use crate::policy::Policy;
 use crate::record::{
-    Accuracy, DeviceId, Domain, EnergyMethod, EnergySpan, Quantity, ReaderRole, RunRecord, Sample, SensorStatus, Work,
-    phase_weights,
+    Accuracy, Channel, DeviceId, Domain, EnergyMethod, EnergySpan, Quantity, ReaderRole, RunRecord, Sample,
+    SensorStatus, Work, phase_weights,
 };
 use std::collections::BTreeSet;
 
@@ -54,13 +54,16 @@ impl Meter {
     }
 }
 
-/// Whether the sensors' descriptions say that what `span` comes from only checks another reader.
+/// Whether the sensors' descriptions say that what `span` comes from only checks another reader, or the
+/// counter of the same one.
 fn checks(span: &EnergySpan, sensors: &[SensorStatus]) -> bool {
     let channels = sensors.iter().filter_map(|s| match s {
         SensorStatus::Ready(info) if info.id == span.sensor => Some(&info.channels),
         _ => None,
     });
-    channels.flatten().any(|c| c.domain == span.domain && c.role == ReaderRole::CrossCheck)
+    let counted = span.method == EnergyMethod::Counter;
+    let same = |c: &&Channel| c.domain == span.domain && counted == matches!(c.quantity, Quantity::Energy { .. });
+    channels.flatten().filter(same).any(|c| c.role == ReaderRole::CrossCheck)
 }
 
 /// Sensors whose owner declares an accuracy.

@@ -69,9 +69,18 @@ const MAX_POLL_GAP: Seconds = match Seconds::new(1.0) {
 pub(crate) struct Outcome {
     pub(crate) domain: Domain,
     pub(crate) sensor: String,
+    pub(crate) method: EnergyMethod,
     /// Whether trouble with it voids a window: not for a check, nor for a meter nobody can place.
     pub(crate) counts: bool,
     pub(crate) result: Result<EnergySpan, Flag>,
+}
+
+impl Outcome {
+    /// Whether it is that of this channel, not of one that checks it.
+    pub(crate) fn is_of(&self, sensor: &SensorInfo, channel: &Channel) -> bool {
+        let counted = matches!(channel.quantity, Quantity::Energy { .. });
+        self.sensor == sensor.id && self.domain == channel.domain && counted == (self.method == EnergyMethod::Counter)
+    }
 }
 
 /// What a channel added up between two edges.
@@ -101,6 +110,8 @@ struct ChannelEdge {
     domain: Arc<Domain>,
     /// Whether trouble with it voids a window.
     counts: bool,
+    /// Whether it only checks another channel of its domain.
+    check: bool,
     update_period: Option<Seconds>,
     state: ChannelState,
 }
@@ -125,6 +136,11 @@ enum ChannelState {
 impl ChannelState {
     const fn is_metered(&self) -> bool {
         matches!(self, Self::Energy(..) | Self::Power { .. })
+    }
+
+    /// How a metered channel comes by energy.
+    const fn method(&self) -> EnergyMethod {
+        if matches!(self, Self::Power { .. }) { EnergyMethod::Integrated } else { EnergyMethod::Counter }
     }
 }
 
@@ -200,16 +216,20 @@ impl Bank {
         outermost(&domains).into_iter().map(|i| metered[i]).collect()
     }
 
-    /// Whether the energy of any domain is integrated from polled power.
+    /// Whether the energy of any domain is integrated from polled power, but for a check.
     pub(crate) fn integrates(&self) -> bool {
-        self.slots.iter().flat_map(|s| &s.tracks).any(|t| matches!(t, Track::Power { .. }))
+        self.metered().any(|(_, channel)| is_power(channel))
     }
 
     /// Polled powers of record just now: what changes when their sensor updates.
     pub(crate) fn polled(&mut self, clock: &Clock) -> Vec<Watts> {
         self.read(clock);
-        let tracks = self.slots.iter().flat_map(|s| &s.tracks);
-        tracks.filter_map(|t| if let Track::Power { last, .. } = t { last.map(|l| l.1) } else { None }).collect()
+        let tracks = self.slots.iter().flat_map(|s| s.info.channels.iter().zip(&s.tracks));
+        let power = |(channel, track): (&Channel, &Track)| match track {
+            Track::Power { last, .. } if channel.role.is_of_record() => last.map(|l| l.1),
+            _ => None,
+        };
+        tracks.filter_map(power).collect()
     }
 
     /// Longest update period of polled power; `None` where no energy is integrated or it is unknown.
@@ -217,7 +237,7 @@ impl Bank {
         let slots = self.slots.iter().filter(|s| s.lost.is_none());
         let polled = slots.flat_map(|s| s.info.channels.iter().zip(&s.tracks));
         polled
-            .filter(|(_, track)| matches!(track, Track::Power { .. }))
+            .filter(|(channel, track)| matches!(track, Track::Power { .. }) && channel.role.is_of_record())
             .filter_map(|(channel, _)| channel.update_period)
             .max_by(|a, b| a.get().total_cmp(&b.get()))
     }
@@ -330,6 +350,7 @@ impl Slot {
             .map(|(((channel, domain), track), value)| ChannelEdge {
                 domain: Arc::clone(domain),
                 counts: channel.counts(),
+                check: !channel.role.is_of_record(),
                 update_period: channel.update_period,
                 state: value.as_ref().map_or(ChannelState::Missing, |v| track.push(v, at, channel.update_period)),
             })
@@ -363,7 +384,13 @@ impl Edge {
                     })),
                 };
                 let (domain, sensor) = ((*from.domain).clone(), a.sensor.to_string());
-                outcomes.extend(result.map(|result| Outcome { domain, sensor, counts: from.counts, result }));
+                outcomes.extend(result.map(|result| Outcome {
+                    domain,
+                    sensor,
+                    method: from.state.method(),
+                    counts: from.counts,
+                    result,
+                }));
             }
         }
         stall::void(first, last, &mut outcomes);
@@ -419,15 +446,15 @@ impl Edge {
     /// One power a domain: that of the reader of record, where it has one.
     fn powers_since(&self, before: &Self) -> Vec<(Domain, Watts)> {
         let mut powers: Vec<(bool, &Domain, Watts)> = Vec::new();
-        for (counts, domain, _, power) in Self::course(before, before, self) {
-            powers.extend(power.map(|power| (!counts, domain, power)));
+        for (check, domain, _, power) in Self::course(before, before, self) {
+            powers.extend(power.map(|power| (check, domain, power)));
         }
         powers.sort_by_key(|(check, ..)| *check);
         let mut seen = BTreeSet::new();
         powers.into_iter().filter(|p| seen.insert(p.1)).map(|(_, domain, power)| (domain.clone(), power)).collect()
     }
 
-    /// Of every metered channel that answered at `first`, whether it counts, its domain, the
+    /// Of every metered channel that answered at `first`, whether it is a check, its domain, the
     /// energy since `first` and the mean power since `before`; `None` where they are not known any more.
     pub(crate) fn course<'a>(
         first: &'a Self,
@@ -441,14 +468,14 @@ impl Edge {
                 metered.filter_map(move |(i, channel)| {
                     // A sensor that came back counts from somewhere else.
                     let Some(now) = now.as_ref().filter(|now| now.lives == first.lives) else {
-                        return Some((channel.counts, &*channel.domain, None, None));
+                        return Some((channel.check, &*channel.domain, None, None));
                     };
                     let energy = channel.advance(&now.channels[i]).transpose()?.ok().map(|advance| advance.energy);
                     let power = before.as_ref().filter(|before| before.lives == now.lives).and_then(|before| {
                         let step = before.channels[i].advance(&now.channels[i]).ok()??;
                         step.energy.to_joules().over(now.at.since(before.at))
                     });
-                    Some((channel.counts, &*channel.domain, energy, power))
+                    Some((channel.check, &*channel.domain, energy, power))
                 })
             },
         )

@@ -199,7 +199,7 @@ impl Meter {
         let bank = self.bank.lock().unwrap_or_else(PoisonError::into_inner);
         let mut energy = MicroJoules::new(0);
         for (info, channel) in bank.outermost() {
-            let outcome = outcomes.iter().find(|o| o.sensor == info.id && o.domain == channel.domain);
+            let outcome = outcomes.iter().find(|o| o.is_of(info, channel));
             let outcome = outcome.ok_or_else(|| format!("{} could not be read", channel.domain))?;
             let span = outcome.result.as_ref().map_err(|flag| flag.detail.clone())?;
             energy = energy.checked_add(span.energy).ok_or("the sum of the energies is out of range")?;
@@ -235,7 +235,7 @@ impl Meter {
         let domains = bank
             .metered()
             .map(|(info, channel)| {
-                let outcome = outcomes.iter().find(|o| o.sensor == info.id && o.domain == channel.domain);
+                let outcome = outcomes.iter().find(|o| o.is_of(info, channel));
                 let figure = match outcome.map(|o| &o.result) {
                     Some(Ok(span)) => {
                         let aligned = bank.aligned(span, (&window.before, &after), (window.start, end));

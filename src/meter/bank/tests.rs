@@ -126,6 +126,32 @@ fn two_readers_of_one_package_are_not_added_and_the_difference_is_printed() {
 }
 
 #[test]
+fn the_power_of_a_gpu_checks_its_counter_and_is_not_added() {
+    let summary = |polled: f64, order: [usize; 2]| {
+        let channels = [("node", COUNTER, 300.0), ("node", Quantity::InstantPower, polled)];
+        let bank = Bank::new(vec![Box::new(steady("nvml", &order.map(|i| channels[i])))]);
+        assert!(!bank.integrates() && bank.polled_period().is_none(), "nothing has to be polled for a check");
+        assert_eq!(bank.metered().count(), 1);
+        summarise(&record(bank))
+    };
+    for order in [[0, 1], [1, 0]] {
+        let near = summary(309.0, order);
+        let power = near.cases[0].energy.power.estimate().unwrap();
+        assert!((power.median - 300.0).abs() < 1e-6, "the counter alone: {power:?}");
+        assert_eq!(near.grade.as_ref().map(|g| g.letter), Some('C'));
+        let caveat = near.caveats.iter().find(|c| c.code == "cross-check").unwrap();
+        assert!(
+            caveat.text.contains("polled power of nvml reads node as well: +3.00 % against nvml"),
+            "{}",
+            caveat.text
+        );
+    }
+    let far = summary(200.0, [0, 1]);
+    let caveat = far.caveats.iter().find(|c| c.code == "cross-check-differs").unwrap();
+    assert!(caveat.text.contains("-33.33 %") && caveat.text.contains("Above 10 %"), "{}", caveat.text);
+}
+
+#[test]
 fn readers_that_disagree_are_a_warning() {
     let summary = summarise(&record(two_readers(60.0)));
     let caveat = summary.caveats.iter().find(|c| c.code == "cross-check-differs").unwrap();

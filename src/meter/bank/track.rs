@@ -19,7 +19,7 @@ pub(super) enum Track {
         changed: Option<(MicroJoules, Moment)>,
         stall: Stall,
     },
-    /// Trapezoid over polled power: only for domains that have no counter on this sensor.
+    /// Trapezoid over polled power; beside a counter of the domain it checks that.
     Power {
         last: Option<(Moment, Watts)>,
         integral: Joules,
@@ -50,12 +50,9 @@ impl Track {
         if channel.quantity == Quantity::Throttle {
             return Self::Throttle { events: 0, active: Vec::new() };
         }
-        // A domain with a counter is never integrated as well, and of two powers of one domain
-        // (instantaneous and averaged) the first is.
-        let same = |c: &&Channel| c.domain == channel.domain;
-        let has_counter = all.iter().filter(same).any(|c| matches!(c.quantity, Quantity::Energy { .. }));
-        let first = all.iter().filter(same).find(|c| is_power(c));
-        if is_power(channel) && !has_counter && first.is_some_and(|f| f.name == channel.name) {
+        // Of two powers of one domain (instantaneous and averaged) the first is integrated.
+        let first = all.iter().filter(|c| c.domain == channel.domain).find(|c| is_power(c));
+        if is_power(channel) && first.is_some_and(|f| f.name == channel.name) {
             return Self::Power { last: None, integral: Joules::ZERO, gaps: 0 };
         }
         Self::Gauge
