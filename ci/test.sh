@@ -47,6 +47,22 @@ install() {
 }
 install
 
+# Consumers of exported files: CycloneDX and in-toto (Python), the Impact Framework (Node). Tests say so where they lack.
+consumers() {
+  local home=target/interop
+  mkdir -p "$home"
+  if [ ! -d "$home/venv/lib" ] && command -v python3 >/dev/null; then
+    { python3 -m venv "$home/venv" &&
+      "$home/venv/bin/pip" install --quiet 'cyclonedx-python-lib[json-validation]==11.12.0' 'in-toto-attestation==0.9.3'; } \
+      >"$log/venv" 2>&1 || { rm -rf "$home/venv"; tail -n 3 "$log/venv"; }
+  fi
+  if [ ! -d "$home/node_modules" ] && command -v npm >/dev/null; then
+    npm install --prefix "$home" --no-audit --no-fund --silent @grnsft/if@1.1.0 >"$log/npm" 2>&1 ||
+      { rm -rf "$home/node_modules"; tail -n 3 "$log/npm"; }
+  fi
+}
+consumers
+
 # One profile for everything: dependencies are compiled once for linting and once for running.
 step "format" cargo fmt --check
 step "lints" cargo clippy --release --all-targets --locked --quiet -- -D warnings

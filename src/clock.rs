@@ -110,6 +110,13 @@ impl Utc {
         Self(self.0.checked_add(time::Duration::days(i64::from(days))).unwrap_or(self.0))
     }
 
+    /// This moment, `seconds` later; it stays where it is at the end of the calendar.
+    #[must_use]
+    pub fn plus_seconds(self, seconds: u64) -> Self {
+        let length = time::Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
+        Self(self.0.checked_add(length).unwrap_or(self.0))
+    }
+
     /// `20261122T074512Z`, fit for file names.
     #[must_use]
     pub fn compact(self) -> String {
@@ -139,9 +146,11 @@ impl From<Utc> for String {
 }
 
 impl TryFrom<String> for Utc {
-    type Error = time::error::Parse;
+    type Error = String;
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        OffsetDateTime::parse(&text, &Rfc3339).map(Self)
+        let time = OffsetDateTime::parse(&text, &Rfc3339).map_err(|e| e.to_string())?;
+        let utc = time.checked_to_offset(time::UtcOffset::UTC).filter(|utc| (0..=9999).contains(&utc.year()));
+        utc.map(Self).ok_or_else(|| format!("{text} lies outside of the years 0000 to 9999 in UTC"))
     }
 }
 
@@ -199,6 +208,10 @@ mod tests {
         let utc = Utc::try_from("2026-11-22T07:45:12.25Z".to_owned()).unwrap();
         assert_eq!(utc.to_string(), "2026-11-22T07:45:12.25Z");
         assert_eq!(utc.compact(), "20261122T074512Z");
+        let utc = |text: &str| Utc::try_from(text.to_owned());
+        assert_eq!(utc("2026-11-22T09:45:12+02:00").unwrap().to_string(), "2026-11-22T07:45:12Z");
+        assert!(utc("9999-12-31T23:59:59-01:00").unwrap_err().contains("years"));
+        assert!(utc("0000-01-01T00:00:00+01:00").unwrap_err().contains("years"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod criterion;
 pub mod evidence;
 pub mod host;
 pub mod import;
+pub mod interop;
 pub mod kernels;
 pub mod measure;
 pub mod meter;

@@ -96,7 +96,17 @@ const RULES: &[Rule] = &[
         why: "the record is the waist: it knows neither side",
     },
     Rule { room: "analysis", forbidden: HARDWARE, except: DATA, why: "analysis is a pure function of the record" },
+    Rule { room: "policy", forbidden: HARDWARE, except: DATA, why: "a policy is data" },
+    Rule { room: "verdict", forbidden: HARDWARE, except: DATA, why: "a verdict is a pure function of the record" },
+    Rule { room: "interop", forbidden: HARDWARE, except: DATA, why: "what is exported comes from the certificate" },
     Rule { room: "report", forbidden: HARDWARE, except: DATA, why: "a report is a pure function of the record" },
+    Rule {
+        room: "certificate",
+        forbidden: HARDWARE,
+        except: DATA,
+        why: "a certificate is a pure function of record, policies and issue",
+    },
+    Rule { room: "evidence", forbidden: HARDWARE, except: DATA, why: "evidence is bytes in, bytes out" },
     Rule {
         room: "meter",
         forbidden: &[
@@ -200,6 +210,65 @@ fn rooms_import_only_what_they_may() {
         }
     }
     assert!(broken.is_empty(), "broken house rules:\n{}", broken.join("\n"));
+}
+
+/// Rooms whose figures must have the same bits on every machine.
+const RIGHT_OF_THE_RECORD: &[&str] =
+    &["analysis", "policy", "verdict", "certificate", "evidence", "interop", "report", "record"];
+
+/// Methods of floating-point numbers that the standard library takes from the system (or leaves open, as
+/// `powi` does): their last bit differs from one C library to the next. `libm` has the same bits everywhere.
+const OF_THE_SYSTEM: &[&str] = &[
+    ".ln(",
+    ".exp(",
+    ".powf(",
+    ".powi(",
+    ".cbrt(",
+    ".log(",
+    ".log10(",
+    ".log2(",
+    ".exp2(",
+    ".ln_1p(",
+    ".exp_m1(",
+    ".hypot(",
+    ".sin(",
+    ".cos(",
+    ".tan(",
+    ".sin_cos(",
+    ".asin(",
+    ".acos(",
+    ".atan(",
+    ".atan2(",
+    ".sinh(",
+    ".cosh(",
+    ".tanh(",
+    ".asinh(",
+    ".acosh(",
+    ".atanh(",
+    ".gamma(",
+    ".ln_gamma(",
+];
+
+/// Modules that only tests, benches and examples use.
+const ONLY_FOR_TESTS: &[&str] = &["coverage.rs", "specimen.rs", "robustness.rs", "breaks.rs"];
+
+#[test]
+fn no_figure_comes_from_the_mathematics_of_the_system() {
+    let mut found = Vec::new();
+    for room in RIGHT_OF_THE_RECORD {
+        let for_tests = |f: &PathBuf| ONLY_FOR_TESTS.iter().any(|name| f.ends_with(name));
+        for file in rust_files(&src().join(room)).iter().filter(|f| is_product(f) && !for_tests(f)) {
+            for (number, line) in code(file) {
+                found.extend(
+                    OF_THE_SYSTEM
+                        .iter()
+                        .filter(|m| line.contains(*m) || line.contains(&m.replacen('.', "f64::", 1)))
+                        .map(|m| format!("{}:{number}: `{m}`: use libm", file.display())),
+                );
+            }
+        }
+    }
+    assert!(found.is_empty(), "not the same on every machine:\n{}", found.join("\n"));
 }
 
 /// Fixtures and unit tests are no part of the data flow.

@@ -78,7 +78,8 @@ impl Resampler {
         let medians = self.medians(&sorted);
         let total: f64 = medians.iter().map(|(_, count)| f64::from(*count)).sum();
         let mean = medians.iter().map(|(m, count)| m * f64::from(*count)).sum::<f64>() / total;
-        let variance = medians.iter().map(|(m, count)| (m - mean).powi(2) * f64::from(*count)).sum::<f64>() / total;
+        let variance =
+            medians.iter().map(|(m, count)| (m - mean) * (m - mean) * f64::from(*count)).sum::<f64>() / total;
         let n = values.len() as f64;
         Some((variance * n / (n - 1.0)).sqrt()).filter(|u| u.is_finite())
     }
@@ -111,7 +112,7 @@ impl Resampler {
         let bounds = (n > 1).then(|| (arm(means[k - 1]), arm(means[means.len() - k])));
         let bounds = bounds.filter(|b| b.0.is_finite() && b.1.is_finite());
         let centre = means.iter().sum::<f64>() / means.len() as f64;
-        let variance = means.iter().map(|m| (m - centre).powi(2)).sum::<f64>() / means.len() as f64;
+        let variance = means.iter().map(|m| (m - centre) * (m - centre)).sum::<f64>() / means.len() as f64;
         let error = (n > 1).then(|| variance.sqrt() * stretch).filter(|u| u.is_finite());
         let estimate = Estimate {
             median: mean,
@@ -144,7 +145,11 @@ impl Resampler {
         let high = kth(medians.iter().rev(), k);
         let stretch = (n as f64 / (n as f64 - 1.0)).sqrt();
         let arm = |bound: f64| {
-            if sorted[0] > 0.0 { median * (bound / median).powf(stretch) } else { median + (bound - median) * stretch }
+            if sorted[0] > 0.0 {
+                median * libm::pow(bound / median, stretch)
+            } else {
+                median + (bound - median) * stretch
+            }
         };
         (arm(low), arm(high))
     }
@@ -260,9 +265,9 @@ impl Estimate {
         }
         let median = self.median / other.median;
         let arm = |mine: Option<f64>, theirs: Option<f64>, sign: f64| {
-            let mine = (mine.filter(|x| *x > 0.0)? / self.median).ln();
-            let theirs = (theirs.filter(|x| *x > 0.0)? / other.median).ln();
-            Some(median * (sign * mine.hypot(theirs)).exp()).filter(|x| x.is_finite())
+            let mine = libm::log(mine.filter(|x| *x > 0.0)? / self.median);
+            let theirs = libm::log(theirs.filter(|x| *x > 0.0)? / other.median);
+            Some(median * libm::exp(sign * libm::hypot(mine, theirs))).filter(|x| x.is_finite())
         };
         let bounds = arm(self.low, other.high, -1.0).zip(arm(self.high, other.low, 1.0));
         Some(Self {

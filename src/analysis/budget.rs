@@ -320,11 +320,11 @@ fn combine(terms: &[Term], coverage: &Coverage) -> Combined {
 /// ν_eff = u_c⁴ / Σ(u_i⁴/ν_i) (GUM G.4.1).
 fn welch_satterthwaite(combined: f64, parts: &[(f64, Dof)]) -> Dof {
     // Shares of the variance, so that tiny uncertainties do not underflow in the fourth power.
-    let share = |u: f64| (u / combined).powi(2);
+    let share = |u: f64| (u / combined) * (u / combined);
     let sum: f64 = parts
         .iter()
         .map(|(u, dof)| match dof {
-            Dof::Finite(dof) => share(*u).powi(2) / dof,
+            Dof::Finite(dof) => share(*u) * share(*u) / dof,
             Dof::Infinite => 0.0,
         })
         .sum();

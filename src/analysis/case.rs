@@ -3,7 +3,7 @@
 use super::bootstrap::Resampler;
 use super::ceilings::role_of;
 use super::energy::Meters;
-use super::{ActivityFigures, CaseSummary, EnergyFigures, EstimatedEnergy, Figure, Status, Windows};
+use super::{ActivityFigures, CaseSummary, CountedWindow, EnergyFigures, EstimatedEnergy, Figure, Status, Windows};
 use crate::record::{Correctness, DeviceId, Header, Measurement, Outcome, Sample, Threads, Work};
 use std::collections::BTreeMap;
 
@@ -44,6 +44,9 @@ pub(super) fn summarise(measurement: &Measurement, header: &Header, meters: &Met
         }
         _ => (EnergyFigures::missing(&without_work, dense > useful), Vec::new()),
     };
+    let rests_on: Vec<CountedWindow> =
+        samples.iter().map(|s| counted(s, meters.window_energy(device.as_ref().unwrap_or(&cpu), s))).collect();
+    let joules: Option<Vec<f64>> = rests_on.iter().map(|w| Some(w.energy? / w.iterations as f64)).collect();
     let activity = match time {
         Some(_) => super::activity::figures(&samples, &mut by),
         None => ActivityFigures::missing(&why),
@@ -64,6 +67,9 @@ pub(super) fn summarise(measurement: &Measurement, header: &Header, meters: &Met
         correctness: worst(measurement),
         canary: prepared.and_then(|p| p.canary.clone()),
         windows: windows(measurement, header, samples.len()),
+        time_cv: variation(&times),
+        energy_cv: joules.as_deref().and_then(variation),
+        rests_on,
         work,
         intensity: work.map(|w| w.useful.get() / w.bytes.get()).filter(|i| i.is_finite() && *i > 0.0),
         time: known(time),
@@ -92,6 +98,25 @@ pub(super) fn summarise(measurement: &Measurement, header: &Header, meters: &Met
         }),
         status,
     }
+}
+
+fn counted(sample: &Sample, energy: Option<f64>) -> CountedWindow {
+    CountedWindow {
+        repeat: sample.repeat,
+        start_ns: sample.start.nanos(),
+        wall: sample.wall.get(),
+        iterations: sample.iterations,
+        energy,
+    }
+}
+
+/// Coefficient of variation: sample standard deviation over mean. `None` for fewer than two values, or
+/// where it is not finite.
+fn variation(values: &[f64]) -> Option<f64> {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
+    (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt() / mean).filter(|cv| cv.is_finite())
 }
 
 /// How the case ended. The record's own outcome is not trusted where the answers say otherwise.

@@ -1,8 +1,8 @@
 //! What a reader must know, as data: permanent codes, plain sentences.
 
-use super::cross_check::{self, CrossCheck};
+use super::cross_check;
 use super::energy::Meters;
-use super::{CaseSummary, Caveat, DomainEnergy, Grade, IdlePower, Severity, Status};
+use super::{CaseSummary, Caveat, CrossCheck, DomainEnergy, Grade, IdlePower, Severity, Status};
 use crate::record::{Accuracy, EnergyMethod, Role, RunRecord, RunState, Sample};
 use time::macros::format_description;
 

@@ -1,23 +1,8 @@
 //! Two readers of one domain, or a counter and the power of one device: how far apart they are.
 
+use super::CrossCheck;
 use super::energy::{Meter, Meters};
-use crate::record::{Domain, EnergyMethod, EnergySpan, RunRecord};
-
-/// A reader that checks the reader of record, over all windows that both read.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct CrossCheck {
-    pub(super) domain: Domain,
-    /// The sensor whose figures count.
-    pub(super) of_record: String,
-    /// The sensor that checks it; of polled power in words.
-    pub(super) check: String,
-    /// Whether its energy is integrated from polled power.
-    pub(super) polled: bool,
-    /// (check − record) / record of the summed energies; `None` where a sum is not positive.
-    pub(super) difference: Option<f64>,
-    /// Windows in the sums, idle ones included.
-    pub(super) n: usize,
-}
+use crate::record::{EnergyMethod, EnergySpan, RunRecord};
 
 /// Every pair of readers of one domain that have at least one window in common.
 ///

@@ -88,13 +88,12 @@ pub(super) struct Meters<'r> {
 }
 
 impl<'r> Meters<'r> {
-    pub(super) fn of(record: &'r RunRecord) -> Self {
+    pub(super) fn of(record: &'r RunRecord, policy: Policy) -> Self {
         let windows = record.measurements.iter().flat_map(|m| m.valid_samples()).flat_map(|s| &s.energy);
         let at_rest = record.idle.iter().flat_map(|w| &w.energy);
         let all: BTreeSet<Meter> = windows.chain(at_rest).map(|span| Meter::of(span, &record.header.sensors)).collect();
         let all: Vec<Meter> = all.into_iter().collect();
         let idle = idle::power_at_rest(record, &all);
-        let policy = Policy::shipped();
         let bounds = declared(&record.header.sensors).fold(policy.clone(), |policy, (sensor, accuracy)| {
             policy.with_declared(sensor, Some((accuracy.bound, &accuracy.source)))
         });
@@ -207,6 +206,13 @@ impl<'r> Meters<'r> {
             return EnergyFigures::missing(&self.why_nothing(), sparse(work));
         }
         self.figures(&rated, samples, work, by)
+    }
+
+    /// Energy of the rated boundary in one window, in joules; `None` where a domain of it has no reading.
+    pub(super) fn window_energy(&self, device: &DeviceId, sample: &Sample) -> Option<f64> {
+        let rated = self.rated(device);
+        let window = Window::of(sample, &rated).filter(|_| !rated.is_empty())?;
+        Some(window.energy).filter(|e| e.is_finite() && !window.stuck)
     }
 
     /// Figures of every meter by itself.
@@ -354,7 +360,7 @@ impl<'r> Meters<'r> {
     fn steps(&self, window: &Window<'_>) -> Option<f64> {
         let counters = window.meters.iter().zip(&window.parts).filter(|(m, _)| !m.integrated);
         let square = |(m, (_, wraps)): (&&Meter, &(f64, u32))| {
-            Some(self.resolution(m)?.powi(2) * (1.0 + 2.0 * f64::from(*wraps).powi(2)))
+            Some(square_of(self.resolution(m)?) * (1.0 + 2.0 * square_of(f64::from(*wraps))))
         };
         Some(counters.map(square).sum::<Option<f64>>()?.sqrt() / window.energy)
     }
@@ -387,6 +393,10 @@ impl<'r> Meters<'r> {
             _ => None,
         })
     }
+}
+
+fn square_of(x: f64) -> f64 {
+    x * x
 }
 
 /// The largest value; `None` when one is unknown.

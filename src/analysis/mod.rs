@@ -21,10 +21,11 @@ mod window;
 
 pub use budget::{Budget, Combined, Distribution, Dof, Expanded, Term, TermName};
 pub use summary::{
-    ActivityFigures, Binding, Boundary, CaseSummary, Caveat, DomainEnergy, EnergyFigures, Estimate, EstimatedEnergy,
-    Figure, Grade, IdlePower, Method, Severity, Status, Summary, TypeB, Verdict, Windows,
+    ActivityFigures, Binding, Boundary, CaseSummary, Caveat, CountedWindow, CrossCheck, DomainEnergy, EnergyFigures,
+    Estimate, EstimatedEnergy, Figure, Grade, IdlePower, Method, Severity, Status, Summary, TypeB, Verdict, Windows,
 };
 
+use crate::policy::Policy;
 use crate::record::RunRecord;
 
 /// Median of `values` with its bootstrap interval, for results that are no record. The draws are
@@ -34,10 +35,17 @@ pub fn median(label: &str, values: &[f64], resamples: u32, confidence: f64) -> O
     bootstrap::Resampler::new(0, label, resamples, confidence).estimate(values)
 }
 
-/// Every figure of a record, with its interval or the reason why there is none.
+/// Every figure of a record, with its interval or the reason why there is none. Systematic errors are bounded
+/// by the policy that this program ships.
 #[must_use]
 pub fn summarise(record: &RunRecord) -> Summary {
-    let meters = energy::Meters::of(record);
+    summarise_with(record, &Policy::shipped())
+}
+
+/// As [`summarise`], with the bounds of `policy`.
+#[must_use]
+pub fn summarise_with(record: &RunRecord, policy: &Policy) -> Summary {
+    let meters = energy::Meters::of(record, policy.clone());
     let mut cases: Vec<CaseSummary> =
         record.measurements.iter().map(|m| case::summarise(m, &record.header, &meters)).collect();
     let ceilings = ceilings::Ceilings::of(&cases);
@@ -48,6 +56,7 @@ pub fn summarise(record: &RunRecord) -> Summary {
         boundary: meters.boundary(),
         caveats: caveats::of(record, &cases, &meters),
         idle: meters.idle_of_record(),
+        cross_checks: cross_check::compare(record, &meters),
         uncertainty_policy: meters.policy,
         grade,
         cases,

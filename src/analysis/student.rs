@@ -21,12 +21,12 @@ pub(super) fn two_sided(confidence: f64, dof: u32) -> f64 {
             high = middle;
         }
     }
-    f64::from(dof).sqrt() * low.tan()
+    f64::from(dof).sqrt() * libm::tan(low)
 }
 
 /// P(|T| ≤ √ν·tan θ).
 fn inside(theta: f64, dof: u32) -> f64 {
-    let (sin, cos) = theta.sin_cos();
+    let (sin, cos) = libm::sincos(theta);
     let square = cos * cos;
     if dof % 2 == 1 {
         let (mut term, mut sum) = (cos, 0.0);

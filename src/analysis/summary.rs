@@ -17,6 +17,8 @@ pub struct Summary {
     pub cases: Vec<CaseSummary>,
     /// Power at rest of every energy domain.
     pub idle: Vec<IdlePower>,
+    /// Readers that check the reader of record of a domain.
+    pub cross_checks: Vec<CrossCheck>,
     /// The bounds of systematic error that every budget was computed with.
     pub uncertainty_policy: Policy,
     /// The energy boundary that rated figures of CPU cases refer to.
@@ -153,6 +155,12 @@ pub struct CaseSummary {
     pub canary: Option<Canary>,
     /// Windows taken, kept and discarded.
     pub windows: Windows,
+    /// The windows that count, in time order: what every figure of the case rests on.
+    pub rests_on: Vec<CountedWindow>,
+    /// Standard deviation of the time an iteration over its mean; `None` for fewer than two windows.
+    pub time_cv: Option<f64>,
+    /// The same of the energy an iteration.
+    pub energy_cv: Option<f64>,
     /// Work of one iteration.
     pub work: Option<Work>,
     /// Useful FLOP a byte of compulsory traffic; `None` for a kernel without operations or traffic.
@@ -201,6 +209,40 @@ pub struct Windows {
     pub discarded: Vec<(String, u32)>,
     /// Whether warm-up became stable; `None` when the case never warmed up.
     pub warm_up_stable: Option<bool>,
+}
+
+/// A window that counts. With the case's id, `repeat` and `start_ns` find it in `samples.jsonl`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct CountedWindow {
+    /// Which repeat, from 0.
+    pub repeat: u32,
+    /// Start, in nanoseconds since the run began.
+    pub start_ns: u64,
+    /// Its length.
+    #[serde(rename = "wall_s")]
+    pub wall: f64,
+    /// Iterations in it.
+    pub iterations: u64,
+    /// Gross energy of the rated boundary, scaled to the window; `None` where a domain has no reading.
+    #[serde(rename = "energy_j")]
+    pub energy: Option<f64>,
+}
+
+/// A reader that checks the reader of record of its domain, over all windows that both read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CrossCheck {
+    /// The domain.
+    pub domain: Domain,
+    /// The sensor whose figures count.
+    pub of_record: String,
+    /// The sensor that checks it; of polled power in words.
+    pub check: String,
+    /// Whether its energy is integrated from polled power, which a counter may differ from by more.
+    pub polled: bool,
+    /// (check − record) / record of the summed energies; `None` where a sum is not positive.
+    pub difference: Option<f64>,
+    /// Windows in the sums, idle ones included.
+    pub n: usize,
 }
 
 /// The ceiling that binds at a case's intensity.

@@ -3,9 +3,11 @@
 //! Everything a document prints comes from here and from the record it relates to. The same inputs give
 //! the same bytes (RFC 8785 canonical JSON) on every machine.
 
+mod deviations;
+
 use crate::analysis::{self, Boundary, CaseSummary, Caveat, Grade, IdlePower, Summary};
 use crate::clock::Utc;
-use crate::policy::{Certification, Table};
+use crate::policy::{Certification, Policy, Table};
 use crate::record::{Environment, RunRecord, SamplerSummary, SensorStatus, Tool};
 use crate::verdict::{self, Decision, Finding, Rating, Subject};
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,10 @@ use sha2::{Digest, Sha256};
 
 /// Schema of `certificate.json`. A reader refuses a higher number.
 pub const SCHEMA: u32 = 1;
+
+/// Number of the method: analysis, rules and rating together. Every change after which a record could give
+/// another figure or finding raises it; `verify` refuses to recompute what another method has computed.
+pub const METHOD: u32 = 1;
 
 /// Who issues, where and when: what the record cannot know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +77,8 @@ pub struct Certificate {
 /// What the decision was taken with, each with its digest.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Method {
+    /// [`METHOD`] of the program that decided.
+    pub number: u32,
     /// The rules' limits.
     pub policy: Named,
     /// The reference of the index.
@@ -126,10 +134,35 @@ pub struct Dossier {
     pub record: RunRecord,
     /// The record's analysis.
     pub summary: Summary,
+    /// The policy it was decided by: documents show its class bounds.
+    pub policy: Certification,
+    /// The reference table: documents show the sources of its figures.
+    pub table: Table,
 }
 
-/// Decides on a record and writes the certificate (or the refusal). `evidence` lists the digests of the
-/// files that `record`, `policy` and `table` were read from.
+/// What the envelope of a bundle says of its origin, for the documents: they are part of what is signed, so
+/// they can name the key and never the signature.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seal {
+    /// Name of the signing key (SHA-256 of the public key, lower-case hex); `None` is an unsigned bundle, and
+    /// every page says so.
+    pub key_id: Option<String>,
+}
+
+/// What a decision is taken by.
+#[derive(Debug, Clone, Copy)]
+pub struct Basis<'a> {
+    /// The rules' limits.
+    pub policy: &'a Certification,
+    /// The reference of the index.
+    pub table: &'a Table,
+    /// Bounds of systematic error.
+    pub uncertainty: &'a Policy,
+    /// Version of the program that decides, or that decided when it is decided again.
+    pub decided_by: &'a str,
+}
+
+/// As [`issue_by`], with the shipped bounds of systematic error, by this program.
 #[must_use]
 pub fn issue(
     record: RunRecord,
@@ -138,7 +171,17 @@ pub fn issue(
     issue: Issue,
     evidence: Vec<FileDigest>,
 ) -> Dossier {
-    let summary = analysis::summarise(&record);
+    let uncertainty = Policy::shipped();
+    let basis = Basis { policy, table, uncertainty: &uncertainty, decided_by: env!("CARGO_PKG_VERSION") };
+    issue_by(record, &basis, issue, evidence)
+}
+
+/// Decides on a record and writes the certificate (or the refusal). `evidence` lists the digests of the
+/// files that `record` and `basis` were read from.
+#[must_use]
+pub fn issue_by(record: RunRecord, basis: &Basis<'_>, issue: Issue, evidence: Vec<FileDigest>) -> Dossier {
+    let Basis { policy, table, .. } = *basis;
+    let summary = analysis::summarise_with(&record, basis.uncertainty);
     let assessment = verdict::assess(&Subject { record: &record, summary: &summary, policy, table });
     let header = &record.header;
     let certified = assessment.decision == Decision::Certified;
@@ -155,6 +198,7 @@ pub fn issue(
         expires_at: certified.then(|| issue.issued_at.plus_days(policy.validity_days)),
         issue,
         method: Method {
+            number: METHOD,
             policy: named(&policy.name, Some(&policy.title), &policy.sha256),
             table: named(&table.name, None, &table.sha256),
             table_provisional: table.provisional.clone(),
@@ -165,7 +209,7 @@ pub fn issue(
             measured_from: header.started_at,
             measured_to: header.finished_at,
             measured_by: header.tool.clone(),
-            decided_by: env!("CARGO_PKG_VERSION").to_owned(),
+            decided_by: basis.decided_by.to_owned(),
         },
         item: header.environment.clone(),
         boundary: summary.boundary.clone(),
@@ -176,10 +220,10 @@ pub fn issue(
         results: summary.cases.clone(),
         findings: assessment.findings,
         caveats: summary.caveats.clone(),
-        deviations: Vec::new(),
+        deviations: deviations::of(&record),
         evidence,
     };
-    Dossier { certificate, record, summary }
+    Dossier { certificate, record, summary, policy: policy.clone(), table: table.clone() }
 }
 
 /// `WP-` and 80 bits of the SHA-256 over issue and digests, as five groups of four hex digits.

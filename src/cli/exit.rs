@@ -79,6 +79,11 @@ impl Failure {
         Self { exit: Exit::Internal, message: message.to_string() }
     }
 
+    /// Evidence that does not verify.
+    pub fn evidence(message: impl std::fmt::Display) -> Self {
+        Self { exit: Exit::Evidence, message: message.to_string() }
+    }
+
     /// Something required is missing.
     pub fn missing(message: impl std::fmt::Display) -> Self {
         Self { exit: Exit::Missing, message: message.to_string() }

@@ -1,15 +1,18 @@
 //! `wattproof list`: what the program knows, straight from the registries.
 
 use super::{Exit, Failure, Format, print, print_json, run::read_suite, table};
+use crate::interop;
 use crate::kernels::{self, ParamKind, ParamSpec};
+use crate::policy::Certification;
 use crate::report::FORMATS;
 use crate::sensors;
 use crate::suite::Catalog;
+use crate::verdict::rules;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// List kernels, sensors, suites or report formats
+/// List kernels, sensors, suites, formats or rules
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  wattproof list kernels\n  wattproof list suites --dir suites --format json")]
 pub(super) struct Args {
@@ -34,6 +37,10 @@ enum What {
     Suites,
     /// Report formats
     Formats,
+    /// Rules of certification
+    Rules,
+    /// Formats of `wattproof export`
+    Exports,
 }
 
 /// Heading, rows and the same as JSON.
@@ -51,6 +58,12 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
             )
         }
         What::Suites => suites(&args.dir)?,
+        What::Rules => rules(),
+        What::Exports => {
+            let rows = interop::FORMATS.iter().map(|f| vec![f.id.to_owned(), f.file.to_owned(), f.summary.to_owned()]);
+            let json = interop::FORMATS.iter().map(|f| json!({"id": f.id, "file": f.file, "summary": f.summary}));
+            (&["format", "file", "what"], rows.collect(), json.collect())
+        }
         What::Formats => {
             let rows =
                 FORMATS.iter().map(|f| vec![f.id.to_owned(), format!("report.{}", f.extension), f.summary.to_owned()]);
@@ -63,6 +76,17 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         Format::Text => print(&table::plain(header, &rows))?,
     }
     Ok(Exit::Ok)
+}
+
+fn rules() -> Listing {
+    let policy = Certification::shipped();
+    let all: Vec<_> = rules::REGISTRY.iter().map(|r| r.explain(&policy)).collect();
+    let limits = |e: &rules::Explanation| match e.limits.is_empty() {
+        true => "none".to_owned(),
+        false => e.limits.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(", "),
+    };
+    let rows = all.iter().map(|e| vec![e.code.to_owned(), limits(e), e.title.to_owned()]).collect();
+    (&["rule", "limit", "what it asks for"], rows, json!(all))
 }
 
 fn kernels() -> Listing {

@@ -5,12 +5,17 @@
 #![expect(clippy::print_stderr, reason = "the command line is the room that prints")]
 
 mod answers;
+mod bundle;
 mod certify;
 mod completions;
 mod doctor;
+mod documents;
 mod doubles;
 mod exit;
+mod explain;
+mod export;
 mod import;
+mod keygen;
 mod list;
 mod measure;
 mod progress;
@@ -19,6 +24,7 @@ mod run;
 mod schema;
 mod style;
 mod table;
+mod verify;
 mod wall;
 
 pub use exit::{Exit, Failure};
@@ -35,6 +41,7 @@ Examples:
   wattproof doctor                             which sensors work here, and why the others do not
   wattproof report reports/<id>                render the reports of a record again
   wattproof certify reports/<id>               decide on a record, write the evidence bundle
+  wattproof verify reports/<id>/certificate    recompute a bundle, print every difference
 
 Exit codes:
   0 done, certified · 1 internal failure · 2 wrong arguments or invalid file · 3 refused
@@ -83,6 +90,10 @@ enum Command {
     Report(report::Args),
     Certify(certify::Args),
     Import(import::Args),
+    Explain(explain::Args),
+    Export(export::Args),
+    Verify(verify::Args),
+    Keygen(keygen::Args),
     Schema(schema::Args),
     Completions(completions::Args),
 }
@@ -106,6 +117,10 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Certify(args) => certify::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Keygen(args) => keygen::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

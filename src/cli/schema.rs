@@ -1,6 +1,7 @@
 //! `wattproof schema`: JSON Schema of the file formats, for editors.
 
 use super::{Exit, Failure, print_json};
+use crate::policy;
 use crate::suite::{self, Catalog};
 use clap::ValueEnum;
 
@@ -17,11 +18,17 @@ pub(super) struct Args {
 enum What {
     /// Suite files
     Suite,
+    /// Policies of certification
+    Policy,
+    /// Reference tables
+    Table,
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     match args.what {
         What::Suite => print_json(&suite::schema(&Catalog::builtin()))?,
+        What::Policy => print_json(&policy::policy_schema())?,
+        What::Table => print_json(&policy::table_schema())?,
     }
     Ok(Exit::Ok)
 }

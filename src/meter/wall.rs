@@ -157,7 +157,7 @@ impl MeterLog {
 
 /// The rows from a little before the first pulse to a little after the last one.
 fn of_run(mut rows: Vec<Row>, alignment: &Alignment, pulses: &[Pulse]) -> Vec<Row> {
-    let margin = alignment.log().interval() * MARGIN;
+    let margin = alignment.meter_log().interval() * MARGIN;
     let (Some(first), Some(last)) = (pulses.first(), pulses.last()) else { return rows };
     let (from, to) = (alignment.meter_time(first.start) - margin, alignment.meter_time(last.end) + margin);
     let inside = |row: &Row| row.at.is_some_and(|t| t.get() >= from && t.get() <= to);
@@ -204,7 +204,7 @@ pub fn part(
     to: Moment,
     accuracy: Option<&Accuracy>,
 ) -> DomainEnergy {
-    let method = alignment.as_ref().map_or(EnergyMethod::Integrated, |a| a.log().method());
+    let method = alignment.as_ref().map_or(EnergyMethod::Integrated, |a| a.meter_log().method());
     let figure = alignment.as_ref().map_err(Clone::clone).and_then(|alignment| {
         let span = wall_span(alignment, from, to)?;
         let energy = span.energy.to_joules();
@@ -214,7 +214,7 @@ pub fn part(
             .with_declared(ID, accuracy.map(|a| (a.bound, a.source.as_str())))
             .systematic_bound(ID, method)
             .ok_or("the uncertainty policy states no bound for wall meters")?;
-        let resolution = alignment.log().step().map(|step| MicroJoules::new((step * 1e6).ceil() as u64));
+        let resolution = alignment.meter_log().step().map(|step| MicroJoules::new((step * 1e6).ceil() as u64));
         let origin = Origin { gain, update_period: span.update_period, resolution, wraps: 0 };
         Ok(Figure {
             energy,

@@ -1,11 +1,14 @@
 //! Policies: numbers that decide, as data with their sources. Pure: read from embedded text.
 
 mod certification;
+mod limits;
 mod reference;
+mod schema;
 mod uncertainty;
 
-pub use certification::{Certification, Limit};
-pub use reference::{Row, Table};
+pub use certification::{Certification, Limit, SuiteName};
+pub use reference::{Part, Row, Table};
+pub use schema::{policy_schema, table_schema};
 pub use uncertainty::{ClockBound, Coverage, Linearity, Policy, SensorBound, WithinGain};
 
 use sha2::{Digest, Sha256};

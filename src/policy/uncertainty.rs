@@ -14,6 +14,9 @@ pub struct Policy {
     pub policy: String,
     /// SHA-256 of its text, lower-case hex.
     pub sha256: String,
+    /// The file, byte for byte.
+    #[serde(skip)]
+    pub text: String,
     /// When k is taken from Student's t and when it is fixed.
     pub coverage: Coverage,
     /// Rate error of the clock.
@@ -136,7 +139,7 @@ impl Policy {
         }
         let sha256 = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
         let Wire { policy, coverage, clock, sensors, .. } = wire;
-        Ok(Self { policy, sha256, coverage, clock, sensors })
+        Ok(Self { policy, sha256, text: text.to_owned(), coverage, clock, sensors })
     }
 
     /// Bound of the systematic relative error of a sensor: gain, non-linearity and, for polled
@@ -149,7 +152,7 @@ impl Policy {
             Linearity::Bound(bound) => bound,
             Linearity::Word(_) => 0.0,
         };
-        Some(row.gain.hypot(linearity).hypot(row.aliasing.unwrap_or(0.0)))
+        Some(libm::hypot(libm::hypot(row.gain, linearity), row.aliasing.unwrap_or(0.0)))
     }
 
     /// With the bound that the owner of `sensor` declares for all loads, before those of the policy.

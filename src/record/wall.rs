@@ -41,7 +41,7 @@ pub fn span(alignment: &Alignment, from: Moment, to: Moment) -> Result<EnergySpa
     Ok(EnergySpan {
         domain: Domain::Wall,
         sensor: ID.to_owned(),
-        method: alignment.log().method(),
+        method: alignment.meter_log().method(),
         energy: MicroJoules::new((joules * 1e6).round() as u64),
         from,
         to,

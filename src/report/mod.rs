@@ -1,6 +1,7 @@
 //! Summary → view model → bytes. The view model is computed before rendering, so every format says
 //! the same; adding a format is one file and one line in [`FORMATS`].
 
+pub mod certificate;
 pub mod html;
 pub mod json;
 pub mod markdown;

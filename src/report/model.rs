@@ -4,13 +4,13 @@
 
 mod build;
 mod charts;
-mod context;
-mod grid;
-mod plain;
+pub(in crate::report) mod context;
+pub(in crate::report) mod grid;
+pub(in crate::report) mod plain;
 mod results;
 mod tables;
 mod trace;
-mod uncertainty;
+pub(in crate::report) mod uncertainty;
 
 use crate::analysis::Summary;
 use serde::Serialize;

@@ -54,7 +54,7 @@ impl Scale {
     #[must_use]
     pub fn apply(self, value: f64) -> f64 {
         // Dividing by an exact power of ten rounds once; multiplying by 1e-9 would round twice.
-        if self.exponent >= 0 { value / 10f64.powi(self.exponent) } else { value * 10f64.powi(-self.exponent) }
+        if self.exponent >= 0 { value / ten_to(self.exponent) } else { value * ten_to(-self.exponent) }
     }
 
     /// `unit` with this prefix: `GFLOP/J`.
@@ -149,10 +149,10 @@ fn decimals(value: f64, digits: i32) -> usize {
         return 0;
     }
     #[expect(clippy::cast_possible_truncation, reason = "the exponent of a double fits i32")]
-    let magnitude = |v: f64| v.abs().log10().floor() as i32;
+    let magnitude = |v: f64| libm::log10(v.abs()).floor() as i32;
     // Rounding may add a digit: 9.996 reads 10.0, not 10.00.
     let first = (digits - 1 - magnitude(value)).clamp(0, 30);
-    let rounded = (value * 10f64.powi(first)).round() / 10f64.powi(first);
+    let rounded = (value * ten_to(first)).round() / ten_to(first);
     let settled = if rounded == 0.0 { first } else { (digits - 1 - magnitude(rounded)).clamp(0, 30) };
     usize::try_from(settled).unwrap_or(0)
 }
@@ -165,6 +165,11 @@ fn fixed(value: f64, decimals: usize) -> String {
         Some(digits) => format!("−{digits}"),
         None => text,
     }
+}
+
+/// A power of ten, the same bits on every machine; exact up to 10^22.
+pub(super) fn ten_to(exponent: i32) -> f64 {
+    libm::pow(10.0, f64::from(exponent))
 }
 
 #[cfg(test)]

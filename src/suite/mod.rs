@@ -1,22 +1,23 @@
 //! Suites: what to measure and how, from YAML to a validated [`Suite`].
 //!
 //! Wire types (what serde sees) stay inside this folder; everything past it sees only validated
-//! values, and every value remembers the line it came from.
+//! values, and every value remembers the line it came from. Policies and reference tables are read with
+//! the same tree, problems and quantities.
 
 mod axes;
 mod catalog;
 mod expand;
-mod problem;
+pub(crate) mod problem;
 mod profile;
-mod quantity;
+pub(crate) mod quantity;
 #[cfg(test)]
 pub(crate) mod sample;
 mod schema;
-mod suggest;
+pub(crate) mod suggest;
 #[cfg(test)]
 mod tests;
-mod tree;
-mod wire;
+pub(crate) mod tree;
+pub(crate) mod wire;
 
 pub use catalog::Catalog;
 pub(crate) use expand::identity;
@@ -134,6 +135,7 @@ pub struct Profile {
 
 /// The suites that come with the product: id and text.
 pub const SHIPPED: &[(&str, &str)] = &[
+    ("certify-cpu", include_str!("../../suites/certify-cpu.yaml")),
     ("quick", include_str!("../../suites/quick.yaml")),
     ("reference-cpu", include_str!("../../suites/reference-cpu.yaml")),
     ("sparsity", include_str!("../../suites/sparsity.yaml")),
@@ -145,10 +147,7 @@ impl Suite {
     /// # Errors
     /// [`SuiteErrors`] when the file cannot be read, or with every problem found in it.
     pub fn load(path: &Path, catalog: &Catalog) -> Result<Self, SuiteErrors> {
-        let text = read_text(path).map_err(|(message, help)| {
-            SuiteErrors::whole_file(path, format!("the suite cannot be read: {message}"), &help)
-        })?;
-        Self::parse(path, &text, catalog)
+        Self::parse(path, &read_file(path, "suite")?, catalog)
     }
 
     /// Validates the text of a suite. `path` is where it came from: it stands in the errors, and
@@ -193,6 +192,13 @@ impl Suite {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The text of a file of the kind `what`.
+pub(crate) fn read_file(path: &Path, what: &str) -> Result<String, SuiteErrors> {
+    read_text(path).map_err(|(message, help)| {
+        SuiteErrors::whole_file(path, format!("the {what} cannot be read: {message}"), &help)
+    })
 }
 
 /// The text of a regular file of bounded size; otherwise what is wrong and what to do.

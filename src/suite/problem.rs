@@ -1,4 +1,4 @@
-//! Errors of a suite file: all of them at once, each with its place and what to do.
+//! Errors of a YAML file (suite, profile, policy, table): all of them at once, each with its place and what to do.
 
 use super::tree::{Malformed, Mark, Node, Value};
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
@@ -58,7 +58,7 @@ impl Problem {
     }
 }
 
-/// Everything that is wrong with a suite, in the order of the file.
+/// Everything that is wrong with a suite, a profile, a policy or a table, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuiteErrors {
     problems: Vec<Problem>,
@@ -98,7 +98,7 @@ impl SuiteErrors {
     }
 
     /// A single problem that concerns a file as a whole.
-    pub(super) fn whole_file(path: &Path, message: String, help: &str) -> Self {
+    pub(crate) fn whole_file(path: &Path, message: String, help: &str) -> Self {
         let mut report = Report::new(path, "");
         report.push(None, message, help.to_owned(), None);
         Self { problems: report.problems, more: 0 }
@@ -153,7 +153,7 @@ fn position(text: &str, byte: usize) -> (usize, usize) {
 }
 
 /// The text with everything escaped that could steer a terminal or reorder what is read.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
@@ -162,14 +162,14 @@ pub(super) fn escaped(text: &str) -> String {
 }
 
 /// `text` in backticks, escaped and shortened for a message.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let short: String = text.chars().take(60).collect();
     let dots = if short.len() < text.len() { "…" } else { "" };
     format!("`{}{dots}`", escaped(&short))
 }
 
 /// Collects problems while a file is read.
-pub(super) struct Report {
+pub(crate) struct Report {
     source: Arc<Source>,
     problems: Vec<Problem>,
     more: usize,
@@ -178,18 +178,18 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(path: &Path, text: &str) -> Self {
+    pub(crate) fn new(path: &Path, text: &str) -> Self {
         let source = Source { path: path.to_owned(), text: text.to_owned() };
         Self { source: Arc::new(source), problems: Vec::new(), more: 0, rereads: REREADS }
     }
 
     /// Number of problems so far.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.problems.len() + self.more
     }
 
     /// A problem at a node.
-    pub(super) fn at(&mut self, node: &Node, message: impl Into<String>, help: impl Into<String>) {
+    pub(crate) fn at(&mut self, node: &Node, message: impl Into<String>, help: impl Into<String>) {
         if self.full() {
             return;
         }
@@ -198,7 +198,7 @@ impl Report {
     }
 
     /// A problem at a node that an earlier node explains.
-    pub(super) fn at_both(
+    pub(crate) fn at_both(
         &mut self,
         node: &Node,
         message: impl Into<String>,
@@ -213,7 +213,7 @@ impl Report {
     }
 
     /// The text is no YAML at all: the only problem there can be.
-    pub(super) fn malformed(mut self, error: Malformed) -> SuiteErrors {
+    pub(crate) fn malformed(mut self, error: Malformed) -> SuiteErrors {
         let span = error.mark.map(|mark| {
             let start = self.byte(mark);
             let len = self.source.text[start..].chars().next().map_or(0, char::len_utf8);
@@ -224,7 +224,7 @@ impl Report {
     }
 
     /// Takes over the problems of another file.
-    pub(super) fn append(&mut self, other: SuiteErrors) {
+    pub(crate) fn append(&mut self, other: SuiteErrors) {
         self.more += other.more;
         for problem in other.problems {
             if !self.full() {
@@ -234,7 +234,7 @@ impl Report {
     }
 
     /// `Ok` when there is no problem.
-    pub(super) fn finish(mut self) -> Result<(), SuiteErrors> {
+    pub(crate) fn finish(mut self) -> Result<(), SuiteErrors> {
         if self.problems.is_empty() {
             return Ok(());
         }

@@ -138,6 +138,13 @@ impl Profile {
         NUMBERS.iter().find(laxer).map(|n| n.key)
     }
 
+    /// Keys of all numbers that are not the same in `other`, in the order of the shipped files.
+    #[must_use]
+    pub fn differs_from(&self, other: &Self) -> Vec<&'static str> {
+        let differs = |n: &&Number| (n.get)(self).to_bits() != (n.get)(other).to_bits();
+        NUMBERS.iter().filter(differs).map(|n| n.key).collect()
+    }
+
     fn blank(name: &str, certifiable: bool) -> Self {
         let (name, zero) = (name.to_owned(), Seconds::ZERO);
         Self {

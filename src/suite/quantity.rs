@@ -6,7 +6,7 @@ use crate::units::Seconds;
 
 /// What kind of number a key takes, bounds included.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Quantity {
+pub(crate) enum Quantity {
     /// A whole number.
     Count { min: u64, max: u64 },
     /// Seconds.
@@ -17,19 +17,21 @@ pub(super) enum Quantity {
     Size { min: u64, max: u64 },
     /// A fraction.
     Fraction { min: f64, max: f64 },
+    /// A plain number.
+    Number { min: f64, max: f64 },
 }
 
 /// A number that does not fit its key.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) message: String,
-    pub(super) help: String,
+pub(crate) struct Fault {
+    pub(crate) message: String,
+    pub(crate) help: String,
 }
 
-pub(super) const DURATION_UNITS: &[(&str, f64)] =
+pub(crate) const DURATION_UNITS: &[(&str, f64)] =
     &[("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0)];
-pub(super) const FREQUENCY_UNITS: &[(&str, f64)] = &[("Hz", 1.0), ("kHz", 1e3)];
-pub(super) const SIZE_UNITS: &[(&str, f64)] = &[
+pub(crate) const FREQUENCY_UNITS: &[(&str, f64)] = &[("Hz", 1.0), ("kHz", 1e3)];
+pub(crate) const SIZE_UNITS: &[(&str, f64)] = &[
     ("B", 1.0),
     ("kB", 1e3),
     ("MB", 1e6),
@@ -48,7 +50,7 @@ pub fn duration(text: &str) -> Option<Seconds> {
 
 impl Quantity {
     /// The quantity a kernel's parameter is; `None` for a choice of words.
-    pub(super) fn of(kind: ParamKind) -> Option<Self> {
+    pub(crate) fn of(kind: ParamKind) -> Option<Self> {
         match kind {
             ParamKind::Count { min, max } => Some(Self::Count { min, max }),
             ParamKind::Size { min, max } => Some(Self::Size { min, max }),
@@ -60,12 +62,15 @@ impl Quantity {
     /// Reads a node: counts as they are, durations in seconds, sizes in bytes, fractions of 1.
     ///
     /// The result is exact for whole numbers up to 2^53; larger ones are refused.
-    pub(super) fn read(self, node: &Node) -> Result<f64, Fault> {
+    pub(crate) fn read(self, node: &Node) -> Result<f64, Fault> {
         let wrong = || Fault { message: format!("{} is not {}", node.describe(), self.noun()), help: self.example() };
         let value = match (&node.value, self) {
             #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 it is refused just below")]
-            (Value::Integer(n), Self::Count { .. } | Self::Size { .. } | Self::Fraction { .. }) => *n as f64,
-            (Value::Real(x), Self::Fraction { .. }) => *x,
+            (
+                Value::Integer(n),
+                Self::Count { .. } | Self::Size { .. } | Self::Fraction { .. } | Self::Number { .. },
+            ) => *n as f64,
+            (Value::Real(x), Self::Fraction { .. } | Self::Number { .. }) => *x,
             (Value::Real(x), Self::Count { .. } | Self::Size { .. }) if x.is_finite() && x.fract() == 0.0 => *x,
             (Value::Integer(_) | Value::Real(_), Self::Duration { .. } | Self::Frequency { .. }) => {
                 return Err(Fault { message: format!("{} has no unit", node.describe()), help: self.example() });
@@ -81,7 +86,7 @@ impl Quantity {
         let split = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+')))?;
         let (number, unit) = (&text[..split], text[split..].trim_start());
         let units: &[(&str, f64)] = match self {
-            Self::Count { .. } => return None,
+            Self::Count { .. } | Self::Number { .. } => return None,
             Self::Duration { .. } => DURATION_UNITS,
             Self::Frequency { .. } => FREQUENCY_UNITS,
             Self::Size { .. } => SIZE_UNITS,
@@ -110,17 +115,21 @@ impl Quantity {
         const EXACT: u64 = 1 << 53;
         match self {
             Self::Count { min, max } | Self::Size { min, max } => (min as f64, max.min(EXACT) as f64),
-            Self::Duration { min, max } | Self::Frequency { min, max } | Self::Fraction { min, max } => (min, max),
+            Self::Duration { min, max }
+            | Self::Frequency { min, max }
+            | Self::Fraction { min, max }
+            | Self::Number { min, max } => (min, max),
         }
     }
 
-    pub(super) fn noun(self) -> &'static str {
+    pub(crate) fn noun(self) -> &'static str {
         match self {
             Self::Count { .. } => "a whole number",
             Self::Duration { .. } => "a time",
             Self::Frequency { .. } => "a frequency",
             Self::Size { .. } => "a size",
             Self::Fraction { .. } => "a fraction",
+            Self::Number { .. } => "a number",
         }
     }
 
@@ -131,6 +140,7 @@ impl Quantity {
             Self::Frequency { .. } => "write a number and a unit: `10 Hz`".to_owned(),
             Self::Size { .. } => "write whole bytes, or a number and a unit: `64 MiB` or `1.5 GB`".to_owned(),
             Self::Fraction { .. } => "write `0.1` or `10 %`".to_owned(),
+            Self::Number { min, max } => format!("write a number from {min} to {max}"),
         }
     }
 
@@ -139,12 +149,12 @@ impl Quantity {
             Self::Duration { .. } => scaled(value, DURATION_UNITS),
             Self::Frequency { .. } => format!("{value} Hz"),
             Self::Size { .. } => size(whole(value)),
-            Self::Count { .. } | Self::Fraction { .. } => format!("{value}"),
+            Self::Count { .. } | Self::Fraction { .. } | Self::Number { .. } => format!("{value}"),
         }
     }
 
     /// What JSON Schema can say of it.
-    pub(super) fn schema(self) -> serde_json::Value {
+    pub(crate) fn schema(self) -> serde_json::Value {
         let (min, max) = self.bounds();
         let text = |units: &[(&str, f64)]| {
             let names: Vec<&str> = units.iter().map(|(n, _)| *n).collect();
@@ -162,18 +172,19 @@ impl Quantity {
                 let number = serde_json::json!({"type": "number", "minimum": min, "maximum": max});
                 serde_json::json!({"anyOf": [number, text(&[("%", 1.0)])]})
             }
+            Self::Number { .. } => serde_json::json!({"type": "number", "minimum": min, "maximum": max}),
         }
     }
 }
 
 /// A non-negative whole double below 2^53 as an integer.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "callers pass checked whole numbers")]
-pub(super) fn whole(value: f64) -> u64 {
+pub(crate) fn whole(value: f64) -> u64 {
     value as u64
 }
 
 /// Bytes in the largest binary unit that divides them: `64 MiB`, `1000 B`.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     for (unit, scale) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
         if bytes >= scale && bytes.is_multiple_of(scale) {
             return format!("{} {unit}", bytes / scale);

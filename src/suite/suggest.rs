@@ -20,7 +20,7 @@ fn distance(a: &[char], b: &[char]) -> usize {
 }
 
 /// The candidate that `word` most likely meant, `None` when nothing is near.
-pub(super) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     // Nobody mistypes 64 characters; a longer word is no typing error and would only cost time.
     if word.len() > 64 {
         return None;
@@ -37,7 +37,7 @@ pub(super) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c s
 }
 
 /// `did you mean X?`, or the whole list when nothing is near.
-pub(super) fn hint<'c>(word: &str, what: &str, candidates: impl IntoIterator<Item = &'c str> + Clone) -> String {
+pub(crate) fn hint<'c>(word: &str, what: &str, candidates: impl IntoIterator<Item = &'c str> + Clone) -> String {
     match nearest(word, candidates.clone()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => {

@@ -10,7 +10,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqA
 use std::fmt;
 
 /// Longest YAML file that is read, in bytes.
-pub(super) const MAX_BYTES: usize = 1 << 20;
+pub(crate) const MAX_BYTES: usize = 1 << 20;
 /// Nodes and bytes that aliases may add to what is written out in the file.
 const ALIAS_NODES: usize = 10_000;
 const ALIAS_BYTES: usize = 1 << 20;
@@ -19,23 +19,23 @@ const MAX_BRACKETS: usize = 128;
 
 /// Line and column as serde_yaml counts them: from 1, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
-    pub(super) line: u32,
-    pub(super) column: u32,
+pub(crate) struct Mark {
+    pub(crate) line: u32,
+    pub(crate) column: u32,
 }
 
 /// One YAML node.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Number in the order of visiting, by which [`locate`] finds a container again.
     number: usize,
     /// Where a scalar stands; `None` for lists and maps.
     mark: Option<Mark>,
-    pub(super) value: Value,
+    pub(crate) value: Value,
 }
 
 #[derive(Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Integer(i128),
@@ -47,17 +47,17 @@ pub(super) enum Value {
 
 impl Node {
     /// Where a scalar stands; `None` for a list or a map.
-    pub(super) fn mark(&self) -> Option<Mark> {
+    pub(crate) fn mark(&self) -> Option<Mark> {
         self.mark
     }
 
     /// Where a list or a map begins, by reading the text again up to it.
-    pub(super) fn located(&self, text: &str) -> Option<Mark> {
+    pub(crate) fn located(&self, text: &str) -> Option<Mark> {
         self.mark.or_else(|| locate(text, self.number))
     }
 
     /// Where the first scalar inside stands: near the beginning, and known without reading again.
-    pub(super) fn near(&self) -> Option<Mark> {
+    pub(crate) fn near(&self) -> Option<Mark> {
         match &self.value {
             Value::List(items) => items.iter().find_map(Self::near),
             Value::Map(entries) => entries.iter().find_map(|(key, value)| key.near().or_else(|| value.near())),
@@ -65,7 +65,7 @@ impl Node {
         }
     }
 
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
             _ => None,
@@ -73,7 +73,7 @@ impl Node {
     }
 
     /// The elements of a list; any other node counts as a list of itself.
-    pub(super) fn one_or_many(&self) -> &[Node] {
+    pub(crate) fn one_or_many(&self) -> &[Node] {
         match &self.value {
             Value::List(items) => items,
             _ => std::slice::from_ref(self),
@@ -81,7 +81,7 @@ impl Node {
     }
 
     /// What it is, for messages: `a list`, `the number 3`.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match &self.value {
             Value::Null => "nothing".to_owned(),
             Value::Bool(b) => format!("the truth value `{b}`"),
@@ -96,10 +96,10 @@ impl Node {
 
 /// What keeps a text from being a tree.
 #[derive(Debug)]
-pub(super) struct Malformed {
-    pub(super) mark: Option<Mark>,
-    pub(super) message: String,
-    pub(super) help: String,
+pub(crate) struct Malformed {
+    pub(crate) mark: Option<Mark>,
+    pub(crate) message: String,
+    pub(crate) help: String,
 }
 
 impl Malformed {
@@ -109,7 +109,7 @@ impl Malformed {
 }
 
 /// Parses one YAML document.
-pub(super) fn parse(text: &str) -> Result<Node, Malformed> {
+pub(crate) fn parse(text: &str) -> Result<Node, Malformed> {
     if text.len() > MAX_BYTES {
         let message = format!("the file has {} bytes, more than the {MAX_BYTES} that are read", text.len());
         return Err(Malformed::new(None, message, "split it into several suites"));

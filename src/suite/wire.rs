@@ -9,18 +9,18 @@ use super::suggest::hint;
 use super::tree::{Node, Value};
 
 /// One key of a map.
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    pub(super) meaning: &'static str,
-    pub(super) required: bool,
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) meaning: &'static str,
+    pub(crate) required: bool,
 }
 
-const fn key(name: &'static str, required: bool, meaning: &'static str) -> Key {
+pub(crate) const fn key(name: &'static str, required: bool, meaning: &'static str) -> Key {
     Key { name, meaning, required }
 }
 
 /// Keys of a suite.
-pub(super) const SUITE: &[Key] = &[
+pub(crate) const SUITE: &[Key] = &[
     key("version", true, "Version of the format: 1."),
     key("suite", true, "Id: lower-case words, digits and `-`."),
     key("title", false, "Title for people; the id when left out."),
@@ -31,7 +31,7 @@ pub(super) const SUITE: &[Key] = &[
 ];
 
 /// Keys of one entry of `cases`.
-pub(super) const ENTRY: &[Key] = &[
+pub(crate) const ENTRY: &[Key] = &[
     key("kernel", true, "Id of the kernel; `wattproof list kernels` shows all."),
     key("label", false, "A word put before the ids of the entry's cases."),
     key("with", false, "Parameters with one value each."),
@@ -40,39 +40,39 @@ pub(super) const ENTRY: &[Key] = &[
 ];
 
 /// Keys of a profile file besides its numbers.
-pub(super) const PROFILE: &[Key] = &[
+pub(crate) const PROFILE: &[Key] = &[
     key("version", true, "Version of the format: 1."),
     key("profile", true, "Name of the profile."),
     key("certifiable", true, "Whether records made with it may be certified, if its numbers allow it."),
 ];
 
 /// The version of the format that this program reads.
-pub(super) const VERSION: i128 = 1;
+pub(crate) const VERSION: i128 = 1;
 
 /// A suite file, keys checked, values raw.
-pub(super) struct WireSuite<'t> {
-    pub(super) version: Option<&'t Node>,
-    pub(super) id: Option<&'t Node>,
-    pub(super) title: Option<&'t Node>,
-    pub(super) description: Option<&'t Node>,
-    pub(super) profile: Option<&'t Node>,
-    pub(super) settings: Option<&'t Node>,
-    pub(super) cases: Vec<WireEntry<'t>>,
+pub(crate) struct WireSuite<'t> {
+    pub(crate) version: Option<&'t Node>,
+    pub(crate) id: Option<&'t Node>,
+    pub(crate) title: Option<&'t Node>,
+    pub(crate) description: Option<&'t Node>,
+    pub(crate) profile: Option<&'t Node>,
+    pub(crate) settings: Option<&'t Node>,
+    pub(crate) cases: Vec<WireEntry<'t>>,
 }
 
 /// One entry of `cases`.
-pub(super) struct WireEntry<'t> {
-    pub(super) kernel: &'t Node,
-    pub(super) label: Option<&'t Node>,
-    pub(super) with: Option<&'t Node>,
-    pub(super) matrix: Option<&'t Node>,
-    pub(super) exclude: &'t [Node],
+pub(crate) struct WireEntry<'t> {
+    pub(crate) kernel: &'t Node,
+    pub(crate) label: Option<&'t Node>,
+    pub(crate) with: Option<&'t Node>,
+    pub(crate) matrix: Option<&'t Node>,
+    pub(crate) exclude: &'t [Node],
     /// Whether a key was unknown: what seems to be missing may then only be misspelt.
-    pub(super) flawed: bool,
+    pub(crate) flawed: bool,
 }
 
 /// The key-value pairs of a map whose keys are distinct words.
-pub(super) fn pairs<'t>(report: &mut Report, node: &'t Node, what: &str) -> Vec<(&'t str, &'t Node, &'t Node)> {
+pub(crate) fn pairs<'t>(report: &mut Report, node: &'t Node, what: &str) -> Vec<(&'t str, &'t Node, &'t Node)> {
     let Value::Map(entries) = &node.value else {
         report.at(node, format!("{what} is a map, this is {}", node.describe()), "write `key: value` pairs");
         return Vec::new();
@@ -99,18 +99,18 @@ pub(super) fn pairs<'t>(report: &mut Report, node: &'t Node, what: &str) -> Vec<
 }
 
 /// A map read against a table of keys.
-pub(super) struct Fields<'t> {
+pub(crate) struct Fields<'t> {
     found: Vec<(&'t str, &'t Node)>,
 }
 
 impl<'t> Fields<'t> {
     /// Reports keys that are not in `known` and required keys that are not there.
-    pub(super) fn read(report: &mut Report, node: &'t Node, what: &str, known: &[Key]) -> Self {
+    pub(crate) fn read(report: &mut Report, node: &'t Node, what: &str, known: &[Key]) -> Self {
         Self::read_advised(report, node, what, known, &|_| None)
     }
 
     /// Like [`read`](Self::read), with advice for keys that belong somewhere else.
-    fn read_advised(
+    pub(crate) fn read_advised(
         report: &mut Report,
         node: &'t Node,
         what: &str,
@@ -145,14 +145,14 @@ impl<'t> Fields<'t> {
         Self { found }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&'t Node> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'t Node> {
         self.found.iter().find(|(n, _)| *n == name).map(|(_, node)| *node)
     }
 }
 
 impl<'t> WireSuite<'t> {
     /// `parameter` tells whether any kernel has a parameter of this name.
-    pub(super) fn read(report: &mut Report, root: &'t Node, parameter: &dyn Fn(&str) -> bool) -> Self {
+    pub(crate) fn read(report: &mut Report, root: &'t Node, parameter: &dyn Fn(&str) -> bool) -> Self {
         let fields = Fields::read(report, root, "a suite", SUITE);
         let cases = fields.get("cases").map_or_else(Vec::new, |node| match &node.value {
             Value::List(items) => {
@@ -198,7 +198,7 @@ impl<'t> WireEntry<'t> {
 }
 
 /// Checks the `version` of a file.
-pub(super) fn check_version(report: &mut Report, node: Option<&Node>) {
+pub(crate) fn check_version(report: &mut Report, node: Option<&Node>) {
     match node.map(|n| (n, &n.value)) {
         None | Some((_, Value::Integer(VERSION))) => {}
         Some((node, Value::Integer(n))) if *n > VERSION => {
@@ -212,7 +212,7 @@ pub(super) fn check_version(report: &mut Report, node: Option<&Node>) {
 }
 
 /// A word of lower-case letters, digits and `-`, or `None` after a report.
-pub(super) fn identifier<'t>(report: &mut Report, node: &'t Node, what: &str, longest: usize) -> Option<&'t str> {
+pub(crate) fn identifier<'t>(report: &mut Report, node: &'t Node, what: &str, longest: usize) -> Option<&'t str> {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let edge = |t: &str| t.starts_with('-') || t.ends_with('-');
     match node.text() {
@@ -226,7 +226,7 @@ pub(super) fn identifier<'t>(report: &mut Report, node: &'t Node, what: &str, lo
 }
 
 /// Text for people, or an empty string after a report.
-pub(super) fn prose(report: &mut Report, node: Option<&Node>, longest: usize) -> String {
+pub(crate) fn prose(report: &mut Report, node: Option<&Node>, longest: usize) -> String {
     let Some(node) = node else { return String::new() };
     let Some(text) = node.text() else {
         report.at(node, format!("{} is no text", node.describe()), "put it in quotes");

@@ -35,3 +35,42 @@ pub enum Status {
     /// The rule does not concern this record.
     NotApplicable,
 }
+
+/// Findings that differ in nothing but the case, taken together in their order: what documents show as one
+/// entry. Each group is a finding and the ids of all cases it was made for (none for the whole record).
+#[must_use]
+pub fn grouped(findings: &[Finding]) -> Vec<(&Finding, Vec<&str>)> {
+    let mut groups: Vec<(&Finding, Vec<&str>)> = Vec::new();
+    for finding in findings {
+        let same = |(first, _): &&mut (&Finding, Vec<&str>)| {
+            let alike = |f: &Finding| (f.code, f.status, f.observed.clone(), f.limit.clone());
+            alike(first) == alike(finding)
+        };
+        match groups.iter_mut().find(same) {
+            Some((_, cases)) => cases.extend(finding.case.as_deref()),
+            None => groups.push((finding, finding.case.as_deref().into_iter().collect())),
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_of_several_cases_with_the_same_text_are_one_group() {
+        let finding = |case: &str, observed: &str| Finding {
+            code: "repeats",
+            status: Status::Fail,
+            case: Some(case.to_owned()),
+            observed: observed.to_owned(),
+            limit: "at least 10".to_owned(),
+            policy_line: Some(44),
+            fix: String::new(),
+        };
+        let all = [finding("a", "9 windows"), finding("b", "8 windows"), finding("c", "9 windows")];
+        let groups: Vec<Vec<&str>> = grouped(&all).into_iter().map(|(_, cases)| cases).collect();
+        assert_eq!(groups, [vec!["a", "c"], vec!["b"]]);
+    }
+}

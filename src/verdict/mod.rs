@@ -5,7 +5,7 @@ mod finding;
 mod rating;
 pub mod rules;
 
-pub use finding::{Finding, Status};
+pub use finding::{Finding, Status, grouped};
 pub use rating::{Class, Rating, RatingRow};
 
 use crate::analysis::Summary;

@@ -3,12 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail here")]
 
 mod bad_input;
+mod certificates;
 mod counters;
 mod discover;
+mod evidence;
+mod hostile_bundles;
 mod hostile_counters;
 mod interrupt;
 mod measure;
 mod reports;
+mod rules;
 mod run;
 #[path = "../skip/mod.rs"]
 mod skip;

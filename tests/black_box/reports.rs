@@ -10,7 +10,7 @@ fn measured(sandbox: &Sandbox) {
     sandbox.run(&["run", "tiny.yaml", "--out", "out"]).expect(0);
 }
 
-fn installed(program: &str) -> bool {
+pub(crate) fn installed(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok() || Command::new(program).arg("-v").output().is_ok()
 }
 
@@ -86,7 +86,7 @@ fn the_pdf_is_tagged_and_declares_its_standards() {
 }
 
 /// Chromium's arguments for a page that must not reach for the network.
-fn chromium(profile: &Path, url: &str, extra: &[&str]) -> Option<std::process::Output> {
+pub(crate) fn chromium(profile: &Path, url: &str, extra: &[&str]) -> Option<std::process::Output> {
     let mut command = Command::new("chromium");
     command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
     command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);

@@ -89,7 +89,7 @@ fn page() -> Result<&'static Page, ReportError> {
 }
 
 /// Hash of an inline block as a content security policy names it.
-fn integrity(block: &str) -> String {
+pub(in crate::report) fn integrity(block: &str) -> String {
     format!("sha256-{}", base64(&Sha256::digest(block.as_bytes())))
 }
 
@@ -108,4 +108,4 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::report) mod tests;

@@ -6,20 +6,20 @@ use std::fmt::Write as _;
 
 /// A tag of a document: name, `/` in front of it for a closing one, and attributes.
 #[derive(Debug, Clone, PartialEq)]
-struct Tag {
-    name: String,
-    attributes: Vec<(String, String)>,
+pub(in crate::report) struct Tag {
+    pub(in crate::report) name: String,
+    pub(in crate::report) attributes: Vec<(String, String)>,
 }
 
 impl Tag {
-    fn get(&self, attribute: &str) -> Option<&str> {
+    pub(in crate::report) fn get(&self, attribute: &str) -> Option<&str> {
         self.attributes.iter().find(|(k, _)| k == attribute).map(|(_, v)| v.as_str())
     }
 }
 
 /// Tags in the order in which a browser finds them: quotes end attributes, and the contents of
 /// `script`, `style` and `title` are text up to their own closing tag.
-fn tags(html: &str) -> Vec<Tag> {
+pub(in crate::report) fn tags(html: &str) -> Vec<Tag> {
     let mut tags = Vec::new();
     let mut rest = html;
     while let Some(start) = rest.find('<') {
@@ -57,7 +57,7 @@ fn tags(html: &str) -> Vec<Tag> {
 }
 
 /// `tags` without what is inside charts, whose labels move with their texts.
-fn outside_charts(tags: &[Tag]) -> Vec<Tag> {
+pub(in crate::report) fn outside_charts(tags: &[Tag]) -> Vec<Tag> {
     let mut inside = false;
     tags.iter()
         .filter(|tag| {
@@ -67,6 +67,25 @@ fn outside_charts(tags: &[Tag]) -> Vec<Tag> {
         })
         .cloned()
         .collect()
+}
+
+/// The elements of a page, indented, charts and cells left out.
+pub(in crate::report) fn outline(html: &str) -> String {
+    let mut outline = String::new();
+    let mut depth = 0;
+    for tag in outside_charts(&tags(html)) {
+        if tag.name.starts_with('/') {
+            depth -= 1;
+            continue;
+        }
+        let mark = |sign: &str, key: &str| tag.get(key).map(|v| format!("{sign}{v}")).unwrap_or_default();
+        if !["th", "td", "tr", "dt", "dd", "div", "small", "span", "meta"].contains(&tag.name.as_str()) {
+            let line = format!("{}{}{}", tag.name, mark("#", "id"), mark(".", "class"));
+            writeln!(outline, "{:indent$}{line}", "", indent = depth * 2).unwrap();
+        }
+        depth += usize::from(!["meta", "!doctype", "svg"].contains(&tag.name.as_str()));
+    }
+    outline
 }
 
 fn html(model: &ReportModel) -> String {
@@ -167,19 +186,5 @@ fn without_data_a_sentence_stands_where_the_chart_would() {
 #[test]
 fn outline_of_the_page() {
     let html = html(&ReportModel::of(&fixture::cpu_only()));
-    let mut outline = String::new();
-    let mut depth = 0;
-    for tag in outside_charts(&tags(&html)) {
-        if tag.name.starts_with('/') {
-            depth -= 1;
-            continue;
-        }
-        let mark = |sign: &str, key: &str| tag.get(key).map(|v| format!("{sign}{v}")).unwrap_or_default();
-        if !["th", "td", "tr", "dt", "dd", "div", "small", "span", "meta"].contains(&tag.name.as_str()) {
-            let line = format!("{}{}{}", tag.name, mark("#", "id"), mark(".", "class"));
-            writeln!(outline, "{:indent$}{line}", "", indent = depth * 2).unwrap();
-        }
-        depth += usize::from(!["meta", "!doctype", "svg"].contains(&tag.name.as_str()));
-    }
-    insta::assert_snapshot!(outline);
+    insta::assert_snapshot!(outline(&html));
 }

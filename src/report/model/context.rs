@@ -13,22 +13,22 @@ const PARAGRAPH: usize = 4000;
 /// Caveats of one code that are listed by case before the rest is only counted.
 const LISTED: usize = 6;
 
-pub(super) fn fact(label: &str, value: impl Display) -> Fact {
+pub(in crate::report) fn fact(label: &str, value: impl Display) -> Fact {
     Fact { label: label.to_owned(), value: plain(&value.to_string()), mono: false }
 }
 
-pub(super) fn code(label: &str, value: impl Display) -> Fact {
+pub(in crate::report) fn code(label: &str, value: impl Display) -> Fact {
     Fact { mono: true, ..fact(label, value) }
 }
 
-fn maybe(label: &str, value: Option<impl Display>) -> Fact {
+pub(in crate::report) fn maybe(label: &str, value: Option<impl Display>) -> Fact {
     match value {
         Some(value) => fact(label, value),
         None => fact(label, "unknown"),
     }
 }
 
-fn yes_no(value: Option<bool>) -> Option<&'static str> {
+pub(in crate::report) fn yes_no(value: Option<bool>) -> Option<&'static str> {
     value.map(|v| if v { "yes" } else { "no" })
 }
 

@@ -66,15 +66,15 @@ fn basis(e: &Estimate) -> String {
     }
 }
 
-pub(super) fn missing(text: &str, reason: &str) -> Cell {
+pub(in crate::report) fn missing(text: &str, reason: &str) -> Cell {
     Cell { text: text.to_owned(), interval: None, kind: CellKind::Missing, note: Some(plain(reason)), sort: None }
 }
 
-pub(super) fn words(text: impl Into<String>, kind: CellKind, note: Option<String>) -> Cell {
+pub(in crate::report) fn words(text: impl Into<String>, kind: CellKind, note: Option<String>) -> Cell {
     Cell { text: text.into(), interval: None, kind, note, sort: None }
 }
 
-pub(super) fn text_column(key: &'static str, title: &str, meaning: &str) -> Column {
+pub(in crate::report) fn text_column(key: &'static str, title: &str, meaning: &str) -> Column {
     Column { key, title: title.to_owned(), unit: None, numeric: false, meaning: meaning.to_owned() }
 }
 
@@ -109,7 +109,7 @@ pub(super) fn void_rows(cases: &[&CaseSummary]) -> Vec<bool> {
     cases.iter().map(|c| matches!(c.status, Status::WrongAnswer { .. } | Status::Failed { .. })).collect()
 }
 
-pub(super) fn how(case: &CaseSummary) -> String {
+pub(in crate::report) fn how(case: &CaseSummary) -> String {
     let mut parts = vec![format!("kernel {}", shorten(&case.kernel, 60))];
     parts.extend(case.path.as_ref().map(|p| format!("path {}", shorten(p, 60))));
     parts.extend(case.threads.map(|t| if t == 1 { "1 thread".to_owned() } else { format!("{t} threads") }));
@@ -117,7 +117,7 @@ pub(super) fn how(case: &CaseSummary) -> String {
     parts.join(", ")
 }
 
-pub(super) fn tone(case: &CaseSummary) -> Tone {
+pub(in crate::report) fn tone(case: &CaseSummary) -> Tone {
     match case.status {
         Status::Measured => Tone::Neutral,
         Status::Partial { .. } | Status::NotRun => Tone::Warning,

@@ -8,12 +8,12 @@ const LONGEST: usize = 400;
 
 /// `text` without control characters and without marks that reorder what follows them, on one
 /// line, shortened when very long. Markup stays as it is: every renderer escapes for its format.
-pub(super) fn plain(text: &str) -> String {
+pub(in crate::report) fn plain(text: &str) -> String {
     shorten(text, LONGEST)
 }
 
 /// As [`plain`], at most `longest` characters.
-pub(super) fn shorten(text: &str, longest: usize) -> String {
+pub(in crate::report) fn shorten(text: &str, longest: usize) -> String {
     let words = text.split(|c: char| c.is_whitespace()).map(|word| word.chars().filter(|c| !is_hidden(*c)));
     let mut out = String::new();
     let mut length = 0;
@@ -38,7 +38,7 @@ pub(super) fn shorten(text: &str, longest: usize) -> String {
 
 /// First letter upper case, full stop at the end. A first word that is an identifier or a path stays
 /// as it is.
-pub(super) fn sentence(text: &str) -> String {
+pub(in crate::report) fn sentence(text: &str) -> String {
     let text = plain(text);
     let word = text.split(' ').next().unwrap_or_default();
     let is_name =
@@ -52,7 +52,7 @@ pub(super) fn sentence(text: &str) -> String {
 }
 
 /// A domain's name for people; of a GPU's UUID only the first group, enough to tell boards apart.
-pub(super) fn domain_name(domain: &Domain) -> String {
+pub(in crate::report) fn domain_name(domain: &Domain) -> String {
     match domain {
         Domain::Gpu { uuid } => format!("gpu-{}", first_group(uuid)),
         Domain::GpuModule { uuid } => format!("gpu-module-{}", first_group(uuid)),

@@ -10,7 +10,7 @@ use crate::report::si;
 const SMALLEST: f64 = 5e-6;
 
 /// `5.8 %`: two significant digits (GUM 7.2.6).
-pub(super) fn two_digits(fraction: f64) -> String {
+pub(in crate::report) fn two_digits(fraction: f64) -> String {
     let percent = fraction * 100.0;
     for decimals in 0..=4 {
         let text = format!("{percent:.decimals$}");
@@ -28,7 +28,7 @@ fn plus_minus(e: &Expanded) -> String {
 }
 
 /// `2`, `2.26`.
-fn factor(k: f64) -> String {
+pub(in crate::report) fn factor(k: f64) -> String {
     let text = format!("{k:.2}");
     text.strip_suffix(".00").map_or_else(|| text.clone(), str::to_owned)
 }
@@ -59,7 +59,7 @@ pub(super) fn state(cells: &mut [Cell], budgets: &[Option<&Budget>]) {
 }
 
 /// The figure a case is rated on, with unit and budget: FLOP/J, or joules where a kernel has no operations.
-fn rated(energy: &EnergyFigures) -> Option<(f64, &'static str, &Budget)> {
+pub(in crate::report) fn rated(energy: &EnergyFigures) -> Option<(f64, &'static str, &Budget)> {
     let pick = |figure: &Figure, unit, key| {
         let median = figure.estimate()?.median;
         energy.budget(key).map(|budget| (median, unit, budget))
@@ -68,7 +68,7 @@ fn rated(energy: &EnergyFigures) -> Option<(f64, &'static str, &Budget)> {
 }
 
 /// `2.67 GFLOP/J ± 5.8 % (k = 2)`.
-pub(super) fn stated(value: f64, unit: &str, budget: &Budget) -> String {
+pub(in crate::report) fn stated(value: f64, unit: &str, budget: &Budget) -> String {
     let value = si::quantity(value, unit);
     match budget.expanded() {
         Some(e) => format!("{value} {} (k = {})", plus_minus(e), factor(e.coverage_factor)),

@@ -16,7 +16,7 @@ const LONGEST: f64 = 52.0;
 const LONGEST_AMONG_MANY: f64 = 26.0;
 
 /// The share of the table's width each column gets, in characters of its widest line.
-pub(super) fn shares(table: &Table) -> Vec<f64> {
+pub(in crate::report) fn shares(table: &Table) -> Vec<f64> {
     let longest = if table.columns.len() > 9 { LONGEST_AMONG_MANY } else { LONGEST };
     table
         .columns

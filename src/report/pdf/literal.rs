@@ -45,7 +45,7 @@ pub(super) fn unbroken(text: &str) -> String {
 
 /// `text` with only characters that the embedded faces can show: control and formatting characters
 /// dropped, line ends as spaces, others replaced.
-pub(super) fn displayable(text: &str) -> impl Iterator<Item = char> + '_ {
+pub(in crate::report) fn displayable(text: &str) -> impl Iterator<Item = char> + '_ {
     text.chars().filter_map(|c| match c {
         ' '..='~' => Some(c),
         '\n' | '\r' | '\t' => Some(' '),

@@ -49,7 +49,7 @@ fn every_picture_has_an_alternative_text_and_every_table_a_head() {
 /// The document without compressed object streams, so that its structure can be read.
 fn pretty(model: &ReportModel) -> Vec<u8> {
     let (source, files) = prepare(model).unwrap();
-    let options = PdfOptions { pretty: true, ..options(&model.record_id).unwrap() };
+    let options = PdfOptions { pretty: true, ..options(&format!("report:{}", model.record_id)).unwrap() };
     export(source, files, &options).unwrap()
 }
 

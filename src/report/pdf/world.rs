@@ -10,7 +10,7 @@ use typst::utils::LazyHash;
 use typst::{Library, LibraryExt, World};
 
 /// Body face. Under the SIL Open Font License, see `templates/fonts/OFL.txt`.
-pub(super) const SANS: &str = "Inter";
+pub(in crate::report) const SANS: &str = "Inter";
 
 /// Fonts and library: the same for every document, so they are parsed once a process.
 struct Assets {

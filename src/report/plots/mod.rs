@@ -8,6 +8,7 @@ mod bars;
 mod labels;
 pub mod palette;
 mod roofline;
+mod scale;
 mod sheet;
 #[cfg(test)]
 pub(crate) mod specimen;
@@ -16,7 +17,8 @@ mod trace;
 
 pub use bars::bars;
 pub use roofline::roofline;
-pub use sheet::{Figure, PlotError};
+pub use scale::{ClassBand, ClassScale, classes};
+pub use sheet::{Figure, PlotError, escape as xml_escaped};
 pub use trace::trace;
 
 /// Width of every chart in units of its own coordinate system.

@@ -79,7 +79,7 @@ fn paint(chart: &Roofline) -> Result<Figure, PlotError> {
                 // The key still names it.
                 continue;
             };
-            if (place.at.0 - from.0).hypot(place.at.1 - from.1) > 14.0 {
+            if libm::hypot(place.at.0 - from.0, place.at.1 - from.1) > 14.0 {
                 sheet.line(from, place.at, Ink::Muted, 0.75)?;
             }
             labels.push((name, place));

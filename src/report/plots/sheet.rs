@@ -93,7 +93,8 @@ fn themed(body: &str, colour: impl Fn(Ink) -> String) -> String {
 }
 
 /// Escapes text for SVG content and attributes; control characters, which XML forbids, are dropped.
-fn escape(text: &str) -> String {
+#[must_use]
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

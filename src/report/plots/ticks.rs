@@ -1,5 +1,7 @@
 //! Round numbers on axes.
 
+use crate::report::si::ten_to;
+
 /// Multiples of 1, 2 or 5 · 10ⁿ in `min..=max`, about `count` of them.
 pub(super) fn linear(min: f64, max: f64, count: usize) -> Vec<f64> {
     let span = max - min;
@@ -7,7 +9,7 @@ pub(super) fn linear(min: f64, max: f64, count: usize) -> Vec<f64> {
         return Vec::new();
     }
     let raw = span / count as f64;
-    let power = 10f64.powf(raw.log10().floor());
+    let power = libm::pow(10.0, libm::log10(raw).floor());
     let step = [1.0, 2.0, 5.0, 10.0].iter().map(|m| m * power).find(|s| *s >= raw * 0.999).unwrap_or(raw);
     let first = (min / step - 1e-9).ceil();
     (0..1000u32).map(|i| (first + f64::from(i)) * step).take_while(|t| *t <= max + step * 1e-9).collect()
@@ -20,17 +22,17 @@ pub(super) fn logarithmic(min: f64, max: f64) -> Vec<f64> {
     }
     let inside = |t: &f64| *t >= min * (1.0 - 1e-9) && *t <= max * (1.0 + 1e-9);
     let decades = exponent(min)..=exponent(max);
-    let powers: Vec<f64> = decades.clone().map(|e| 10f64.powi(e)).filter(inside).collect();
+    let powers: Vec<f64> = decades.clone().map(ten_to).filter(inside).collect();
     if powers.len() >= 3 {
         // On a very long axis every n-th decade is labelled.
         return powers.iter().copied().step_by(powers.len().div_ceil(10)).collect();
     }
-    decades.flat_map(|e| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(e))).filter(inside).collect()
+    decades.flat_map(|e| [1.0, 2.0, 5.0].map(|m| m * ten_to(e))).filter(inside).collect()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the exponent of a finite double is below 400")]
 fn exponent(value: f64) -> i32 {
-    value.log10().floor() as i32
+    libm::log10(value).floor() as i32
 }
 
 /// A tick as text: plain up to a million, powers of ten beyond.

@@ -69,7 +69,7 @@ impl Alignment {
 
     /// The log.
     #[must_use]
-    pub const fn log(&self) -> &Log {
+    pub const fn meter_log(&self) -> &Log {
         &self.log
     }
 
@@ -103,7 +103,8 @@ impl Alignment {
     /// the alignment term P·τ/√6 of a budget: √(Δ² + 6u²).
     #[must_use]
     pub fn period(&self) -> Option<Seconds> {
-        Seconds::new((self.log.interval().powi(2) + 6.0 * self.u().powi(2)).sqrt()).ok()
+        let (interval, u) = (self.log.interval(), self.u());
+        Seconds::new((interval * interval + 6.0 * (u * u)).sqrt()).ok()
     }
 
     /// Joules between two moments of the run.

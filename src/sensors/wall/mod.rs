@@ -72,7 +72,7 @@ pub struct Accuracy {
 /// Description of a meter for the record: what its log turned out to be, and what its owner declares.
 #[must_use]
 pub fn info(source: String, alignment: &Result<Alignment, String>, accuracy: Option<Accuracy>) -> SensorInfo {
-    let log = alignment.as_ref().ok().map(Alignment::log);
+    let log = alignment.as_ref().ok().map(Alignment::meter_log);
     let interval = log.and_then(|log| Seconds::new(log.interval()).ok());
     let quantity = match log.map_or(EnergyMethod::Integrated, Log::method) {
         EnergyMethod::Counter => {

@@ -116,13 +116,13 @@ fn energies_of_windows_are_true_within_their_alignment_term() {
 #[test]
 fn the_register_goes_before_power_unless_it_is_too_coarse() {
     let rows = METER.rows();
-    assert_eq!(aligned(&rows).log().method(), EnergyMethod::Counter);
+    assert_eq!(aligned(&rows).meter_log().method(), EnergyMethod::Counter);
     // Steps of 10 Wh: a register that says nothing within a pulse.
     let coarse: Vec<Row> = rows
         .into_iter()
         .map(|r| Row { energy: r.energy.and_then(|e| Joules::new((e.get() / 36_000.0).floor() * 36_000.0).ok()), ..r })
         .collect();
-    assert_eq!(aligned(&coarse).log().method(), EnergyMethod::Integrated);
+    assert_eq!(aligned(&coarse).meter_log().method(), EnergyMethod::Integrated);
 }
 
 #[test]
