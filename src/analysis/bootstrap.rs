@@ -107,7 +107,7 @@ impl Resampler {
         let stretch = (n as f64 / (n as f64 - 1.0)).sqrt();
         let positive = values.iter().all(|v| *v > 0.0);
         let arm = |bound: f64| {
-            if positive { mean * (bound / mean).powf(stretch) } else { mean + (bound - mean) * stretch }
+            if positive { mean * libm::pow(bound / mean, stretch) } else { mean + (bound - mean) * stretch }
         };
         let bounds = (n > 1).then(|| (arm(means[k - 1]), arm(means[means.len() - k])));
         let bounds = bounds.filter(|b| b.0.is_finite() && b.1.is_finite());
