@@ -126,7 +126,6 @@ impl MeterLog {
 
     /// Waits until the log covers the pulses, `patience` at most, and aligns it. The rows are those of
     /// the run; all of them where the log cannot be aligned.
-    #[must_use]
     pub fn finish(
         &self,
         pulses: &[Pulse],
