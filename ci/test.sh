@@ -31,12 +31,14 @@ skip() { # skip WHAT WHY
   printf 'skipped: %s: %s\n' "$1" "$2"
 }
 
-# Real components that tests use: Chromium (HTML), poppler (PDF), util-linux (mount namespaces).
+# Real components that tests use: Chromium (HTML), poppler (PDF), util-linux (mount namespaces), OpenSSL and zstd (bundles).
 install() {
   local missing=()
   command -v chromium >/dev/null || missing+=(chromium)
   command -v pdftotext >/dev/null || missing+=(poppler-utils)
   command -v unshare >/dev/null || missing+=(util-linux)
+  command -v openssl >/dev/null || missing+=(openssl)
+  command -v zstd >/dev/null || missing+=(zstd)
   [ ${#missing[@]} -eq 0 ] && return
   if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \

@@ -10,7 +10,7 @@ use std::time::Duration;
 use wattproof::host::Host;
 use wattproof::sensors::counter::{Counter, Step};
 use wattproof::sensors::{Domain, Probe, Quantity, Sensor, SensorError, Value, nvml, probe_period};
-use wattproof::units::{Celsius, Hertz, Watts};
+use wattproof::units::{Celsius, Hertz, MicroJoules, Watts};
 
 /// A copy of the double with its own script: every copy is a machine of its own.
 struct Double {
@@ -153,4 +153,45 @@ fn the_inventory_hashes_the_uuid_and_leaves_unknowns_open() {
     assert_eq!((gpus[1].power_limit, gpus[1].ecc, gpus[1].mig, gpus[1].memory), (None, None, None, None));
     assert_eq!(nvml::public_id("GPU-double-0"), format!("GPU-{}", &gpus[0].uuid_hash[..12]));
     assert!(nvml::inventory(Some("/nonexistent.so".as_ref())).is_empty());
+}
+
+#[test]
+fn a_driver_that_is_reloaded_comes_back_with_a_counter_of_its_own() {
+    let double = Double::new("reload 0.5 1.0\ngpu NVIDIA H200\npower 0 100000\n");
+    let timeline = Timeline::start();
+    let mut sensor = ready(double.probe());
+    let before = energy(&sensor.read(&timeline.clock).unwrap().values[0]);
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(sensor.read(&timeline.clock).unwrap_err().to_string().contains("driver"));
+    assert!(!sensor.revive(), "the driver is not there yet");
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(sensor.read(&timeline.clock).is_err(), "the old handle stays dead");
+    assert!(sensor.revive());
+    let after = energy(&sensor.read(&timeline.clock).unwrap().values[0]);
+    assert!(after >= MicroJoules::new(5_000_000_000) && after < MicroJoules::new(5_200_000_000), "{after:?}");
+    assert!(before >= MicroJoules::new(5_000_000_000));
+    // A GPU that is lost for good does not come back.
+    let double = Double::new("gpu NVIDIA H200\npower 0 100000\nlost-at 0.2\n");
+    let mut sensor = ready(double.probe());
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(sensor.read(&timeline.clock).is_err() && !sensor.revive());
+}
+
+#[test]
+fn a_board_that_is_split_is_shown_and_never_rated() {
+    let double = Double::new("gpu NVIDIA H200\nmig\npower 0 100000\ngpu NVIDIA H200\npower 0 100000\n");
+    let sensor = ready(double.probe());
+    let (split, whole): (Vec<_>, Vec<_>) = sensor.info().channels.iter().partition(|c| !c.domain.is_placed());
+    assert_eq!((split.len(), whole.len()), (7, 7));
+    assert!(split[0].domain.to_string().starts_with("other-mig-gpu-"), "{}", split[0].domain);
+    assert!(split.iter().all(|c| !c.counts()) && whole.iter().all(|c| c.counts()));
+    let note = sensor.info().notes.iter().find(|n| n.contains("MIG")).unwrap();
+    assert!(note.contains("never rated"), "{note}");
+}
+
+#[test]
+fn heat_is_told_from_a_power_cap() {
+    let double = Double::new("gpu NVIDIA H200\npower 0 100000\nslowdown 0 60\n");
+    let reading = ready(double.probe()).read(&Timeline::start().clock).unwrap();
+    assert_eq!(reading.values[5], Some(Value::Throttle(vec!["thermal".to_owned()])));
 }

@@ -18,6 +18,7 @@ use script::{Gpu, Script};
 use std::ffi::{CStr, OsStr, c_char, c_int, c_longlong, c_uint, c_ulonglong, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -37,6 +38,7 @@ const FIELD_POWER_INSTANT: c_uint = 186;
 const VALUE_UNSIGNED_INT: c_uint = 1;
 const REASON_IDLE: c_ulonglong = 0x1;
 const REASON_POWER_CAP: c_ulonglong = 0x4;
+const REASON_THERMAL: c_ulonglong = 0x20;
 
 /// What the script says, and when it began.
 struct Machine {
@@ -45,6 +47,8 @@ struct Machine {
     triggers: Option<PathBuf>,
     /// Length of the file of triggers when it was read last, and what it said.
     triggered: Mutex<(u64, Vec<f64>)>,
+    /// Whether nvmlInit was called since the driver was loaded anew.
+    renewed: AtomicBool,
 }
 
 impl Machine {
@@ -53,7 +57,7 @@ impl Machine {
         let script = Script::parse(&std::fs::read_to_string(library.with_extension("script")).ok()?).ok()?;
         let origin = script.origin.unwrap_or_else(monotonic);
         let triggers = script.gpus.iter().any(|g| g.load.idle.is_some()).then(|| library.with_file_name("triggers"));
-        Some(Self { script, origin, triggers, triggered: Mutex::new((0, Vec::new())) })
+        Some(Self { script, origin, triggers, triggered: Mutex::new((0, Vec::new())), renewed: AtomicBool::new(false) })
     }
 
     fn seconds(&self) -> f64 {
@@ -73,8 +77,26 @@ impl Machine {
         known.1.clone()
     }
 
+    /// What every call answers while the driver is away, and until nvmlInit is called after that.
+    fn away(&self) -> Option<Return> {
+        let (from, to) = self.script.reload?;
+        match self.seconds() {
+            seconds if seconds < from => None,
+            seconds if seconds < to => Some(DRIVER_NOT_LOADED),
+            _ => (!self.renewed.load(Ordering::Relaxed)).then_some(UNINITIALIZED),
+        }
+    }
+
+    /// Second from which energy counts: a driver that was loaded anew has forgotten what was before.
+    fn counts_from(&self) -> f64 {
+        self.script.reload.map(|(_, to)| to).filter(|to| self.seconds() >= *to).unwrap_or(0.0)
+    }
+
     /// The code with which a function fails at this moment.
     fn failure(&self, function: &str) -> Option<Return> {
+        if let Some(code) = self.away() {
+            return Some(code);
+        }
         let seconds = self.seconds();
         self.script.failures.iter().find(|f| f.function == function && seconds >= f.from).map(|f| f.code)
     }
@@ -84,6 +106,7 @@ impl Machine {
 struct Present {
     gpu: &'static Gpu,
     seconds: f64,
+    counts_from: f64,
     triggers: Vec<f64>,
 }
 
@@ -115,7 +138,8 @@ impl Present {
     fn millijoules(&self) -> u64 {
         let period = self.gpu.counter_period.or(self.gpu.period);
         let now = period.map_or(self.seconds, |period| (self.seconds / period).floor() * period);
-        self.gpu.energy_start_mj + (self.gpu.load.energy(now, &self.triggers) * 1e3) as u64
+        let joules = |t: f64| self.gpu.load.energy(t, &self.triggers);
+        self.gpu.energy_start_mj + ((joules(now.max(self.counts_from)) - joules(self.counts_from)) * 1e3) as u64
     }
 
     fn has(&self, function: &str) -> bool {
@@ -165,7 +189,7 @@ fn gpu(handle: *mut c_void, function: &str) -> Result<Present, Return> {
     if gpu.lost_at.is_some_and(|lost| seconds >= lost) {
         return Err(GPU_IS_LOST);
     }
-    Ok(Present { gpu, seconds, triggers: machine.triggers() })
+    Ok(Present { gpu, seconds, counts_from: machine.counts_from(), triggers: machine.triggers() })
 }
 
 /// Writes what `value` gives for the GPU behind `handle` to `out`. `function` is NVML's name of it,
@@ -216,6 +240,9 @@ unsafe fn put(text: &str, out: *mut c_char, length: c_uint) -> Return {
 #[unsafe(no_mangle)]
 pub extern "C" fn nvmlInit_v2() -> Return {
     let Some(machine) = MACHINE.get_or_init(Machine::load) else { return UNKNOWN };
+    if machine.away() == Some(UNINITIALIZED) {
+        machine.renewed.store(true, Ordering::Relaxed);
+    }
     match machine.script.init.as_deref() {
         Some("driver-not-loaded") => DRIVER_NOT_LOADED,
         Some(_) => NO_PERMISSION,
@@ -383,7 +410,7 @@ pub unsafe extern "C" fn nvmlDeviceGetTemperature(
     unsafe { answer(handle, ("nvmlDeviceGetTemperature", "temperature"), celsius, |p| 30 + p.instant() / 10_000) }
 }
 
-/// A power cap at the limit, idle otherwise.
+/// Heat where the script says so, a power cap at the limit, idle otherwise.
 ///
 /// # Safety
 /// As in NVML: `reasons` may be written.
@@ -393,9 +420,39 @@ pub unsafe extern "C" fn nvmlDeviceGetCurrentClocksThrottleReasons(
     handle: *mut c_void,
     reasons: *mut c_ulonglong,
 ) -> Return {
-    let reason = |p: &Present| if p.instant() >= p.gpu.limit_mw { REASON_POWER_CAP } else { REASON_IDLE };
+    let reason = |p: &Present| match p.gpu.slowdown {
+        Some((from, to)) if (from..to).contains(&p.seconds) => REASON_THERMAL,
+        _ if p.instant() >= p.gpu.limit_mw => REASON_POWER_CAP,
+        _ => REASON_IDLE,
+    };
     // SAFETY: the caller's promise is passed on.
     unsafe { answer(handle, ("nvmlDeviceGetCurrentClocksThrottleReasons", "throttle"), reasons, reason) }
+}
+
+/// Split into instances, now and after the next reset, where the script says so; a board that cannot be
+/// split has no such function.
+///
+/// # Safety
+/// As in NVML: `current` and `pending` may be written.
+// SAFETY: as for nvmlInit_v2.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nvmlDeviceGetMigMode(
+    handle: *mut c_void,
+    current: *mut c_uint,
+    pending: *mut c_uint,
+) -> Return {
+    match gpu(handle, "nvmlDeviceGetMigMode") {
+        Ok(present) if present.gpu.mig => {
+            // SAFETY: the caller promises that both may be written.
+            unsafe {
+                current.write(1);
+                pending.write(1);
+            }
+            SUCCESS
+        }
+        Ok(_) => NOT_SUPPORTED,
+        Err(code) => code,
+    }
 }
 
 /// Memory that nobody knows the size of.

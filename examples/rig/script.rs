@@ -26,11 +26,13 @@
 //! Of a GPU: `counter-ms 20` (the energy counter changes this often), `energy-start-mj 5000000`,
 //! `limit-mw 700000`, `sampled 25 100` (power is the mean of 25 ms, every 100 ms), `average 1000`
 //! (power usage is the mean of the last 1000 ms), `without energy` (also: fields, power, clock,
-//! temperature, throttle, limit), `lost-at 3`. Of earlier scripts: `period-ms 20` (energy and power
+//! temperature, throttle, limit), `lost-at 3`, `mig` (split into instances), `slowdown 1 2` (throttled for
+//! heat from second 1 to 2). Of earlier scripts: `period-ms 20` (energy and power
 //! change this often), `power SECOND MILLIWATTS`.
 //!
 //! Of NVML as a whole: `driver 580.82.07`, `init driver-not-loaded` (also: no-permission),
-//! `fail nvmlDeviceGetPowerUsage 999 [from 2]`, and `origin NS`: second 0 on `CLOCK_MONOTONIC`, which
+//! `fail nvmlDeviceGetPowerUsage 999 [from 2]`, `reload 1 2` (the driver is away from second 1 to 2; then
+//! `nvmlInit` has to be called again, and energy counts from second 2 anew), and `origin NS`: second 0 on `CLOCK_MONOTONIC`, which
 //! the rig writes for its copy of the library.
 
 use crate::curve::{Load, Shape};
@@ -48,6 +50,8 @@ pub(crate) struct Script {
     pub(crate) zones: Vec<Zone>,
     pub(crate) gpus: Vec<Gpu>,
     pub(crate) failures: Vec<Failure>,
+    /// When the driver goes away and when it is there again.
+    pub(crate) reload: Option<(f64, f64)>,
 }
 
 /// A powercap zone.
@@ -139,6 +143,9 @@ pub(crate) struct Gpu {
     pub(crate) average: Option<f64>,
     pub(crate) without: Vec<String>,
     pub(crate) lost_at: Option<f64>,
+    pub(crate) mig: bool,
+    /// Throttled for heat from and to.
+    pub(crate) slowdown: Option<(f64, f64)>,
 }
 
 /// A function of NVML that fails.
@@ -169,6 +176,7 @@ impl Script {
             zones: Vec::new(),
             gpus: Vec::new(),
             failures: Vec::new(),
+            reload: None,
         };
         let mut within = Within::Machine;
         for (number, line) in text.lines().enumerate() {
@@ -191,6 +199,7 @@ impl Script {
             "period-us" => self.period_us = next::<u64>(&mut words, "microseconds")?.clamp(10, 10_000_000),
             "origin" => self.origin = Some(next(&mut words, "nanoseconds")?),
             "driver" => self.driver = rest.to_owned(),
+            "reload" => self.reload = Some(span(&mut words)?),
             "init" if matches!(rest, "driver-not-loaded" | "no-permission") => self.init = Some(rest.to_owned()),
             "fail" => {
                 let (function, code) = (next(&mut words, "a function")?, next(&mut words, "an error code")?);
@@ -316,6 +325,8 @@ impl Gpu {
             average: None,
             without: Vec::new(),
             lost_at: None,
+            mig: false,
+            slowdown: None,
         }
     }
 
@@ -341,6 +352,8 @@ impl Gpu {
             "average" => self.average = Some(milliseconds(&mut words)?),
             "without" => self.without.push(next(&mut words, "a function")?),
             "lost-at" => self.lost_at = Some(seconds(&mut words)?),
+            "mig" => self.mig = true,
+            "slowdown" => self.slowdown = Some(span(&mut words)?),
             _ => return Err(format!("`{word}` is no property of a GPU")),
         }
         end(&mut words)
@@ -397,6 +410,12 @@ fn next<T: FromStr>(words: &mut SplitWhitespace<'_>, what: &str) -> Result<T, St
 fn seconds(words: &mut SplitWhitespace<'_>) -> Result<f64, String> {
     let value: f64 = next(words, "seconds")?;
     if value.is_finite() && value >= 0.0 { Ok(value) } else { Err(format!("{value} s is no time")) }
+}
+
+/// Two times, the second of them later.
+fn span(words: &mut SplitWhitespace<'_>) -> Result<(f64, f64), String> {
+    let (from, to) = (seconds(words)?, seconds(words)?);
+    if from < to { Ok((from, to)) } else { Err(format!("{to} s is not after {from} s")) }
 }
 
 /// The number after `keyword`, where it stands there.

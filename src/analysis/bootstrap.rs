@@ -84,6 +84,47 @@ impl Resampler {
         Some((variance * n / (n - 1.0)).sqrt()).filter(|u| u.is_finite())
     }
 
+    /// Mean of `values` with these `weights`, its interval and its standard error; the windows are resampled
+    /// with their weights. Differences between phases of polled power count as scatter, so the interval is wider
+    /// than it has to be. `None` as for [`Self::estimate`].
+    pub(super) fn mean(&self, values: &[f64], weights: &[f64]) -> Option<(Estimate, Option<f64>)> {
+        let n = values.len();
+        if n == 0 || weights.len() != n || values.iter().any(|v| !v.is_finite()) {
+            return None;
+        }
+        let of = |drawn: &mut dyn Iterator<Item = usize>| {
+            let (sum, weight) = drawn.fold((0.0, 0.0), |(s, w), i| (s + weights[i] * values[i], w + weights[i]));
+            sum / weight
+        };
+        let mean = of(&mut (0..n));
+        let mut random = SplitMix64(self.seed.wrapping_add(n as u64).rotate_left(32));
+        let mut draw = |_| usize::try_from(((random.next() >> 32) * n as u64) >> 32).unwrap_or(0);
+        let mut means: Vec<f64> = (0..self.resamples).map(|_| of(&mut (0..n).map(&mut draw))).collect();
+        means.sort_unstable_by(f64::total_cmp);
+        let tail = (1.0 - self.confidence) / 2.0;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 < tail < 1, resamples fit u32")]
+        let k = ((f64::from(self.resamples) * tail) as usize).max(1);
+        let stretch = (n as f64 / (n as f64 - 1.0)).sqrt();
+        let positive = values.iter().all(|v| *v > 0.0);
+        let arm = |bound: f64| {
+            if positive { mean * libm::pow(bound / mean, stretch) } else { mean + (bound - mean) * stretch }
+        };
+        let bounds = (n > 1).then(|| (arm(means[k - 1]), arm(means[means.len() - k])));
+        let bounds = bounds.filter(|b| b.0.is_finite() && b.1.is_finite());
+        let centre = means.iter().sum::<f64>() / means.len() as f64;
+        let variance = means.iter().map(|m| (m - centre) * (m - centre)).sum::<f64>() / means.len() as f64;
+        let error = (n > 1).then(|| variance.sqrt() * stretch).filter(|u| u.is_finite());
+        let estimate = Estimate {
+            median: mean,
+            low: bounds.map(|b| b.0),
+            high: bounds.map(|b| b.1),
+            n: u32::try_from(n).unwrap_or(u32::MAX),
+            confidence: self.confidence,
+            method: if n > 1 { Method::BootstrapMean } else { Method::SingleWindow },
+        };
+        mean.is_finite().then_some((estimate, error))
+    }
+
     /// The bootstrapped medians of sorted values, with multiplicities.
     fn medians(&mut self, sorted: &[f64]) -> Vec<(f64, u32)> {
         let n = sorted.len();
@@ -245,7 +286,11 @@ impl Estimate {
             median: f(self.median),
             low: self.low.map(&f),
             high: self.high.map(&f),
-            method: if self.n > 1 { Method::Transformed } else { self.method },
+            method: match self.method {
+                Method::BootstrapMean | Method::TransformedMean => Method::TransformedMean,
+                _ if self.n > 1 => Method::Transformed,
+                single => single,
+            },
             ..self
         };
         [Some(mapped.median), mapped.low, mapped.high].iter().flatten().all(|x| x.is_finite()).then_some(mapped)
@@ -327,6 +372,22 @@ mod tests {
         assert_eq!(resampler().standard_error(&[5.0; 4]), Some(0.0));
         assert_eq!(resampler().standard_error(&[5.0]), None);
         assert_eq!(resampler().standard_error(&[5.0, f64::INFINITY]), None);
+    }
+
+    #[test]
+    fn a_mean_has_its_weights_and_the_standard_error_of_a_mean() {
+        let (e, u) = resampler().mean(&[1.0, 2.0, 3.0, 10.0], &[0.25; 4]).unwrap();
+        assert_eq!((e.median, e.n, e.method), (4.0, 4, Method::BootstrapMean));
+        // s/√n with s² = 50/3.
+        assert!((u.unwrap() / (50.0f64 / 12.0).sqrt() - 1.0).abs() < 0.02, "{u:?}");
+        assert!(e.low.unwrap() > 1.0 && e.low.unwrap() < 3.0 && e.high.unwrap() > 6.0, "{e:?}");
+        assert_eq!(e.scaled(2.0).unwrap().method, Method::TransformedMean);
+        let (e, _) = resampler().mean(&[1.0, 2.0, 2.0], &[0.5, 0.25, 0.25]).unwrap();
+        assert!((e.median - 1.5).abs() < 1e-12);
+        let (e, u) = resampler().mean(&[7.0], &[1.0]).unwrap();
+        assert_eq!((e.median, e.low, u, e.method), (7.0, None, None, Method::SingleWindow));
+        assert_eq!(resampler().mean(&[], &[]), None);
+        assert_eq!(resampler().mean(&[f64::NAN], &[1.0]), None);
     }
 
     #[test]

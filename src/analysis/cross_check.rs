@@ -1,8 +1,8 @@
-//! Two readers of one domain: how far apart they are.
+//! Two readers of one domain, or a counter and the power of one device: how far apart they are.
 
 use super::CrossCheck;
 use super::energy::{Meter, Meters};
-use crate::record::{EnergySpan, RunRecord};
+use crate::record::{EnergyMethod, EnergySpan, RunRecord};
 
 /// Every pair of readers of one domain that have at least one window in common.
 ///
@@ -15,12 +15,14 @@ pub(super) fn compare(record: &RunRecord, meters: &Meters<'_>) -> Vec<CrossCheck
     let checks = meters.all.iter().filter(|m| m.checks);
     let pair = |check: &Meter| {
         let of_record = meters.all.iter().find(|m| m.domain == check.domain && !m.checks)?;
+        let polled = check.method() == EnergyMethod::Integrated;
         let both: Vec<(f64, f64)> = all.iter().filter_map(|spans| energies(spans, of_record, check)).collect();
         let (counted, checked) = both.iter().fold((0.0, 0.0), |(a, b), (x, y)| (a + x, b + y));
         Some(CrossCheck {
             domain: check.domain.clone(),
             of_record: of_record.sensor.clone(),
-            check: check.sensor.clone(),
+            check: if polled { format!("polled power of {}", check.sensor) } else { check.sensor.clone() },
+            polled,
             difference: (counted > 0.0 && checked > 0.0).then(|| checked / counted - 1.0),
             n: both.len(),
         })

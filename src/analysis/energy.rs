@@ -7,7 +7,8 @@ use super::window::Window;
 use super::{Boundary, DomainEnergy, EnergyFigures, Estimate, Figure, IdlePower, TypeB};
 use crate::policy::Policy;
 use crate::record::{
-    Accuracy, DeviceId, Domain, EnergyMethod, EnergySpan, Quantity, ReaderRole, RunRecord, Sample, SensorStatus, Work,
+    Accuracy, Channel, DeviceId, Domain, EnergyMethod, EnergySpan, Quantity, ReaderRole, RunRecord, Sample,
+    SensorStatus, Work, phase_weights,
 };
 use std::collections::BTreeSet;
 
@@ -53,13 +54,16 @@ impl Meter {
     }
 }
 
-/// Whether the sensors' descriptions say that what `span` comes from only checks another reader.
+/// Whether the sensors' descriptions say that what `span` comes from only checks another reader, or the
+/// counter of the same one.
 fn checks(span: &EnergySpan, sensors: &[SensorStatus]) -> bool {
     let channels = sensors.iter().filter_map(|s| match s {
         SensorStatus::Ready(info) if info.id == span.sensor => Some(&info.channels),
         _ => None,
     });
-    channels.flatten().any(|c| c.domain == span.domain && c.role == ReaderRole::CrossCheck)
+    let counted = span.method == EnergyMethod::Counter;
+    let same = |c: &&Channel| c.domain == span.domain && counted == matches!(c.quantity, Quantity::Energy { .. });
+    channels.flatten().filter(same).any(|c| c.role == ReaderRole::CrossCheck)
 }
 
 /// Sensors whose owner declares an accuracy.
@@ -250,12 +254,24 @@ impl<'r> Meters<'r> {
             let reason = format!("a counter did not advance in {still} of {} windows: too short for it", windows.len());
             return EnergyFigures::missing(&reason, sparse(work));
         }
+        // Of polled power a window shows the part of the load that its phase met: only the mean over all phases
+        // is the energy. A wall meter is no sensor of this machine, and its windows have no phase.
+        let polled = meters.iter().any(|m| m.integrated && m.domain != Domain::Wall);
+        let weights = polled.then(|| {
+            let repeats: Vec<u32> = windows.iter().map(|w| w.repeat).collect();
+            phase_weights(&repeats, self.record.header.profile.repeats)
+        });
         let mut column = |value: &dyn Fn(&Window) -> f64| {
             let values: Vec<f64> = windows.iter().map(value).collect();
+            let n = u32::try_from(values.len()).unwrap_or(u32::MAX);
+            if let Some(weights) = &weights {
+                let (estimate, error) = by.mean(&values, weights).unzip();
+                let relative = |e: Estimate| Some(error?? / e.median.abs()).filter(|u| u.is_finite());
+                return (estimate, Scatter { relative: estimate.and_then(relative), n, of: "mean" });
+            }
             let estimate = by.estimate(&values);
             let relative = |e: Estimate| Some(by.standard_error(&values)? / e.median.abs()).filter(|u| u.is_finite());
-            let n = u32::try_from(values.len()).unwrap_or(u32::MAX);
-            (estimate, Scatter { relative: estimate.and_then(relative), n })
+            (estimate, Scatter { relative: estimate.and_then(relative), n, of: "median" })
         };
         let (whole, whole_scatter) = column(&|w| w.energy);
         let (each, each_scatter) = column(&|w| w.energy / w.iterations);

@@ -48,9 +48,11 @@ pub(super) struct Rest {
 /// Scatter of one figure.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scatter {
-    /// Standard error of the median over the median; `None` for one window.
+    /// Standard error of the figure over the figure; `None` for one window.
     pub(super) relative: Option<f64>,
     pub(super) n: u32,
+    /// What was bootstrapped: `median`, or `mean` for polled power.
+    pub(super) of: &'static str,
 }
 
 impl Basis<'_> {
@@ -157,7 +159,7 @@ impl Basis<'_> {
 fn scatter_term(scatter: Scatter) -> Term {
     let source = match scatter.n {
         0 | 1 => "one window has no scatter".to_owned(),
-        n => format!("bootstrap of the median of {n} windows"),
+        n => format!("bootstrap of the {} of {n} windows", scatter.of),
     };
     let term = Term::new(TermName::Scatter, Distribution::Student, scatter.relative, source);
     term.degrees_of_freedom(f64::from(scatter.n.max(2) - 1))

@@ -29,10 +29,11 @@ pub struct Summary {
     pub caveats: Vec<Caveat>,
 }
 
-/// The median of a set of windows and its confidence interval.
+/// The median of a set of windows and its confidence interval; of polled power the mean.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
-    /// The median (or, for derived figures, the transform of one).
+    /// The median (or, for derived figures, the transform of one). Of energy integrated from polled power it is the mean
+    /// over the phases in which windows began: each shows a part of the load only, so the middle one says nothing.
     pub median: f64,
     /// Lower bound; `None` when fewer than two windows count.
     pub low: Option<f64>,
@@ -52,8 +53,12 @@ pub struct Estimate {
 pub enum Method {
     /// Percentile bootstrap of the median (Efron & Tibshirani 1993, ch. 13), widened by √(n/(n−1)).
     BootstrapMedian,
+    /// Percentile bootstrap of the weighted mean, widened alike: energy integrated from polled power.
+    BootstrapMean,
     /// A monotone transform of a bootstrapped median: its bounds are the transformed bounds.
     Transformed,
+    /// A monotone transform of a bootstrapped mean.
+    TransformedMean,
     /// Ratio of two independent medians; bounds joined by MOVER on logarithms (Zou & Donner 2008).
     RatioOfMedians,
     /// One window: a value without an interval.
@@ -230,8 +235,10 @@ pub struct CrossCheck {
     pub domain: Domain,
     /// The sensor whose figures count.
     pub of_record: String,
-    /// The sensor that checks it.
+    /// The sensor that checks it; of polled power in words.
     pub check: String,
+    /// Whether its energy is integrated from polled power, which a counter may differ from by more.
+    pub polled: bool,
     /// (check − record) / record of the summed energies; `None` where a sum is not positive.
     pub difference: Option<f64>,
     /// Windows in the sums, idle ones included.

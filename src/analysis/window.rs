@@ -6,6 +6,7 @@ use crate::record::Sample;
 /// Energy of a set of meters over one window.
 pub(super) struct Window<'a> {
     pub(super) meters: Vec<&'a Meter>,
+    pub(super) repeat: u32,
     /// Joules of each meter, scaled to the window, and how often it wrapped.
     pub(super) parts: Vec<(f64, u32)>,
     pub(super) energy: f64,
@@ -26,6 +27,7 @@ impl<'a> Window<'a> {
         }
         let mut window = Self {
             meters: meters.to_vec(),
+            repeat: sample.repeat,
             parts: Vec::with_capacity(meters.len()),
             energy: 0.0,
             wall,

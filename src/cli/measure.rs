@@ -1,5 +1,6 @@
 //! `wattproof measure -- CMD`: the energy of any command.
 
+mod activity;
 mod child;
 mod result;
 mod text;
@@ -11,9 +12,10 @@ use crate::meter::{
     Measurement, Meter, Missing, Options, Trace, TraceError, TraceFormat, Unmeasured, Window, repeats, wall,
 };
 use crate::record::Pulse;
-use crate::sensors;
+use crate::sensors::{self, perf::ActivityCounters};
 use crate::units::{Hertz, Seconds};
-use result::{Outcome, TraceSummary};
+use activity::Processors;
+use result::{Outcome, Run, TraceSummary};
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -138,8 +140,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     session.pulse();
     let (idle, runs) = session.with_wall(log.as_ref(), idle, runs);
     let above = |run: Measurement| idle.iter().fold(run, Measurement::above);
-    let runs: Vec<(Measurement, u8)> = runs.into_iter().map(|(run, code)| (above(run), code)).collect();
-    let measurements: Vec<Measurement> = runs.iter().map(|(run, _)| run.clone()).collect();
+    let runs: Vec<Run> = runs.into_iter().map(|run| Run { measured: above(run.measured), ..run }).collect();
+    let measurements: Vec<Measurement> = runs.iter().map(|run| run.measured.clone()).collect();
     let mean = repeats::mean(&measurements).ok_or_else(|| Failure::internal("the command was not run"))?;
     let trace = files.trace_summary();
     let outcome = Outcome { command: args.command.clone(), runs, mean, idle, missing, trace, exit_code };
@@ -213,7 +215,7 @@ struct Session<'a> {
 }
 
 /// Runs with their exit codes, the code to pass on, and what went wrong with the trace.
-type Ran = (Vec<(Measurement, u8)>, u8, Option<TraceError>);
+type Ran = (Vec<Run>, u8, Option<TraceError>);
 
 impl Session<'_> {
     /// A pulse by which the log of the wall meter is aligned; none without one, or after a signal.
@@ -228,8 +230,8 @@ impl Session<'_> {
         &self,
         log: Option<&Attached<'_>>,
         idle: Option<Measurement>,
-        runs: Vec<(Measurement, u8)>,
-    ) -> (Option<Measurement>, Vec<(Measurement, u8)>) {
+        runs: Vec<Run>,
+    ) -> (Option<Measurement>, Vec<Run>) {
         let Some(log) = log else { return (idle, runs) };
         let stop = || child::received().is_some();
         let alignment = log.finish(&self.pulses, &self.clock, &stop).1;
@@ -240,7 +242,7 @@ impl Session<'_> {
             None => measured,
         };
         let idle = idle.map(&mut with);
-        (idle, runs.into_iter().map(|(run, code)| (with(run), code)).collect())
+        (idle, runs.into_iter().map(|run| Run { measured: with(run.measured), ..run }).collect())
     }
 
     /// The machine at rest; `None` without a meter, or when a signal came.
@@ -270,8 +272,9 @@ impl Session<'_> {
     fn runs(&mut self, files: &mut Files) -> Result<Ran, Failure> {
         let (mut runs, mut failure) = (Vec::new(), None);
         for number in 1..=self.args.repeat {
-            let (run, code, trace) = self.once(number, files)?;
-            runs.push((run, code));
+            let (run, trace) = self.once(number, files)?;
+            let code = run.exit_code;
+            runs.push(run);
             failure = failure.or(trace);
             let stopped = code != 0 || child::received().is_some();
             if stopped && number < self.args.repeat {
@@ -295,7 +298,10 @@ impl Session<'_> {
         }
     }
 
-    fn once(&mut self, number: u32, files: &mut Files) -> Result<(Measurement, u8, Option<TraceError>), Failure> {
+    fn once(&mut self, number: u32, files: &mut Files) -> Result<(Run, Option<TraceError>), Failure> {
+        if let Some(meter) = &self.meter {
+            meter.pause(number - 1, self.args.repeat);
+        }
         let begun = self.meter.as_ref().map(|meter| (meter, meter.begin()));
         let (trace, mut failure) = match begun.as_ref().and_then(|(m, w)| files.start_trace(m, w, number, self.args.hz))
         {
@@ -303,13 +309,16 @@ impl Session<'_> {
             Some(Err(error)) => (None, Some(error)),
             None => (None, None),
         };
+        // On this thread, which is the one that starts the command.
+        let counters = ActivityCounters::of_children();
         let start = self.clock.now();
         let status = child::run(&self.args.command, self.args.wall.takes_stdin());
         let end = self.clock.now();
-        let measurement = match begun {
+        let measured = match begun {
             Some((meter, window)) => meter.end(window),
             None => self.unmetered((start, end)),
         };
+        let processors = Processors::of(counters);
         self.windows.push((start, end));
         if let Some(trace) = trace {
             failure = files.end_trace(trace).err();
@@ -319,7 +328,7 @@ impl Session<'_> {
             ErrorKind::NotFound => not_found(program),
             _ => Failure { exit: Exit::NotExecutable, message: format!("{program}: cannot be executed: {error}") },
         })?;
-        Ok((measurement, child::exit_code(status), failure))
+        Ok((Run { measured, exit_code: child::exit_code(status), processors }, failure))
     }
 }
 

@@ -177,7 +177,7 @@ impl Measurement for Energy {
     type Value = Value;
 
     fn start(&self) -> Window {
-        self.meter.begin()
+        self.meter.begin_at_once()
     }
 
     fn end(&self, window: Window) -> Value {

@@ -81,11 +81,11 @@ impl Run<'_> {
     /// # Errors
     /// [`MeasureError`] when the record cannot be written. A case that fails is an event, not an error.
     pub fn execute(&mut self, observe: &mut dyn FnMut(Progress<'_>)) -> Result<End, MeasureError> {
-        let mut dither = order::Dither::new(self.seed);
+        let dither = order::Dither::new(self.seed);
         let sampler = self.sampler();
         self.pulse(observe)?;
         self.idle(IdlePhase::Before, observe)?;
-        let end = self.cases(&mut dither, observe);
+        let end = self.cases(&dither, observe);
         let end = match end {
             Ok(End::Complete) => {
                 self.idle(IdlePhase::After, observe).and_then(|()| self.pulse(observe)).map(|()| self.ended())
@@ -123,11 +123,7 @@ impl Run<'_> {
         if self.stop.load(Ordering::Relaxed) { End::Interrupted } else { End::Complete }
     }
 
-    fn cases(
-        &mut self,
-        dither: &mut order::Dither,
-        observe: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<End, MeasureError> {
+    fn cases(&mut self, dither: &order::Dither, observe: &mut dyn FnMut(Progress<'_>)) -> Result<End, MeasureError> {
         let open: Vec<usize> = (0..self.plan.cases.len())
             .filter(|&i| !self.remaining.repeats(&self.plan.cases[i].id).is_empty())
             .collect();

@@ -32,9 +32,12 @@ pub(super) fn groups(footprints: &[f64], budget: f64) -> Vec<Vec<usize>> {
 }
 
 /// Pauses before windows: starts must not lock onto the counter's updates.
+///
+/// The repeats of a case are spread evenly over one update period, from a random start. A sensor that
+/// looks at a part of its period only (a GPU's averages of 25 of every 100 ms) and a load in step with it
+/// then meet in every phase; random pauses would do so on the average of many repeats only.
 pub(super) struct Dither {
     random: SplitMix64,
-    drawn: u64,
 }
 
 /// Stream of the run's seed that dither draws from; inputs use others.
@@ -42,14 +45,14 @@ const STREAM: u64 = 0x6469_7468_6572;
 
 impl Dither {
     pub(super) fn new(seed: u64) -> Self {
-        Self { random: SplitMix64::new(seed, STREAM), drawn: 0 }
+        Self { random: SplitMix64::new(seed, STREAM) }
     }
 
-    /// A pause drawn uniformly from [0, τ); none where no counter has a period.
-    pub(super) fn next(&mut self, update_period: Option<Seconds>) -> Seconds {
-        let uniform = self.random.at(self.drawn) as f64 / 2f64.powi(64);
-        self.drawn += 1;
-        update_period.map_or(Seconds::ZERO, |tau| tau * uniform)
+    /// The pause before repeat number `repeat` of `repeats` of a case, in [0, τ); none where no
+    /// sensor has a period.
+    pub(super) fn pause(&self, update_period: Option<Seconds>, case: usize, repeat: u32, repeats: u32) -> Seconds {
+        let start = self.random.at(case as u64) as f64 / 2f64.powi(64);
+        update_period.map_or(Seconds::ZERO, |tau| tau * crate::meter::phase(start, repeat, repeats))
     }
 }
 
@@ -72,13 +75,27 @@ mod tests {
     }
 
     #[test]
-    fn dither_stays_below_one_update_period_and_spreads() {
+    fn repeats_meet_every_part_of_an_update_period_equally() {
         let tau = Seconds::new(0.001).unwrap();
-        let mut dither = Dither::new(7);
-        let draws: Vec<f64> = (0..1000).map(|_| dither.next(Some(tau)).get()).collect();
-        assert!(draws.iter().all(|d| (0.0..0.001).contains(d)));
-        let mean = draws.iter().sum::<f64>() / 1000.0;
-        assert!((mean - 0.0005).abs() < 0.00005, "mean {mean}");
-        assert_eq!(dither.next(None), Seconds::ZERO);
+        let dither = Dither::new(7);
+        for repeats in [1, 2, 5, 8, 10, 30] {
+            let phases = crate::record::phases(repeats);
+            let mut weights = vec![0.0; phases as usize];
+            let all: Vec<u32> = (0..repeats).collect();
+            let weight = crate::record::phase_weights(&all, repeats);
+            let first = dither.pause(Some(tau), 3, 0, repeats).get();
+            for repeat in 0..repeats {
+                let pause = dither.pause(Some(tau), 3, repeat, repeats).get();
+                assert!((0.0..0.001).contains(&pause), "{pause}");
+                let part = (((pause - first) / 0.001).rem_euclid(1.0) * f64::from(phases)).round() as usize;
+                weights[part % phases as usize] += weight[repeat as usize];
+            }
+            let even = 1.0 / f64::from(phases);
+            assert!(weights.iter().all(|w| (w - even).abs() < 1e-12), "{repeats}: {weights:?}");
+        }
+        let starts: Vec<f64> = (0..1000).map(|case| dither.pause(Some(tau), case, 0, 5).get()).collect();
+        let mean = starts.iter().sum::<f64>() / 1000.0;
+        assert!((mean - 0.0005).abs() < 0.00005, "cases begin anywhere: mean {mean}");
+        assert_eq!(dither.pause(None, 0, 0, 5), Seconds::ZERO);
     }
 }

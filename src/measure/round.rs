@@ -4,6 +4,7 @@ use super::window::{Bench, WRONG_ANSWER};
 use super::{End, MeasureError, Progress, Run, order, state, warm_up};
 use crate::backends::{BackendError, Workload};
 use crate::kernels::{Role, find, random::case_seed};
+use crate::meter::bank;
 use crate::record::{Event, Prepared};
 use crate::sensors::perf::ActivityCounters;
 use crate::suite::Case;
@@ -35,7 +36,7 @@ impl Run<'_> {
     pub(super) fn group(
         &mut self,
         cases: &[usize],
-        dither: &mut order::Dither,
+        dither: &order::Dither,
         tally: &mut Tally,
         observe: &mut dyn FnMut(Progress<'_>),
     ) -> Result<End, MeasureError> {
@@ -148,7 +149,7 @@ impl Run<'_> {
         repeat: u32,
         live: &mut Live,
         counters: &mut ActivityCounters,
-        dither: &mut order::Dither,
+        dither: &order::Dither,
         tally: &Tally,
         observe: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Window, MeasureError> {
@@ -167,7 +168,10 @@ impl Run<'_> {
                 planned: tally.planned,
                 power,
             });
-            std::thread::sleep(dither.next(tau).to_duration());
+            // A phase against the updates of polled power needs to know when these are.
+            let polled = bank::await_update(&self.bank, &self.clock);
+            let pause = dither.pause(polled.or(tau), index, repeat, self.profile.repeats);
+            std::thread::sleep(pause.to_duration());
             let timed = bench.time(live.workload.as_mut(), counters, &mut live.watch, live.length, live.per_iteration);
             let timed = match timed {
                 Ok(Some(timed)) => timed,

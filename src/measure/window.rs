@@ -65,7 +65,14 @@ impl Bench<'_> {
         let end = self.clock.now();
         let last = bank::edge(self.bank, self.clock);
         let activity = counters.end();
-        let (state, mut flags) = watch.end(self.clock);
+        let (mut state, mut flags) = watch.end(self.clock);
+        if let Some((events, devices)) = Edge::throttled(&first, &last) {
+            state.throttle_events = Some(state.throttle_events.unwrap_or(0) + events);
+            if events > 0 {
+                let detail = format!("a device slowed itself down: {}", devices.join("; "));
+                flags.push(Flag { code: "throttled".into(), detail });
+            }
+        }
         let (energy, energy_flags) = Edge::spans(&first, &last);
         flags.extend(energy_flags);
         Ok(Some(Timed { start, wall: end.since(start), iterations, energy, activity, state, flags }))

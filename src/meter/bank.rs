@@ -2,11 +2,15 @@
 //! the sampler. Whoever reads advances the same accumulators, so wraps are never missed.
 
 pub(crate) mod align;
+mod stall;
+mod track;
+
+use track::{Stall, Track};
 
 use crate::clock::{Clock, Moment};
 use crate::record::{EnergyMethod, EnergySpan, Flag, TracePoint};
-use crate::sensors::counter::{Accumulator, Counter, Mark};
-use crate::sensors::{Channel, Domain, Quantity, Sensor, SensorInfo, Value, assign_roles};
+use crate::sensors::counter::Mark;
+use crate::sensors::{Channel, Domain, Quantity, Sensor, SensorInfo, assign_roles};
 use crate::units::{Celsius, Joules, MicroJoules, Seconds, Watts};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,23 +43,20 @@ struct Slot {
     sensor: Box<dyn Sensor>,
     info: SensorInfo,
     tracks: Vec<Track>,
-    lost: bool,
+    /// When it was last asked whether it came back; `None` while it answers.
+    lost: Option<Moment>,
+    /// How often it came back: readings of two lives have nothing in common.
+    lives: u32,
     /// Its id and the domains of its channels, for edges: a point of a trace copies no text.
     id: Arc<str>,
     domains: Vec<Arc<Domain>>,
 }
 
-/// What is kept of one channel from read to read.
-enum Track {
-    Counter(Accumulator),
-    /// Trapezoid over polled power: only for domains that have no counter on this sensor.
-    Power {
-        last: Option<(Moment, Watts)>,
-        integral: Joules,
-        gaps: u32,
-    },
-    Gauge,
-}
+/// A sensor that is lost is asked again this often: asking a driver to start takes time.
+const ASK_AGAIN: Seconds = match Seconds::new(1.0) {
+    Ok(time) => time,
+    Err(_) => Seconds::ZERO,
+};
 
 /// Polls of power further apart than this leave the energy in between unknown.
 const MAX_POLL_GAP: Seconds = match Seconds::new(1.0) {
@@ -63,17 +64,23 @@ const MAX_POLL_GAP: Seconds = match Seconds::new(1.0) {
     Err(_) => Seconds::ZERO,
 };
 
-/// So many update periods without an update are no accident of the moment.
-const STALLED_PERIODS: f64 = 10.0;
-
 /// What became of one domain between two edges.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) domain: Domain,
     pub(crate) sensor: String,
+    pub(crate) method: EnergyMethod,
     /// Whether trouble with it voids a window: not for a check, nor for a meter nobody can place.
     pub(crate) counts: bool,
     pub(crate) result: Result<EnergySpan, Flag>,
+}
+
+impl Outcome {
+    /// Whether it is that of this channel, not of one that checks it.
+    pub(crate) fn is_of(&self, sensor: &SensorInfo, channel: &Channel) -> bool {
+        let counted = matches!(channel.quantity, Quantity::Energy { .. });
+        self.sensor == sensor.id && self.domain == channel.domain && counted == (self.method == EnergyMethod::Counter)
+    }
 }
 
 /// What a channel added up between two edges.
@@ -93,6 +100,7 @@ pub(crate) struct Edge {
 #[derive(Debug, Clone)]
 struct SlotEdge {
     sensor: Arc<str>,
+    lives: u32,
     at: Moment,
     channels: Vec<ChannelEdge>,
 }
@@ -102,13 +110,19 @@ struct ChannelEdge {
     domain: Arc<Domain>,
     /// Whether trouble with it voids a window.
     counts: bool,
+    /// Whether it only checks another channel of its domain.
+    check: bool,
     update_period: Option<Seconds>,
     state: ChannelState,
 }
 
 #[derive(Debug, Clone)]
 enum ChannelState {
-    Energy(Mark),
+    Energy(Mark, Stall),
+    Throttle {
+        events: u64,
+        active: Vec<String>,
+    },
     Power {
         integral: Joules,
         gaps: u32,
@@ -121,13 +135,32 @@ enum ChannelState {
 
 impl ChannelState {
     const fn is_metered(&self) -> bool {
-        matches!(self, Self::Energy(_) | Self::Power { .. })
+        matches!(self, Self::Energy(..) | Self::Power { .. })
+    }
+
+    /// How a metered channel comes by energy.
+    const fn method(&self) -> EnergyMethod {
+        if matches!(self, Self::Power { .. }) { EnergyMethod::Integrated } else { EnergyMethod::Counter }
     }
 }
 
 /// Reads the shared bank.
 pub(crate) fn edge(bank: &SharedBank, clock: &Clock) -> Edge {
     bank.lock().unwrap_or_else(PoisonError::into_inner).read(clock)
+}
+
+/// Waits until polled power changes, for its update period at most; that period. `None` at once where no
+/// energy is integrated or the period is unknown.
+pub(crate) fn await_update(bank: &SharedBank, clock: &Clock) -> Option<Seconds> {
+    /// A thousand reads a second would not see an update much better.
+    const LOOK: std::time::Duration = std::time::Duration::from_millis(1);
+    let lock = || bank.lock().unwrap_or_else(PoisonError::into_inner);
+    let period = lock().polled_period()?;
+    let (start, before) = (clock.now(), lock().polled(clock));
+    while clock.now().since(start) < period && lock().polled(clock) == before {
+        std::thread::sleep(LOOK);
+    }
+    Some(period)
 }
 
 impl Bank {
@@ -140,7 +173,7 @@ impl Bank {
                 let info = sensor.info().clone();
                 let tracks = info.channels.iter().map(|c| Track::of(c, &info.channels)).collect();
                 let domains = info.channels.iter().map(|c| Arc::new(c.domain.clone())).collect();
-                Slot { sensor, tracks, lost: false, id: info.id.as_str().into(), domains, info }
+                Slot { sensor, tracks, lost: None, lives: 0, id: info.id.as_str().into(), domains, info }
             })
             .collect();
         assign_roles(&mut slots.iter_mut().map(|s| &mut s.info).collect::<Vec<_>>());
@@ -168,7 +201,9 @@ impl Bank {
         self.slots.iter().flat_map(|slot| {
             let channels = slot.info.channels.iter().zip(&slot.tracks);
             channels
-                .filter(|(channel, track)| !matches!(track, Track::Gauge) && channel.role.is_of_record())
+                .filter(|(channel, track)| {
+                    matches!(track, Track::Counter { .. } | Track::Power { .. }) && channel.role.is_of_record()
+                })
                 .map(|(channel, _)| (&slot.info, channel))
         })
     }
@@ -181,23 +216,44 @@ impl Bank {
         outermost(&domains).into_iter().map(|i| metered[i]).collect()
     }
 
-    /// Whether the energy of any domain is integrated from polled power.
+    /// Whether the energy of any domain is integrated from polled power, but for a check.
     pub(crate) fn integrates(&self) -> bool {
-        self.slots.iter().flat_map(|s| &s.tracks).any(|t| matches!(t, Track::Power { .. }))
+        self.metered().any(|(_, channel)| is_power(channel))
+    }
+
+    /// Polled powers of record just now: what changes when their sensor updates.
+    pub(crate) fn polled(&mut self, clock: &Clock) -> Vec<Watts> {
+        self.read(clock);
+        let tracks = self.slots.iter().flat_map(|s| s.info.channels.iter().zip(&s.tracks));
+        let power = |(channel, track): (&Channel, &Track)| match track {
+            Track::Power { last, .. } if channel.role.is_of_record() => last.map(|l| l.1),
+            _ => None,
+        };
+        tracks.filter_map(power).collect()
+    }
+
+    /// Longest update period of polled power; `None` where no energy is integrated or it is unknown.
+    pub(crate) fn polled_period(&self) -> Option<Seconds> {
+        let slots = self.slots.iter().filter(|s| s.lost.is_none());
+        let polled = slots.flat_map(|s| s.info.channels.iter().zip(&s.tracks));
+        polled
+            .filter(|(channel, track)| matches!(track, Track::Power { .. }) && channel.role.is_of_record())
+            .filter_map(|(channel, _)| channel.update_period)
+            .max_by(|a, b| a.get().total_cmp(&b.get()))
     }
 
     /// Whether any sensor delivers energy or power of a domain that covers the CPU.
     #[must_use]
     pub fn covers_cpu(&self) -> bool {
         let delivers = |c: &Channel| matches!(c.quantity, Quantity::Energy { .. }) || is_power(c);
-        self.slots
-            .iter()
-            .any(|s| !s.lost && s.info.channels.iter().any(|c| delivers(c) && c.counts() && covers_cpu(&c.domain)))
+        self.slots.iter().any(|s| {
+            s.lost.is_none() && s.info.channels.iter().any(|c| delivers(c) && c.counts() && covers_cpu(&c.domain))
+        })
     }
 
     /// Update period of the slowest energy counter that covers the CPU; `None` without one.
     pub(crate) fn slowest_cpu_period(&self) -> Option<Seconds> {
-        let channels = self.slots.iter().filter(|s| !s.lost).flat_map(|s| &s.info.channels);
+        let channels = self.slots.iter().filter(|s| s.lost.is_none()).flat_map(|s| &s.info.channels);
         let counters: Vec<&Channel> = channels
             .filter(|c| matches!(c.quantity, Quantity::Energy { .. }) && c.counts() && covers_cpu(&c.domain))
             .collect();
@@ -217,7 +273,7 @@ impl Bank {
         let tracks = self.slots.iter().flat_map(|s| &s.tracks);
         tracks
             .filter_map(|t| match t {
-                Track::Counter(accumulator) => accumulator.counter().poll_interval(),
+                Track::Counter { accumulator, .. } => accumulator.counter().poll_interval(),
                 _ => None,
             })
             .min_by(|a, b| a.get().total_cmp(&b.get()))
@@ -258,50 +314,28 @@ impl Bank {
     }
 }
 
-impl Track {
-    fn of(channel: &Channel, all: &[Channel]) -> Self {
-        if let Some(counter) = Counter::of(&channel.quantity) {
-            return Self::Counter(Accumulator::new(counter));
-        }
-        // A domain with a counter is never integrated as well, and of two powers of one domain
-        // (instantaneous and averaged) the first is.
-        let same = |c: &&Channel| c.domain == channel.domain;
-        let has_counter = all.iter().filter(same).any(|c| matches!(c.quantity, Quantity::Energy { .. }));
-        let first = all.iter().filter(same).find(|c| is_power(c));
-        if is_power(channel) && !has_counter && first.is_some_and(|f| f.name == channel.name) {
-            return Self::Power { last: None, integral: Joules::ZERO, gaps: 0 };
-        }
-        Self::Gauge
-    }
-
-    fn push(&mut self, value: &Value, at: Moment) -> ChannelState {
-        match (self, value) {
-            (Self::Counter(accumulator), Value::Energy(raw)) => ChannelState::Energy(accumulator.push(*raw, at).0),
-            (Self::Power { last, integral, gaps }, Value::Power(power)) => {
-                if let Some((then, before)) = *last {
-                    let gap = at.since(then);
-                    *integral += (before + *power) * 0.5 * gap;
-                    *gaps += u32::from(gap > MAX_POLL_GAP);
-                }
-                *last = Some((at, *power));
-                ChannelState::Power { integral: *integral, gaps: *gaps }
-            }
-            (_, Value::Temperature(t)) => ChannelState::Temperature(*t),
-            _ => ChannelState::Other,
-        }
-    }
-}
-
 impl Slot {
     fn read(&mut self, clock: &Clock, losses: &mut Vec<Loss>) -> Option<SlotEdge> {
-        if self.lost {
-            return None;
+        if let Some(asked) = self.lost {
+            let now = clock.now();
+            if now.since(asked) < ASK_AGAIN {
+                return None;
+            }
+            if !self.sensor.revive() {
+                self.lost = Some(now);
+                return None;
+            }
+            // A driver that was loaded anew counts from somewhere else: all begins again.
+            self.lost = None;
+            self.lives += 1;
+            self.tracks = self.info.channels.iter().map(|c| Track::of(c, &self.info.channels)).collect();
         }
         let reading = match self.sensor.read(clock) {
             Ok(reading) => reading,
             Err(error) => {
-                self.lost = true;
-                losses.push(Loss { at: clock.now(), sensor: self.info.id.clone(), reason: error.to_string() });
+                let at = clock.now();
+                self.lost = Some(at);
+                losses.push(Loss { at, sensor: self.info.id.clone(), reason: error.to_string() });
                 return None;
             }
         };
@@ -316,11 +350,12 @@ impl Slot {
             .map(|(((channel, domain), track), value)| ChannelEdge {
                 domain: Arc::clone(domain),
                 counts: channel.counts(),
+                check: !channel.role.is_of_record(),
                 update_period: channel.update_period,
-                state: value.as_ref().map_or(ChannelState::Missing, |v| track.push(v, at)),
+                state: value.as_ref().map_or(ChannelState::Missing, |v| track.push(v, at, channel.update_period)),
             })
             .collect();
-        Some(SlotEdge { sensor: Arc::clone(&self.id), at, channels })
+        Some(SlotEdge { sensor: Arc::clone(&self.id), lives: self.lives, at, channels })
     }
 }
 
@@ -338,6 +373,10 @@ impl Edge {
             let Some(a) = a else { continue };
             for (i, from) in a.channels.iter().enumerate().filter(|(_, c)| c.state.is_metered()) {
                 let result = match b {
+                    Some(b) if b.lives != a.lives => Some(Err(Flag {
+                        code: "sensor-lost".into(),
+                        detail: format!("{} stopped answering and came back", a.sensor),
+                    })),
                     Some(b) => from.span(&b.channels[i], &a.sensor, (a.at, b.at)).transpose(),
                     None => Some(Err(Flag {
                         code: "sensor-lost".into(),
@@ -345,11 +384,42 @@ impl Edge {
                     })),
                 };
                 let (domain, sensor) = ((*from.domain).clone(), a.sensor.to_string());
-                let result = result.map(|result| result.and_then(|span| from.moved(span)));
-                outcomes.extend(result.map(|result| Outcome { domain, sensor, counts: from.counts, result }));
+                outcomes.extend(result.map(|result| Outcome {
+                    domain,
+                    sensor,
+                    method: from.state.method(),
+                    counts: from.counts,
+                    result,
+                }));
             }
         }
+        stall::void(first, last, &mut outcomes);
         outcomes
+    }
+
+    /// Slowdowns that devices reported from `first` to `last`, those that were on at the start included;
+    /// `None` where no device reports any.
+    pub(crate) fn throttled(first: &Self, last: &Self) -> Option<(u64, Vec<String>)> {
+        let (mut seen, mut words) = (None, Vec::new());
+        for (a, b) in first.slots.iter().zip(&last.slots).filter_map(|(a, b)| Some((a.as_ref()?, b.as_ref()?))) {
+            for (from, to) in a.channels.iter().zip(&b.channels).filter(|_| a.lives == b.lives) {
+                let (
+                    ChannelState::Throttle { events: before, active: was },
+                    ChannelState::Throttle { events: after, active: is },
+                ) = (&from.state, &to.state)
+                else {
+                    continue;
+                };
+                let events = after.saturating_sub(*before) + was.len() as u64;
+                seen = Some(seen.unwrap_or(0) + events);
+                if events > 0 {
+                    let reasons: BTreeSet<&str> = was.iter().chain(is).map(String::as_str).collect();
+                    let reasons: Vec<&str> = reasons.into_iter().collect();
+                    words.push(format!("{} {}", from.domain, reasons.join(", ")).trim_end().to_owned());
+                }
+            }
+        }
+        seen.map(|events| (events, words))
     }
 
     /// Energy of every domain from `first` to `last`, and what is wrong with it. A domain whose
@@ -376,15 +446,15 @@ impl Edge {
     /// One power a domain: that of the reader of record, where it has one.
     fn powers_since(&self, before: &Self) -> Vec<(Domain, Watts)> {
         let mut powers: Vec<(bool, &Domain, Watts)> = Vec::new();
-        for (counts, domain, _, power) in Self::course(before, before, self) {
-            powers.extend(power.map(|power| (!counts, domain, power)));
+        for (check, domain, _, power) in Self::course(before, before, self) {
+            powers.extend(power.map(|power| (check, domain, power)));
         }
         powers.sort_by_key(|(check, ..)| *check);
         let mut seen = BTreeSet::new();
         powers.into_iter().filter(|p| seen.insert(p.1)).map(|(_, domain, power)| (domain.clone(), power)).collect()
     }
 
-    /// Of every metered channel that answered at `first`, whether it counts, its domain, the
+    /// Of every metered channel that answered at `first`, whether it is a check, its domain, the
     /// energy since `first` and the mean power since `before`; `None` where they are not known any more.
     pub(crate) fn course<'a>(
         first: &'a Self,
@@ -396,13 +466,16 @@ impl Edge {
             |(first, before, now)| {
                 let metered = first.channels.iter().enumerate().filter(|(_, channel)| channel.state.is_metered());
                 metered.filter_map(move |(i, channel)| {
-                    let Some(now) = now else { return Some((channel.counts, &*channel.domain, None, None)) };
+                    // A sensor that came back counts from somewhere else.
+                    let Some(now) = now.as_ref().filter(|now| now.lives == first.lives) else {
+                        return Some((channel.check, &*channel.domain, None, None));
+                    };
                     let energy = channel.advance(&now.channels[i]).transpose()?.ok().map(|advance| advance.energy);
-                    let power = before.as_ref().and_then(|before| {
+                    let power = before.as_ref().filter(|before| before.lives == now.lives).and_then(|before| {
                         let step = before.channels[i].advance(&now.channels[i]).ok()??;
                         step.energy.to_joules().over(now.at.since(before.at))
                     });
-                    Some((channel.counts, &*channel.domain, energy, power))
+                    Some((channel.check, &*channel.domain, energy, power))
                 })
             },
         )
@@ -417,26 +490,6 @@ impl Edge {
 }
 
 impl ChannelEdge {
-    /// Refuses a span over which the counter stood still although it cannot have: a part may rest, and
-    /// a short window may hold no update, but the whole of a package or a board always draws power. Of
-    /// a check the zero is kept: that it differs is what it is there to show.
-    fn moved(&self, span: EnergySpan) -> Result<EnergySpan, Flag> {
-        let part = matches!(
-            *self.domain,
-            Domain::Cores { .. } | Domain::Uncore { .. } | Domain::Dram { .. } | Domain::DramOfDie { .. }
-        );
-        let length = span.to.since(span.from);
-        let stopped = self.update_period.is_some_and(|period| length > period * STALLED_PERIODS);
-        let still = span.method == EnergyMethod::Counter && span.energy == MicroJoules::new(0);
-        if still && stopped && self.counts && !part {
-            return Err(Flag {
-                code: "stalled".into(),
-                detail: format!("the counter of {} did not advance in the whole window", span.domain),
-            });
-        }
-        Ok(span)
-    }
-
     fn span(&self, to: &Self, sensor: &str, (from_at, to_at): (Moment, Moment)) -> Result<Option<EnergySpan>, Flag> {
         Ok(self.advance(to)?.map(|advance| EnergySpan {
             domain: (*self.domain).clone(),
@@ -454,7 +507,7 @@ impl ChannelEdge {
     /// What was added up from here to `to`; `None` for a channel that adds nothing up.
     fn advance(&self, to: &Self) -> Result<Option<Advance>, Flag> {
         Ok(Some(match (&self.state, &to.state) {
-            (ChannelState::Energy(a), ChannelState::Energy(b)) => {
+            (ChannelState::Energy(a, _), ChannelState::Energy(b, _)) => {
                 let span = a.until(b).ok_or_else(|| Flag {
                     code: "counter-reset".into(),
                     detail: format!(
@@ -478,7 +531,7 @@ impl ChannelEdge {
                 let (method, energy) = (EnergyMethod::Integrated, MicroJoules::new(microjoules.max(0.0) as u64));
                 Advance { method, energy, raw: None, wraps: 0 }
             }
-            (ChannelState::Energy(_) | ChannelState::Power { .. }, ChannelState::Missing) => {
+            (ChannelState::Energy(..) | ChannelState::Power { .. }, ChannelState::Missing) => {
                 return Err(Flag {
                     code: "unreadable".into(),
                     detail: format!("{} could not be read at the end of the window", self.domain),

@@ -27,6 +27,7 @@
 
 pub(crate) mod bank;
 mod energy;
+mod phase;
 mod probe;
 mod pulse;
 pub mod repeats;
@@ -37,6 +38,7 @@ pub mod wall;
 
 pub use bank::{Bank, SharedBank, share};
 pub use energy::{DomainEnergy, Figure, Measurement, Total};
+pub(crate) use phase::phase;
 pub use probe::{Missing, Unmeasured, probe};
 pub use pulse::pulse;
 pub use trace::{Trace, TraceError, TraceFormat};
@@ -158,6 +160,15 @@ impl Meter {
         &self.statuses
     }
 
+    /// Waits for the moment at which repeat `repeat` of `repeats` should begin, so that polled power is
+    /// seen in every phase of its sensor; at once where no energy is integrated. 2 of its update
+    /// periods at most.
+    pub fn pause(&self, repeat: u32, repeats: u32) {
+        if let Some(period) = bank::await_update(&self.bank, &self.clock) {
+            std::thread::sleep((period * phase(0.0, repeat, repeats)).to_duration());
+        }
+    }
+
     /// Waits until every counter was updated twice (2 ms for RAPL, four of its update periods at most,
     /// not at all for one slower than 0.15 s) and reads them all: a window begins. Windows may overlap.
     #[must_use]
@@ -165,6 +176,14 @@ impl Meter {
         let before = updates(&self.bank, &self.clock, End::Begin);
         let first = bank::edge(&self.bank, &self.clock);
         Window { before, first, start: self.clock.now() }
+    }
+
+    /// As [`Self::begin`], without waiting for updates: for windows that [`Self::spent`] ends, whose energy is not taken
+    /// to their ends. One that began at an update and ended anywhere would lack half an update on the average.
+    #[cfg(feature = "criterion")]
+    pub(crate) fn begin_at_once(&self) -> Window {
+        let first = bank::edge(&self.bank, &self.clock);
+        Window { before: Updates::default(), first, start: self.clock.now() }
     }
 
     /// Reads all counters again: exact energy of the outermost domains since `window` began, and its
@@ -180,7 +199,7 @@ impl Meter {
         let bank = self.bank.lock().unwrap_or_else(PoisonError::into_inner);
         let mut energy = MicroJoules::new(0);
         for (info, channel) in bank.outermost() {
-            let outcome = outcomes.iter().find(|o| o.sensor == info.id && o.domain == channel.domain);
+            let outcome = outcomes.iter().find(|o| o.is_of(info, channel));
             let outcome = outcome.ok_or_else(|| format!("{} could not be read", channel.domain))?;
             let span = outcome.result.as_ref().map_err(|flag| flag.detail.clone())?;
             energy = energy.checked_add(span.energy).ok_or("the sum of the energies is out of range")?;
@@ -216,7 +235,7 @@ impl Meter {
         let domains = bank
             .metered()
             .map(|(info, channel)| {
-                let outcome = outcomes.iter().find(|o| o.sensor == info.id && o.domain == channel.domain);
+                let outcome = outcomes.iter().find(|o| o.is_of(info, channel));
                 let figure = match outcome.map(|o| &o.result) {
                     Some(Ok(span)) => {
                         let aligned = bank.aligned(span, (&window.before, &after), (window.start, end));

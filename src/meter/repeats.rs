@@ -2,6 +2,8 @@
 
 use super::energy::{DomainEnergy, Figure, Measurement};
 use super::uncertainty::Terms;
+use crate::record::{EnergyMethod, phase_weights};
+use crate::sensors::Domain;
 use crate::units::{Joules, Seconds};
 
 /// Mean over `runs`, which come from one meter; `None` without any.
@@ -9,6 +11,9 @@ use crate::units::{Joules, Seconds};
 /// A run whose energy is unknown is left out of its domain's mean, and [`Figure::n`] says so. The
 /// gain of a sensor is the same in every run, so its term does not shrink; alignment and
 /// quantisation are drawn anew in every run and shrink with √n. The scatter term is s/√n.
+///
+/// Of polled power every phase in which runs began counts the same ([`phase_weights`]): a run shows the part
+/// of the load that its phase met.
 #[must_use]
 pub fn mean(runs: &[Measurement]) -> Option<Measurement> {
     let first = runs.first()?;
@@ -21,10 +26,18 @@ pub fn mean(runs: &[Measurement]) -> Option<Measurement> {
         .iter()
         .enumerate()
         .map(|(i, part)| {
-            let figures: Vec<&Figure> = runs.iter().filter_map(|r| r.domains.get(i)?.figure.as_ref().ok()).collect();
+            let known = |r: usize| Some((r, runs[r].domains.get(i)?.figure.as_ref().ok()?));
+            let (numbers, figures): (Vec<usize>, Vec<&Figure>) = (0..runs.len()).filter_map(known).unzip();
+            let weights = if part.method == EnergyMethod::Integrated && part.domain != Domain::Wall {
+                let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+                let numbers: Vec<u32> = numbers.into_iter().map(number).collect();
+                phase_weights(&numbers, number(runs.len()))
+            } else {
+                vec![1.0 / figures.len() as f64; figures.len()]
+            };
             let last_reason = || runs.iter().rev().find_map(|r| r.domains.get(i)?.figure.clone().err());
-            let figure =
-                join(&figures).ok_or_else(|| last_reason().unwrap_or_else(|| "no run has an energy of it".to_owned()));
+            let figure = join(&figures, &weights)
+                .ok_or_else(|| last_reason().unwrap_or_else(|| "no run has an energy of it".to_owned()));
             DomainEnergy { figure, ..part.clone() }
         })
         .collect();
@@ -37,18 +50,20 @@ pub fn mean(runs: &[Measurement]) -> Option<Measurement> {
     })
 }
 
-fn join(figures: &[&Figure]) -> Option<Figure> {
+/// `weights` have the sum 1.
+fn join(figures: &[&Figure], weights: &[f64]) -> Option<Figure> {
     let first = figures.first()?;
     let n = figures.len() as f64;
-    let over = |part: fn(&Figure) -> f64| average(&figures.iter().map(|f| part(f)).collect::<Vec<f64>>());
+    let weighted = |values: &[f64]| values.iter().zip(weights).map(|(v, w)| v * w).sum::<f64>();
+    let over = |part: fn(&Figure) -> f64| weighted(&figures.iter().map(|f| part(f)).collect::<Vec<f64>>());
     let joules = |value: f64| Joules::new(value).ok();
     let energies: Vec<f64> = figures.iter().map(|f| f.energy.get()).collect();
     let spread = deviation(&energies);
     let nets: Option<Vec<f64>> = figures.iter().map(|f| f.net.map(Joules::get)).collect();
     Some(Figure {
-        energy: joules(average(&energies))?,
+        energy: joules(weighted(&energies))?,
         power: crate::units::Watts::new(over(|f| f.power.get())).ok()?,
-        net: nets.and_then(|nets| joules(average(&nets))),
+        net: nets.and_then(|nets| joules(weighted(&nets))),
         terms: Terms {
             gain: joules(over(|f| f.terms.gain.get()))?,
             alignment: joules(over(|f| f.terms.alignment.get()) / n.sqrt())?,

@@ -123,7 +123,8 @@ impl Course {
         // Energy since the window began, and mean power since the point before.
         let first = &self.first.first;
         let course = Edge::course(first, self.before.as_ref().unwrap_or(first), &edge);
-        let points = course.map(|(_, domain, energy, power)| Point {
+        // A line has no place for a second reader of a domain.
+        let points = course.filter(|(check, ..)| !check).map(|(_, domain, energy, power)| Point {
             domain,
             energy: energy.map(MicroJoules::to_joules),
             power,

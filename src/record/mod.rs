@@ -11,6 +11,7 @@ mod event;
 pub mod fixture;
 mod fold;
 mod header;
+mod phases;
 pub mod store;
 mod wall;
 
@@ -28,4 +29,5 @@ pub use event::{
 };
 pub use fold::{Measurement, Outcome, RunRecord};
 pub use header::{Header, PolicyDigest, RunState, SCHEMA, SamplesDigest, SensorStatus, SuiteSource, TdpModel, Tool};
+pub use phases::{phase_weights, phases};
 pub use wall::{WallMeter, span as wall_span};

@@ -15,6 +15,8 @@ mod period;
 pub mod power_pmu;
 mod quiet;
 pub mod rapl;
+#[cfg(test)]
+mod remedies;
 mod role;
 pub mod wall;
 
@@ -70,6 +72,12 @@ pub trait Sensor: Send {
     /// # Errors
     /// [`SensorError`] when the sensor as a whole cannot be read any more.
     fn read(&mut self, clock: &Clock) -> Result<Reading, SensorError>;
+
+    /// Tries to get a sensor that failed going again, with the channels it had: a driver may have been
+    /// loaded anew. Counters then count from somewhere else. Sensors that cannot do so answer `false`.
+    fn revive(&mut self) -> bool {
+        false
+    }
 }
 
 /// Description of a sensor, as it stands in the record.

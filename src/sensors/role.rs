@@ -1,7 +1,7 @@
 //! Which of several readers of one domain is the reader of record.
 //!
 //! Some energy can be read in two ways: RAPL through powercap and through the kernel's `power`
-//! PMU. One reader's figures count; the other's are compared with them and added to nothing.
+//! PMU, or a GPU's through its counter and through its power. One reader's figures count; the other's are compared with them and added to nothing.
 
 use super::{Channel, Domain, Quantity, SensorInfo};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub enum ReaderRole {
     /// They are the figures of their domain.
     #[default]
     OfRecord,
-    /// Another sensor reads the same domain; these check its figures.
+    /// Another sensor reads the same domain, or the same one counts its energy; these check its figures.
     CrossCheck,
 }
 
@@ -35,7 +35,8 @@ impl Channel {
 }
 
 /// Decides for every domain that several sensors read which one is of record: a counter before
-/// polled power, then the first in the order given, which is that of [`super::REGISTRY`].
+/// polled power, then the first in the order given, which is that of [`super::REGISTRY`]. Power of a domain
+/// whose energy is counted checks the counter.
 pub fn assign_roles(infos: &mut [&mut SensorInfo]) {
     /// Rank of a reader: counters first, then the order of the sensors.
     type Rank = (bool, usize);
@@ -57,8 +58,8 @@ pub fn assign_roles(infos: &mut [&mut SensorInfo]) {
     }
     for (sensor, info) in infos.iter_mut().enumerate() {
         for channel in &mut info.channels {
-            let Some(_) = rank(channel, sensor) else { continue };
-            let of_record = best.get(&channel.domain).is_none_or(|(_, first)| *first == sensor);
+            let Some(rank) = rank(channel, sensor) else { continue };
+            let of_record = best.get(&channel.domain).is_none_or(|first| *first == rank);
             channel.role = if of_record { ReaderRole::OfRecord } else { ReaderRole::CrossCheck };
         }
     }
@@ -107,7 +108,11 @@ mod tests {
             info("hwmon", &[("node", Quantity::InstantPower), ("node", Quantity::Temperature)]),
             info("battery", &[("node", COUNTER), ("node", Quantity::InstantPower)]),
         ];
-        assert_eq!(roles(&mut power), [vec![false, true], vec![true, true]]);
+        assert_eq!(
+            roles(&mut power),
+            [vec![false, true], vec![true, false]],
+            "its power checks the battery's own counter"
+        );
     }
 
     #[test]

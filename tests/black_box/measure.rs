@@ -411,3 +411,37 @@ fn wrong_arguments_start_nothing() {
     sandbox.run(&["measure", "--sysfs-root", "root"]).expect(2);
     assert!(!sandbox.path("started").exists());
 }
+
+#[test]
+fn cpu_time_of_the_command_and_its_grandchildren_is_counted() {
+    let sandbox = Sandbox::new();
+    let _tree = Tree::start(&sandbox.path("root"), &ZONES[..1]);
+    // The kernel ends each of three after a second of CPU time: a child's child, one that it starts in turn, and the first.
+    let burn = "while :; do :; done";
+    let script =
+        format!("(ulimit -t 1; {burn}) & (ulimit -t 1; exec sh -c '{burn}') & sh -c 'ulimit -t 1; {burn}'; wait; true");
+    let result = sandbox.run(&arguments(&["--format", "json"], &["sh", "-c", &script])).expect(0).json();
+    let activity = &result["activity"];
+    let unavailable: Vec<&str> = activity["unavailable"]
+        .as_array()
+        .iter()
+        .flat_map(|a| a.iter())
+        .map(|u| u["counter"].as_str().unwrap())
+        .collect();
+    for (key, counter) in [("instructions", "instructions"), ("cycles", "cycles"), ("page_faults", "page-faults")] {
+        assert_eq!(activity[key].is_null(), unavailable.contains(&counter), "{key}: {activity}");
+        assert_ne!(activity[key], 0, "{activity}");
+    }
+    if unavailable.contains(&"task-clock") {
+        return crate::skip::skip("CPU time of a command", &activity["unavailable"].to_string());
+    }
+    let seconds = number(&activity["task_clock_s"]);
+    assert!((2.95..3.3).contains(&seconds), "three burnt a second each: {activity}");
+    // One that sleeps burns nothing, whatever this machine does meanwhile.
+    let ran = sandbox.run(&arguments(&["--repeat", "2", "--format", "json"], &["sleep", "0.3"])).expect(0);
+    let result = ran.json();
+    assert!(number(&result["activity"]["task_clock_s"]) < 0.1, "{result}");
+    assert!(number(&result["runs"][1]["activity"]["task_clock_s"]) > 0.0, "{result}");
+    let ran = sandbox.run(&arguments(&[], &["true"])).expect(0);
+    assert!(ran.stderr.contains("The command itself: ") && ran.stderr.contains("of CPU time"), "{}", ran.stderr);
+}

@@ -1,5 +1,6 @@
 //! The result as JSON and as a Prometheus text file.
 
+use super::activity::Processors;
 use crate::meter::uncertainty::{COVERAGE_FACTOR, Terms};
 use crate::meter::{DomainEnergy, Figure, Measurement, Missing, Total};
 use crate::record::EnergyMethod;
@@ -11,11 +12,19 @@ use std::fmt::Write;
 /// Number of the JSON's shape; a key that changes meaning or goes away raises it.
 const SCHEMA: u32 = 1;
 
+/// One run of the command.
+pub(super) struct Run {
+    pub(super) measured: Measurement,
+    /// The code the shell would see.
+    pub(super) exit_code: u8,
+    pub(super) processors: Processors,
+}
+
 /// Everything that is to be printed.
 pub(super) struct Outcome {
     pub(super) command: Vec<String>,
-    /// Every run that ended, with the code the shell would see.
-    pub(super) runs: Vec<(Measurement, u8)>,
+    /// Every run that ended.
+    pub(super) runs: Vec<Run>,
     /// The mean of the runs.
     pub(super) mean: Measurement,
     pub(super) idle: Option<Measurement>,
@@ -46,6 +55,7 @@ struct Json<'a> {
     window_ns: Option<(u64, u64)>,
     domains: Vec<DomainJson<'a>>,
     total: TotalJson,
+    activity: Option<Processors>,
     exit_code: u8,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     runs: Vec<RunJson<'a>>,
@@ -98,6 +108,7 @@ struct RunJson<'a> {
     exit_code: u8,
     domains: Vec<DomainJson<'a>>,
     total: TotalJson,
+    activity: &'a Processors,
 }
 
 #[derive(Serialize)]
@@ -109,12 +120,13 @@ struct IdleJson<'a> {
 impl Outcome {
     /// One line of JSON, so that it can be told from what the command printed before it.
     pub(super) fn json(&self) -> serde_json::Result<String> {
-        let runs = self.runs.iter().map(|(run, exit_code)| RunJson {
-            window_s: run.window,
-            window_ns: run.on_clock,
-            exit_code: *exit_code,
-            domains: domains(run),
-            total: total(run),
+        let runs = self.runs.iter().map(|run| RunJson {
+            window_s: run.measured.window,
+            window_ns: run.measured.on_clock,
+            exit_code: run.exit_code,
+            domains: domains(&run.measured),
+            total: total(&run.measured),
+            activity: &run.processors,
         });
         serde_json::to_string(&Json {
             schema: SCHEMA,
@@ -123,6 +135,7 @@ impl Outcome {
             window_ns: self.mean.on_clock,
             domains: domains(&self.mean),
             total: total(&self.mean),
+            activity: self.processors(),
             exit_code: self.exit_code,
             runs: if self.runs.len() > 1 { runs.collect() } else { Vec::new() },
             idle: self.idle.as_ref().map(|idle| IdleJson { window_s: idle.window, domains: domains(idle) }),
@@ -131,6 +144,11 @@ impl Outcome {
             simulated: &self.mean.simulated,
             warnings: self.mean.warnings(),
         })
+    }
+
+    /// What the command did to the processors, the mean of all runs.
+    pub(super) fn processors(&self) -> Option<Processors> {
+        Processors::mean(self.runs.iter().map(|run| &run.processors))
     }
 
     /// Gauges in the Prometheus text format, version 0.0.4; `unix_seconds` is now. An unknown figure has no series.

@@ -26,6 +26,9 @@ pub(super) fn render(outcome: &Outcome, colored: bool) -> String {
         text.push_str(&figures(outcome));
         text.push_str("The counters see the whole machine, not this command alone.\n");
     }
+    if let Some(processors) = outcome.processors() {
+        text.push_str(&processors.line());
+    }
     for missing in &outcome.missing {
         text.push_str(&format!("  {missing}\n"));
     }
@@ -117,7 +120,8 @@ fn depth(measurement: &Measurement, part: &DomainEnergy) -> usize {
 }
 
 fn total_spread(outcome: &Outcome) -> Option<Joules> {
-    let totals: Vec<f64> = outcome.runs.iter().filter_map(|(run, _)| Some(run.total().ok()?.energy.get())).collect();
+    let totals: Vec<f64> =
+        outcome.runs.iter().filter_map(|run| Some(run.measured.total().ok()?.energy.get())).collect();
     crate::meter::repeats::deviation(&totals).and_then(|s| Joules::new(s).ok())
 }
 
@@ -126,9 +130,10 @@ fn every_run(outcome: &Outcome) -> String {
         .runs
         .iter()
         .enumerate()
-        .map(|(i, (run, code))| {
-            let total = run.total().map_or_else(|_| "not measured".to_owned(), |t| si::quantity(t.energy.get(), "J"));
-            vec![(i + 1).to_string(), time(run.window), total, code.to_string()]
+        .map(|(i, run)| {
+            let total =
+                run.measured.total().map_or_else(|_| "not measured".to_owned(), |t| si::quantity(t.energy.get(), "J"));
+            vec![(i + 1).to_string(), time(run.measured.window), total, run.exit_code.to_string()]
         })
         .collect();
     format!("\n{}\n", table::plain(&["run", "time", "total", "exit code"], &rows))

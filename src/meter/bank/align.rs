@@ -42,6 +42,8 @@ pub(crate) struct Updates(Vec<Vec<Option<Update>>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Update {
+    /// Life of its sensor: marks of two lives have nothing in common.
+    lives: u32,
     mark: Mark,
     at: Moment,
     /// Power between it and its neighbour.
@@ -76,10 +78,11 @@ fn watch(mut read: impl FnMut() -> Option<SlotEdge>, clock: &Clock, slowest: Sec
         if slowest.get() >= SPIN_BELOW {
             std::thread::sleep((slowest * 0.005).to_duration());
         }
-        let Some(after) = read() else { break };
+        // What was seen of a sensor that came back in between belongs to nothing.
+        let Some(after) = read().filter(|after| after.lives == before.lives) else { break };
         for ((from, to), seen) in before.channels.iter().zip(&after.channels).zip(&mut seen) {
             if let Some(period) = period(to.update_period, &to.state)
-                && let (ChannelState::Energy(a), ChannelState::Energy(b)) = (&from.state, &to.state)
+                && let (ChannelState::Energy(a, _), ChannelState::Energy(b, _)) = (&from.state, &to.state)
                 && a.raw != b.raw
             {
                 let sharp = after.at.since(before.at) <= period * BRACKET;
@@ -94,29 +97,29 @@ fn watch(mut read: impl FnMut() -> Option<SlotEdge>, clock: &Clock, slowest: Sec
         }
         before = after;
     }
-    seen.into_iter().map(|[first, second]| update(first?, second?, end)).collect()
+    seen.into_iter().map(|[first, second]| update(before.lives, first?, second?, end)).collect()
 }
 
-fn update(first: (Mark, Moment), second: (Mark, Moment), end: End) -> Option<Update> {
+fn update(lives: u32, first: (Mark, Moment), second: (Mark, Moment), end: End) -> Option<Update> {
     let energy = first.0.until(&second.0)?.energy.to_joules();
     let power = energy.over(second.1.since(first.1))?;
     let (mark, at) = if end == End::Begin { second } else { first };
-    Some(Update { mark, at, power })
+    Some(Update { lives, mark, at, power })
 }
 
 /// The update period of a counter that can be waited for.
 fn period(period: Option<Seconds>, state: &ChannelState) -> Option<Seconds> {
-    period.filter(|p| *p <= SLOWEST && *p > Seconds::ZERO && matches!(state, ChannelState::Energy(_)))
+    period.filter(|p| *p <= SLOWEST && *p > Seconds::ZERO && matches!(state, ChannelState::Energy(..)))
 }
 
 impl Bank {
     /// Sensors with a counter that can be waited for, and the period of the slowest such counter.
     fn watched(&self) -> Vec<(usize, Seconds)> {
-        let slots = self.slots.iter().enumerate().filter(|(_, slot)| !slot.lost);
+        let slots = self.slots.iter().enumerate().filter(|(_, slot)| slot.lost.is_none());
         slots
             .filter_map(|(i, slot)| {
                 let counters = slot.info.channels.iter().zip(&slot.tracks);
-                let periods = counters.filter(|(_, track)| matches!(track, super::Track::Counter(_)));
+                let periods = counters.filter(|(_, track)| matches!(track, super::Track::Counter { .. }));
                 let periods = periods.filter_map(|(c, _)| c.update_period.filter(|p| *p <= SLOWEST));
                 Some((i, periods.max_by(|a, b| a.get().total_cmp(&b.get()))?))
             })
@@ -138,7 +141,8 @@ impl Bank {
         let place = self.slots.iter().enumerate().find(|(_, slot)| slot.info.id == span.sensor);
         let channel = place.and_then(|(i, slot)| {
             let channels = slot.info.channels.iter().zip(&slot.tracks);
-            let mut channels = channels.enumerate().filter(|(_, (_, track))| matches!(track, super::Track::Counter(_)));
+            let mut channels =
+                channels.enumerate().filter(|(_, (_, track))| matches!(track, super::Track::Counter { .. }));
             channels.find(|(_, (channel, _))| channel.domain == span.domain).map(|(k, _)| (i, k))
         });
         let update = |updates: &Updates| {
@@ -146,7 +150,7 @@ impl Bank {
             *updates.0.get(slot)?.get(channel)?
         };
         match (update(before), update(after)) {
-            (Some(a), Some(b)) => between(a, b, window).map_or_else(
+            (Some(a), Some(b)) if a.lives == b.lives => between(a, b, window).map_or_else(
                 || span.clone(),
                 |energy| EnergySpan { energy, from: window.0, to: window.1, ..span.clone() },
             ),
@@ -175,25 +179,25 @@ mod tests {
     #[test]
     fn what_lies_outside_the_window_is_taken_off_at_the_power_of_its_updates() {
         // 65 W. The window begins 0.1 ms after an update and ends 0.4 ms before another.
-        let a = update(mark(0, 9_000), mark(65_000, 10_000), End::Begin).unwrap();
-        let b = update(mark(130_065_000, 2_010_000), mark(130_130_000, 2_011_000), End::Finish).unwrap();
+        let a = update(0, mark(0, 9_000), mark(65_000, 10_000), End::Begin).unwrap();
+        let b = update(0, mark(130_065_000, 2_010_000), mark(130_130_000, 2_011_000), End::Finish).unwrap();
         let window = (Moment::from_nanos(10_100_000), Moment::from_nanos(2_009_600_000));
         assert_eq!(between(a, b, window), Some(MicroJoules::new(129_967_500)), "65 W over 1.9995 s");
         // At the end it draws three times as much, and that update came half a millisecond late.
-        let b = update(mark(130_065_000, 2_010_000), mark(130_357_500, 2_011_500), End::Finish).unwrap();
+        let b = update(0, mark(130_065_000, 2_010_000), mark(130_357_500, 2_011_500), End::Finish).unwrap();
         assert_eq!(between(a, b, window), Some(MicroJoules::new(129_915_500)));
     }
 
     #[test]
     fn a_reset_beside_the_window_and_an_empty_window_are_not_corrected() {
-        let a = update(mark(0, 9_000), mark(65_000, 10_000), End::Begin).unwrap();
-        let mut b = update(mark(130_000, 11_000), mark(195_000, 12_000), End::Finish).unwrap();
+        let a = update(0, mark(0, 9_000), mark(65_000, 10_000), End::Begin).unwrap();
+        let mut b = update(0, mark(130_000, 11_000), mark(195_000, 12_000), End::Finish).unwrap();
         let at = |us: u64| Moment::from_nanos(us * 1000);
         assert_eq!(between(a, b, (at(10_000), at(10_000))), None);
         b.mark.breaks = 1;
         assert_eq!(between(a, b, (at(10_000), at(11_000))), None);
         let mut late = mark(195_000, 12_000);
         late.0.breaks = 1;
-        assert!(update(mark(130_000, 11_000), late, End::Finish).is_none());
+        assert!(update(0, mark(130_000, 11_000), late, End::Finish).is_none());
     }
 }

@@ -3,7 +3,9 @@
 use super::*;
 use crate::analysis::{Severity, summarise};
 use crate::record::{Event, IdlePhase, IdleWindow, RunRecord, SensorStatus, State, fixture};
-use crate::sensors::{ReaderRole, Reading, SensorError};
+use crate::sensors::{ReaderRole, Reading, SensorError, Value};
+
+mod polled;
 
 /// Energy counters that rise by `watts` on every domain, a second a read; after `lives` reads it is gone.
 struct Steady {
@@ -124,6 +126,32 @@ fn two_readers_of_one_package_are_not_added_and_the_difference_is_printed() {
 }
 
 #[test]
+fn the_power_of_a_gpu_checks_its_counter_and_is_not_added() {
+    let summary = |polled: f64, order: [usize; 2]| {
+        let channels = [("node", COUNTER, 300.0), ("node", Quantity::InstantPower, polled)];
+        let bank = Bank::new(vec![Box::new(steady("nvml", &order.map(|i| channels[i])))]);
+        assert!(!bank.integrates() && bank.polled_period().is_none(), "nothing has to be polled for a check");
+        assert_eq!(bank.metered().count(), 1);
+        summarise(&record(bank))
+    };
+    for order in [[0, 1], [1, 0]] {
+        let near = summary(309.0, order);
+        let power = near.cases[0].energy.power.estimate().unwrap();
+        assert!((power.median - 300.0).abs() < 1e-6, "the counter alone: {power:?}");
+        assert_eq!(near.grade.as_ref().map(|g| g.letter), Some('C'));
+        let caveat = near.caveats.iter().find(|c| c.code == "cross-check").unwrap();
+        assert!(
+            caveat.text.contains("polled power of nvml reads node as well: +3.00 % against nvml"),
+            "{}",
+            caveat.text
+        );
+    }
+    let far = summary(200.0, [0, 1]);
+    let caveat = far.caveats.iter().find(|c| c.code == "cross-check-differs").unwrap();
+    assert!(caveat.text.contains("-33.33 %") && caveat.text.contains("Above 10 %"), "{}", caveat.text);
+}
+
+#[test]
 fn readers_that_disagree_are_a_warning() {
     let summary = summarise(&record(two_readers(60.0)));
     let caveat = summary.caveats.iter().find(|c| c.code == "cross-check-differs").unwrap();
@@ -212,4 +240,110 @@ fn a_gauge_of_the_whole_machine_does_not_stretch_windows_where_packages_are_coun
     };
     assert_eq!(Bank::new(vec![rapl(), battery()]).slowest_cpu_period(), Seconds::new(0.001).ok());
     assert_eq!(Bank::new(vec![battery()]).slowest_cpu_period(), Seconds::new(0.4).ok());
+}
+
+/// A script of readings, one a second; after an error the sensor can be revived once.
+struct Scripted {
+    info: SensorInfo,
+    script: Vec<Option<Vec<Value>>>,
+    next: usize,
+    revives: bool,
+}
+
+impl Scripted {
+    fn new(channels: &[(&str, Quantity, f64)], script: Vec<Option<Vec<Value>>>, revives: bool) -> Box<Self> {
+        Box::new(Self { info: steady("scripted", channels).info, script, next: 0, revives })
+    }
+}
+
+impl Sensor for Scripted {
+    fn info(&self) -> &SensorInfo {
+        &self.info
+    }
+
+    fn read(&mut self, _: &Clock) -> Result<Reading, SensorError> {
+        let at = Moment::from_nanos(self.next as u64 * 1_000_000_000);
+        let values = self.script.get(self.next).cloned().flatten();
+        self.next += 1;
+        match values {
+            Some(values) => Ok(Reading { before: at, after: at, values: values.into_iter().map(Some).collect() }),
+            None => Err(SensorError::Vanished { sensor: "scripted", detail: "the driver was unloaded".to_owned() }),
+        }
+    }
+
+    fn revive(&mut self) -> bool {
+        self.revives
+    }
+}
+
+fn energy(joules: u64) -> Value {
+    Value::Energy(MicroJoules::new(joules * 1_000_000))
+}
+
+#[test]
+fn windows_after_a_reload_count_and_those_across_it_do_not() {
+    // The counter starts anew, and above its old value, so that a difference would look like energy.
+    let script = [Some(100), Some(150), None, Some(7000), Some(7050)].map(|j| j.map(|j| vec![energy(j)]));
+    let mut bank = Bank::new(vec![Scripted::new(&[("gpu-GPU-1", COUNTER, 0.0)], script.to_vec(), true)]);
+    let early = Clock::start();
+    // Two seconds on: the sensor is asked again.
+    let late = Clock::resume_at(Moment::from_nanos(2_000_000_000));
+    let edges: Vec<Edge> = [early, early, early, early, late, late].iter().map(|clock| bank.read(clock)).collect();
+    let result = |a: usize, b: usize| Edge::spans(&edges[a], &edges[b]);
+    assert_eq!(result(0, 1).0[0].energy, MicroJoules::new(50_000_000));
+    assert_eq!(result(1, 2).1[0].code, "sensor-lost");
+    assert!(result(2, 3).0.is_empty(), "asked again too soon, it is not there");
+    let (spans, flags) = result(1, 4);
+    assert!(spans.is_empty() && flags[0].detail.contains("came back"), "{flags:?}");
+    assert_eq!(result(4, 5).0[0].energy, MicroJoules::new(50_000_000), "a fresh mark");
+    assert_eq!(bank.take_lost().len(), 1, "lost once");
+}
+
+#[test]
+fn a_counter_that_hangs_while_others_rise_is_stalled() {
+    let readings = |hangs: std::ops::Range<u64>| -> Vec<Option<Vec<Value>>> {
+        let value = |i: u64| if hangs.contains(&i) { hangs.start } else { i };
+        (0..6).map(|i| Some(vec![energy(50 * value(i)), energy(5 * i)])).collect()
+    };
+    let channels = |first: &'static str| [(first, COUNTER, 0.0), ("dram-0", COUNTER, 0.0)];
+    let flags = |first: &'static str, hangs: std::ops::Range<u64>, from: usize| {
+        let mut bank = Bank::new(vec![Scripted::new(&channels(first), readings(hangs), false)]);
+        let edges: Vec<Edge> = (0..6).map(|_| bank.read(&Clock::start())).collect();
+        let (spans, flags) = Edge::spans(&edges[from], &edges[5]);
+        (spans.len(), flags.into_iter().map(|f| f.code).collect::<Vec<_>>())
+    };
+    assert_eq!(flags("package-0", 9..9, 0), (2, vec![]));
+    assert_eq!(flags("package-0", 2..9, 0), (1, vec!["stalled".to_owned()]), "it hangs half-way");
+    assert_eq!(flags("package-0", 0..9, 3), (1, vec!["stalled".to_owned()]), "it hangs all the time");
+    assert_eq!(flags("package-0", 1..4, 0), (1, vec!["stalled".to_owned()]), "and caught up again");
+    assert_eq!(flags("package-0", 0..2, 3), (2, vec![]), "it hung before the window");
+    assert_eq!(flags("uncore-0", 0..9, 0).1, Vec::<String>::new(), "a part that may be switched off");
+    let alone = |domain: &str, values: [u64; 4]| {
+        let script = values.iter().map(|j| Some(vec![energy(*j)])).collect();
+        let mut bank = Bank::new(vec![Scripted::new(&[(domain, COUNTER, 0.0)], script, false)]);
+        let edges: Vec<Edge> = (0..4).map(|_| bank.read(&Clock::start())).collect();
+        Edge::spans(&edges[0], &edges[3]).1.into_iter().map(|f| f.code).collect::<Vec<_>>()
+    };
+    assert_eq!(alone("package-0", [7; 4]), ["stalled"], "a package always draws power, whatever others do");
+    assert_eq!(alone("package-0", [7, 8, 8, 9]), ["stalled"], "half-way, too");
+    assert!(alone("package-0", [7, 8, 9, 10]).is_empty());
+    assert!(alone("dram-0", [7; 4]).is_empty(), "nothing says that something feeds it");
+}
+
+#[test]
+fn slowdowns_are_counted_and_power_caps_are_settings() {
+    let words = |words: &[&str]| Value::Throttle(words.iter().map(|w| (*w).to_owned()).collect());
+    let script: Vec<Vec<&str>> =
+        vec![vec!["idle"], vec!["power-cap"], vec!["thermal"], vec!["thermal", "power-brake"], vec![], vec!["thermal"]];
+    let script = script.iter().map(|w| Some(vec![words(w)])).collect();
+    let mut bank = Bank::new(vec![Scripted::new(&[("gpu-GPU-1", Quantity::Throttle, 0.0)], script, false)]);
+    let edges: Vec<Edge> = (0..6).map(|_| bank.read(&Clock::start())).collect();
+    let events = |a: usize, b: usize| Edge::throttled(&edges[a], &edges[b]);
+    assert_eq!(events(0, 1), Some((0, vec![])));
+    assert_eq!(events(0, 4).unwrap().0, 2, "heat, then the brake");
+    assert_eq!(events(2, 2), Some((1, vec!["gpu-GPU-1 thermal".to_owned()])), "it was on at the start");
+    assert_eq!(events(4, 5).unwrap().0, 1);
+    let mut none = Bank::new(vec![Box::new(steady("rapl", &[("package-0", COUNTER, 50.0)]))]);
+    let (a, b) = (none.read(&Clock::start()), none.read(&Clock::start()));
+    assert_eq!(Edge::throttled(&a, &b), None, "nobody reports any");
 }

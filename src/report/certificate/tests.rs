@@ -340,9 +340,10 @@ fn cell(model: &CertificateModel, table: &str, column: &str) -> String {
 fn what_is_unknown_is_said_to_be_unknown() {
     let mut record = fixture::certifiable();
     record.sampler = None;
-    for sample in record.measurements.iter_mut().flat_map(|m| &mut m.samples) {
-        sample.state.throttle_events = None;
-        sample.state.frequency = None;
+    let windows = record.measurements.iter_mut().flat_map(|m| &mut m.samples).map(|s| &mut s.state);
+    for state in windows.chain(record.idle.iter_mut().map(|w| &mut w.state)) {
+        state.throttle_events = None;
+        state.frequency = None;
     }
     let dossier = specimen::of(record, 0.5);
     let text = words(&page(&dossier, &unsigned()));

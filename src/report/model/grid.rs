@@ -59,6 +59,8 @@ fn basis(e: &Estimate) -> String {
     match e.method {
         Method::SingleWindow => "n = 1, no interval".to_owned(),
         Method::BootstrapMedian => format!("n = {}, {confidence} interval, bootstrap of the median", e.n),
+        Method::BootstrapMean => format!("n = {}, {confidence} interval, bootstrap of the mean", e.n),
+        Method::TransformedMean => format!("n = {}, {confidence} interval, from a bootstrapped mean", e.n),
         Method::Transformed => format!("n = {}, {confidence} interval, from a bootstrapped median", e.n),
         Method::RatioOfMedians => format!("n = {}, {confidence} interval, ratio of two medians", e.n),
     }

@@ -18,7 +18,7 @@ const TITLE: &str = "hwmon (GPUs, Grace, board meters)";
 /// hwmon in the registry.
 pub const FAMILY: SensorFamily = SensorFamily { id: ID, title: TITLE, probe };
 
-const REMEDY: &str = "let one group read the meters: `sudo groupadd --system energy; sudo usermod -aG energy $USER; \
+pub(super) const REMEDY: &str = "let one group read the meters: `sudo groupadd --system energy; sudo usermod -aG energy $USER; \
      sudo cp ci/99-wattproof-hwmon.rules /etc/udev/rules.d/; sudo udevadm control --reload; \
      sudo udevadm trigger --action=add --subsystem-match=hwmon`, then log in again";
 

@@ -112,9 +112,16 @@ impl Gpu {
         } else {
             Domain::Gpu { uuid }
         };
-        if device.mig_mode().is_ok_and(|mode| mode.current != 0) {
-            notes.push(format!("{name}: split into MIG instances; readings cover the whole board"));
-        }
+        // An instance has no meter. The board's energy holds that of other tenants, so nothing on it is rated.
+        let domain = if device.mig_mode().is_ok_and(|mode| mode.current != 0) {
+            notes.push(format!(
+                "{name}: split into MIG instances, and readings cover the whole board: they are shown as `other-mig-…` and \
+                 never rated"
+            ));
+            Domain::other(&format!("mig-{domain}"))
+        } else {
+            domain
+        };
         Ok(Self { device, name, domain, functions, limit })
     }
 
@@ -138,14 +145,22 @@ impl Gpu {
     /// # Errors
     /// The driver's error when the GPU itself is lost; a function that fails alone gives `None`.
     pub(super) fn read(&self, values: &mut Vec<Option<Value>>) -> Result<(), NvmlError> {
+        let (begin, mut last) = (values.len(), None);
         for &function in &self.functions {
             values.push(match call(&self.device, function) {
                 Ok(value) => Some(value),
                 Err(error) if is_fatal(&error) => return Err(error),
-                Err(_) => None,
+                Err(error) => {
+                    last = Some(error);
+                    None
+                }
             });
         }
-        Ok(())
+        // A driver that is being unloaded answers every call with an unknown error for a while.
+        match last {
+            Some(error) if values[begin..].iter().all(Option::is_none) => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 

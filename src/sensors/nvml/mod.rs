@@ -11,7 +11,7 @@ use crate::host::Host;
 use device::Gpu;
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const ID: &str = "nvml";
 const TITLE: &str = "NVML (NVIDIA GPU counters)";
@@ -78,7 +78,7 @@ pub fn probe_with(host: &Host, library: Option<&Path>) -> Probe {
         simulated: host.is_redirected() || library.is_some(),
         accuracy: None,
     };
-    Probe::Ready(Box::new(NvmlSensor { info, gpus }))
+    Probe::Ready(Box::new(NvmlSensor { info, gpus, library: library.map(Path::to_owned) }))
 }
 
 /// Loads and initialises the library.
@@ -117,6 +117,7 @@ fn loader_words(error: &dyn std::error::Error) -> String {
 struct NvmlSensor {
     info: SensorInfo,
     gpus: Vec<Gpu>,
+    library: Option<PathBuf>,
 }
 
 impl Sensor for NvmlSensor {
@@ -132,5 +133,23 @@ impl Sensor for NvmlSensor {
                 .map_err(|error| SensorError::Vanished { sensor: ID, detail: format!("{}: {error}", gpu.name()) })?;
         }
         Ok(Reading { before, after: clock.now(), values })
+    }
+
+    fn revive(&mut self) -> bool {
+        let Ok(nvml) = load(self.library.as_deref()) else { return false };
+        let Ok(count) = nvml.device_count() else { return false };
+        // As at the first start; a driver that is reloaded leaves one small handle behind.
+        let nvml: &'static Nvml = Box::leak(Box::new(nvml));
+        let mut notes = Vec::new();
+        let reopened: Vec<Gpu> = (0..count)
+            .filter_map(|index| nvml.device_by_index(index).and_then(|device| Gpu::open(device, &mut notes)).ok())
+            .collect();
+        // The same boards in the same order with the same functions, or the channels would be mixed up.
+        let channels: Vec<String> = reopened.iter().flat_map(Gpu::channels).map(|c| c.name).collect();
+        let same = channels.iter().eq(self.info.channels.iter().map(|c| &c.name));
+        if same {
+            self.gpus = reopened;
+        }
+        same
     }
 }

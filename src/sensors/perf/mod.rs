@@ -2,6 +2,10 @@
 //!
 //! Counters are opened once a thread, run all the time and are read at both edges of a window, so
 //! an edge costs one system call a counter and nothing is enabled or disabled while a kernel runs.
+//!
+//! For a command that is about to be started they are opened on the thread that starts it, disabled: its
+//! children inherit them, and `exec` switches them on. So the command counts from its first instruction, and
+//! so do all processes that it starts. A group cannot be inherited and read as one, so each stands alone.
 
 use crate::record::Activity;
 use crate::sensors::quiet::catch_quietly;
@@ -28,8 +32,15 @@ struct Kind {
     in_kernel: bool,
 }
 
+/// Whom a counter that is opened on a thread counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Thread,
+    Children,
+}
+
 /// Why one counter is not available.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Unavailable {
     /// `instructions`, `llc-misses`.
     pub counter: &'static str,
@@ -55,9 +66,23 @@ impl ActivityCounters {
     /// includes the kernel's work for the threads where `perf_event_paranoid` permits it.
     #[must_use]
     pub fn open(thread_ids: &[i32]) -> Self {
+        Self::open_for(thread_ids, Whose::Thread)
+    }
+
+    /// Counters of the processes that the calling thread starts from now on, and of all their
+    /// descendants, from their `exec` on; the thread itself is not counted. A window has begun with the call.
+    /// Descendants that still run are in [`Self::end`] up to then.
+    #[must_use]
+    pub fn of_children() -> Self {
+        let mut counters = Self::open_for(&[0], Whose::Children);
+        counters.begin();
+        counters
+    }
+
+    fn open_for(thread_ids: &[i32], whose: Whose) -> Self {
         let mut unavailable = Vec::new();
         let mut user_only = false;
-        let counters = KINDS.map(|kind| match open_kind(&kind, thread_ids, &mut user_only) {
+        let counters = KINDS.map(|kind| match open_kind(&kind, thread_ids, whose, &mut user_only) {
             Ok(counters) => Some(counters),
             Err(reason) => {
                 unavailable.push(Unavailable { counter: kind.name, reason });
@@ -120,23 +145,25 @@ impl ActivityCounters {
     }
 }
 
-fn open_kind(kind: &Kind, threads: &[i32], user_only: &mut bool) -> Result<Vec<Counter>, String> {
+fn open_kind(kind: &Kind, threads: &[i32], whose: Whose, user_only: &mut bool) -> Result<Vec<Counter>, String> {
     let Some(&first) = threads.first() else { return Err("no thread to observe".to_owned()) };
-    let with_kernel = match open_one(kind, first, true) {
+    let with_kernel = match open_one(kind, first, whose, true) {
         Ok(_) => true,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !kind.in_kernel => {
-            open_one(kind, first, false).map_err(|e| explain(&e))?;
+            open_one(kind, first, whose, false).map_err(|e| explain(&e))?;
             *user_only = true;
             false
         }
         Err(error) => return Err(explain(&error)),
     };
-    threads.iter().map(|&tid| open_one(kind, tid, with_kernel).map_err(|e| explain(&e))).collect()
+    threads.iter().map(|&tid| open_one(kind, tid, whose, with_kernel).map_err(|e| explain(&e))).collect()
 }
 
-fn open_one(kind: &Kind, tid: i32, with_kernel: bool) -> io::Result<Counter> {
+fn open_one(kind: &Kind, tid: i32, whose: Whose, with_kernel: bool) -> io::Result<Counter> {
     let mut builder = Builder::new().observe_pid(tid).any_cpu().kind(kind.event.clone());
-    builder.exclude_kernel(!with_kernel).exclude_hv(!with_kernel).enabled(true);
+    builder.exclude_kernel(!with_kernel).exclude_hv(!with_kernel);
+    let children = whose == Whose::Children;
+    builder.enabled(!children).inherit(children).enable_on_exec(children);
     builder.build()
 }
 

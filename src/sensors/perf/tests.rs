@@ -203,3 +203,34 @@ fn counters_follow_the_thread_they_were_opened_for() {
         assert!(slept.get() < worked.get() / 10.0, "{slept:?} {worked:?}");
     }
 }
+
+#[test]
+fn children_and_their_children_are_counted_and_their_parent_is_not() {
+    let burn = || {
+        let mut x = std::hint::black_box(1u64);
+        for i in 0..200_000_000u64 {
+            x = std::hint::black_box(x.wrapping_mul(31).wrapping_add(i));
+        }
+    };
+    let mut counters = ActivityCounters::of_children();
+    burn();
+    let mine = counters.end();
+    // The shell starts a shell of its own, whose faults and time count as well.
+    let run = |script: &str| {
+        let mut counters = ActivityCounters::of_children();
+        assert!(std::process::Command::new("sh").args(["-c", script]).status().unwrap().success());
+        counters.end()
+    };
+    let (one, two) = (run("true"), run("sh -c true; sh -c true; true"));
+    match (mine.task_clock, one.task_clock, two.task_clock) {
+        (Some(mine), Some(one), Some(two)) => {
+            assert_eq!(mine, Seconds::ZERO);
+            assert!(one > Seconds::ZERO && two > one, "{one:?} {two:?}");
+            assert!(two.get() < 0.05, "what this thread burnt is not in it: {two:?}");
+        }
+        (mine, one, two) => assert_eq!((mine, one, two), (None, None, None)),
+    }
+    if let (Some(one), Some(two)) = (one.page_faults, two.page_faults) {
+        assert!(two > 2 * one, "{one} {two}");
+    }
+}

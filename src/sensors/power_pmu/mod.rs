@@ -25,7 +25,7 @@ const TITLE: &str = "power PMU (RAPL through perf)";
 pub const FAMILY: SensorFamily = SensorFamily { id: ID, title: TITLE, probe };
 
 /// What lets one program count for the whole machine, and nothing else.
-const REMEDY: &str = "give the program the right to count events of the whole machine: `sudo setcap cap_perfmon=ep \
+pub(super) const REMEDY: &str = "give the program the right to count events of the whole machine: `sudo setcap cap_perfmon=ep \
      \"$(command -v wattproof)\"` (Linux 5.8 or later; again after every update of the program). For all users, until \
      the next boot: `sudo sysctl kernel.perf_event_paranoid=0`. In a container the seccomp profile has to allow \
      perf_event_open as well";

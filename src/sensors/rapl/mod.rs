@@ -25,7 +25,7 @@ pub const FAMILY: SensorFamily = SensorFamily { id: ID, title: TITLE, probe };
 
 /// How to let one group read the counters. The files are root-only since CVE-2020-8694, because
 /// energy readings can leak secrets of other users' programs: so a group, not everybody.
-const REMEDY: &str = "let one group read the counters: `sudo groupadd --system energy; sudo usermod -aG energy $USER; \
+pub(super) const REMEDY: &str = "let one group read the counters: `sudo groupadd --system energy; sudo usermod -aG energy $USER; \
      sudo cp ci/99-wattproof-rapl.rules /etc/udev/rules.d/; sudo udevadm control --reload; \
      sudo udevadm trigger --action=add --subsystem-match=powercap`, then log in again. Until the next boot only: \
      `sudo chgrp energy /sys/class/powercap/*/energy_uj; sudo chmod g+r /sys/class/powercap/*/energy_uj`. \
