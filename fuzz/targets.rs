@@ -4,14 +4,17 @@
 //! A target fails by panicking: in the parser, or because what was accepted breaks a promise. It says whether
 //! the input was accepted, so that a corpus that is only ever refused is noticed.
 
+pub(crate) mod evidence;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use wattproof::clock::Clock;
+use wattproof::clock::{Clock, Moment};
 use wattproof::host::activity::Watcher;
 use wattproof::host::{Host, environment};
-use wattproof::policy::Policy;
-use wattproof::record::{Domain, store};
+use wattproof::policy::{Certification, Policy, Table};
+use wattproof::record::{Domain, EnergyMethod, store};
 use wattproof::report::ReportModel;
+use wattproof::sensors::wall::{Alignment, Columns, Log, Pulse, Row, csv};
 use wattproof::sensors::{Probe, REGISTRY};
 use wattproof::suite::{Catalog, Profile, Suite};
 use wattproof::units::{Joules, MicroJoules, Seconds};
@@ -24,9 +27,17 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("sysfs", sysfs),
     ("suite", suite),
     ("policy", policy),
+    ("certification", certification),
+    ("table", table),
     ("record", record),
     ("criterion", criterion),
     ("quantities", quantities),
+    ("wall", wall),
+    ("json", evidence::json_text),
+    ("envelope", evidence::envelope),
+    ("keys", evidence::keys),
+    ("archive", evidence::archive),
+    ("bundle", evidence::bundle),
 ];
 
 /// Files of sysfs and procfs that are parsed, with a text that is right.
@@ -147,6 +158,46 @@ pub(crate) fn policy(input: &[u8]) -> bool {
     policy.is_ok()
 }
 
+/// The limits of certification.
+pub(crate) fn certification(input: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(input) else { return false };
+    match Certification::parse(text) {
+        Ok(policy) => {
+            assert!(!policy.name.is_empty() && policy.text == text && policy.validity_days > 0);
+            assert!(policy.classes.len() == 6 && policy.classes.windows(2).all(|w| w[0].1 > w[1].1));
+            assert_eq!(Certification::parse(text).as_ref(), Ok(&policy));
+            true
+        }
+        Err(error) => is_a_message(&error),
+    }
+}
+
+/// A reference table.
+pub(crate) fn table(input: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(input) else { return false };
+    match Table::parse(text) {
+        Ok(table) => {
+            assert!(!table.name.is_empty() && table.text == text);
+            for row in &table.rows {
+                assert!(row.weight.is_finite() && row.weight > 0.0, "{row:?}");
+                assert!(row.efficiency.is_finite() && row.efficiency > 0.0, "{row:?}");
+                assert_eq!(table.row(&row.case), Some(row), "a case has one row");
+            }
+            for part in &table.parts {
+                assert!([part.peak, part.bandwidth, part.power].iter().all(|x| x.is_finite() && *x > 0.0), "{part:?}");
+            }
+            true
+        }
+        Err(error) => is_a_message(&error),
+    }
+}
+
+/// An error is a text that can be shown, whatever stands in the input. Says `false`, for "not accepted".
+fn is_a_message(error: &str) -> bool {
+    assert!(!error.is_empty() && error.len() < 1 << 20, "{} bytes of error", error.len());
+    false
+}
+
 /// A record: the header up to the first NUL byte, then the lines of the samples; and all that is reckoned
 /// and shown of one that reads.
 pub(crate) fn record(input: &[u8]) -> bool {
@@ -212,6 +263,64 @@ pub(crate) fn quantities(input: &[u8]) -> bool {
     let name = Domain::other(text).to_string();
     assert!(name.starts_with("other-"), "{name}");
     accepted
+}
+
+/// The log of a wall meter: what `--meter` says of its columns up to the first NUL byte (nothing: the usual
+/// names), then the CSV; and what a run with two pulses makes of it.
+pub(crate) fn wall(input: &[u8]) -> bool {
+    let at = input.iter().position(|b| *b == 0).unwrap_or(input.len());
+    let (Ok(columns), Ok(text)) =
+        (std::str::from_utf8(&input[..at]), std::str::from_utf8(input.get(at + 1..).unwrap_or_default()))
+    else {
+        return false;
+    };
+    let columns = match columns {
+        "" => Columns::default(),
+        words => match Columns::parse(words) {
+            Ok(columns) => columns,
+            Err(error) => return is_a_message(&error),
+        },
+    };
+    let rows = match csv::parse(text, columns) {
+        Ok(rows) => rows,
+        Err(error) => return is_a_message(&error),
+    };
+    for row in &rows {
+        let value = row.power.map(|p| p.get()).or(row.energy.map(|e| e.get()));
+        assert!(row.fault.is_some() || (row.at.is_some() && value.is_some()), "{row:?}");
+        assert!(value.is_none_or(|v| v.is_finite() && v >= 0.0), "{row:?}");
+        let json = serde_json::to_string(row).expect("a row is kept in the record");
+        assert_eq!(serde_json::from_str::<Row>(&json).ok().as_ref(), Some(row), "{json}");
+    }
+    for method in [EnergyMethod::Counter, EnergyMethod::Integrated] {
+        let Ok(log) = Log::of(&rows, method) else { continue };
+        assert!(log.interval() > 0.0, "{}", log.interval());
+        let times: Vec<f64> = rows.iter().filter_map(|row| row.at).map(|t| t.get()).collect();
+        let most = rows.iter().filter_map(|row| row.power).map(|p| p.get()).fold(0.0, f64::max);
+        for (from, to) in times.iter().zip(times.iter().skip(3)).take(64) {
+            let Ok(energy) = log.energy(*from, *to) else { continue };
+            assert!(energy.is_finite() && energy >= 0.0, "{energy} J from {from} to {to}");
+            if method == EnergyMethod::Integrated {
+                assert!(energy <= most * (to - from) * (1.0 + 1e-9), "{energy} J from {from} to {to} at {most} W");
+            }
+        }
+    }
+    let pulse = |second: u64| {
+        let at = |s: u64| Moment::from_nanos((second + s) * 1_000_000_000);
+        Pulse { start: at(0), on: at(1), off: at(2), end: at(3) }
+    };
+    match Alignment::of(&rows, &[pulse(1), pulse(8)]) {
+        Ok(alignment) => {
+            assert!(alignment.u() > 0.0 && alignment.drift().abs() < 1.0, "{alignment:?}");
+            assert!(!alignment.describe().is_empty());
+            let (from, to) = (Moment::from_nanos(5_000_000_000), Moment::from_nanos(7_000_000_000));
+            if let Ok(energy) = alignment.energy(from, to) {
+                assert!(energy.is_finite() && energy >= 0.0, "{energy} J");
+            }
+            true
+        }
+        Err(error) => is_a_message(&error),
+    }
 }
 
 /// A folder of this process, in memory where there is such a place.

@@ -139,6 +139,46 @@ fn quantities() {
 }
 
 #[test]
+fn limits_of_certification() {
+    run("certification", 3_000);
+}
+
+#[test]
+fn reference_tables() {
+    run("table", 3_000);
+}
+
+#[test]
+fn logs_of_wall_meters() {
+    run("wall", 5_000);
+}
+
+#[test]
+fn strict_and_canonical_json() {
+    run("json", 20_000);
+}
+
+#[test]
+fn envelopes_and_statements() {
+    run("envelope", 1_000);
+}
+
+#[test]
+fn key_files() {
+    run("keys", 10_000);
+}
+
+#[test]
+fn archives() {
+    run("archive", 3_000);
+}
+
+#[test]
+fn whole_bundles() {
+    run("bundle", 300);
+}
+
+#[test]
 fn every_target_has_a_test() {
     let tests = include_str!("fuzz_corpus.rs");
     for (name, _) in TARGETS {

@@ -26,6 +26,15 @@ const LEAST_ROWS: usize = 6;
 /// Offsets tried over the length of a pulse's load in the coarse search.
 const COARSE: f64 = 40.0;
 
+/// Offsets tried at most: 29 days in steps of a quarter of a second.
+const MOST_OFFSETS: usize = 10_000_000;
+
+/// Rows compared in the coarse search at most: some seconds of work.
+const MOST_COMPARED: usize = 1_000_000_000;
+
+/// Steps at most in which half a pulse's load is searched for the uncertainty of an offset.
+const FINEST: f64 = 2500.0;
+
 /// A log whose clock is known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alignment {
@@ -147,13 +156,7 @@ fn find(log: Log, first: &Pulse, second: &Pulse) -> Result<Alignment, String> {
     let step = (length / COARSE).max(width / 4.0);
     let coarse = if width < step / 2.0 { binned(&powers, step / 2.0) } else { powers.clone() };
     let width_coarse = width.max(step / 2.0);
-    let mut scores: Vec<(f64, f64)> = Vec::new();
-    let mut offset = from;
-    while offset <= to {
-        let unexplained = one.fit(&coarse, offset, width_coarse).joined(two.fit(&coarse, offset, width_coarse));
-        scores.push((offset, unexplained));
-        offset += step;
-    }
+    let scores = search(&coarse, (&one, &two), (from, to, step), width_coarse)?;
     let best = scores.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((from, 1.0));
     // Wide enough that two offsets that drift cannot explain are seen to be apart.
     let reach = length * 0.45;
@@ -176,6 +179,39 @@ fn find(log: Log, first: &Pulse, second: &Pulse) -> Result<Alignment, String> {
         return Err(format!("its clock moved by {apart:.3} s against this machine's over {span:.0} s: it was set"));
     }
     Ok(Alignment { log, first, second })
+}
+
+/// How well both pulses together fit the log at each offset from `from` to `to`. Gaps in which the first pulse
+/// has no row are leapt over: the clock of a meter can jump by decades when it is set.
+fn search(
+    points: &[Point],
+    (one, two): (&Shape, &Shape),
+    (from, to, step): (f64, f64, f64),
+    width: f64,
+) -> Result<Vec<(f64, f64)>, String> {
+    let mut scores: Vec<(f64, f64)> = Vec::new();
+    let (mut offset, mut compared) = (from, 0usize);
+    while offset <= to {
+        let (first, second) = (one.fit(points, offset, width), two.fit(points, offset, width));
+        compared = compared.saturating_add(first.rows + second.rows);
+        let mut steps = 1.0;
+        if first.rows == 0 {
+            let next = points.partition_point(|p| p.t <= one.end + offset);
+            let Some(next) = points.get(next) else { break };
+            steps = ((next.t - one.end - offset) / step).floor().max(1.0);
+        } else {
+            scores.push((offset, first.joined(second)));
+        }
+        let further = offset + steps * step;
+        if further <= offset || scores.len() > MOST_OFFSETS || compared > MOST_COMPARED {
+            return Err(format!(
+                "its log covers too much time to look for pulses of {:.3} s in; give the part that covers the run",
+                one.load()
+            ));
+        }
+        offset = further;
+    }
+    Ok(scores)
 }
 
 /// Joins rows into means over `width` seconds.
@@ -293,7 +329,7 @@ impl Shape {
     /// more, the offsets at which the residual rises by two standard deviations, halved.
     fn u(&self, points: &[Point], width: f64, centre: f64, at_best: &Sums) -> f64 {
         let limit = at_best.residual * (1.0 + 4.0 / (at_best.rows as f64 - 3.0));
-        let step = width / 10.0;
+        let step = (width / 10.0).max(self.load() / 2.0 / FINEST);
         let side = |sign: f64| {
             let mut distance = step;
             while distance < self.load() / 2.0 && self.fit(points, centre + sign * distance, width).residual <= limit {

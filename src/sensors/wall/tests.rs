@@ -332,3 +332,28 @@ proptest! {
         prop_assert!((left + right - whole).abs() < 1e-6 * whole, "{left} + {right} is not {whole}");
     }
 }
+
+#[test]
+fn a_clock_that_was_set_by_decades_is_searched_only_where_there_are_rows() {
+    // A meter that counts from 1970 until it learns the time, before the run begins.
+    let mut rows: Vec<Row> = METER.powers().into_iter().take(20).collect();
+    let late = Meter { offset: 1.7e9, ..METER };
+    rows.extend(late.powers());
+    let found = aligned(&rows);
+    assert!((found.meter_time(moment(30.0)) - 1.7e9 - 30.0).abs() < 0.5, "{}", found.describe());
+}
+
+#[test]
+fn times_that_no_search_could_cover_are_refused_at_once() {
+    let row =
+        |t: f64, watts: f64| Row { at: Seconds::new(t).ok(), power: Watts::new(watts).ok(), energy: None, fault: None };
+    let steady = |times: &[f64]| times.iter().map(|t| row(*t, 50.0)).collect::<Vec<Row>>();
+    // A double cannot tell such times apart in steps of a pulse.
+    let far: Vec<f64> = (0..200).map(|i| if i < 150 { f64::from(i) } else { 1e18 * f64::from(i) }).collect();
+    let error = Alignment::of(&steady(&far), &pulses()).unwrap_err();
+    assert!(error.contains("too much time to look for pulses"), "{error}");
+    // Most rows femtoseconds apart: the usual interval is no measure of the pulses.
+    let near: Vec<f64> =
+        (0..4000).map(|i| if i < 3000 { f64::from(i) * 1e-15 } else { f64::from(i - 2999) * 0.2 }).collect();
+    assert!(Alignment::of(&steady(&near), &pulses()).is_err());
+}
