@@ -113,8 +113,8 @@ fn the_update_period_of_a_tree_is_found_out() {
     let mut sensor = ready(rapl::probe(&Host::at(dir.path())));
     let periods = probe_period(&mut *sensor, &timeline.clock);
     let tau = periods[0].1.expect("it changes every millisecond").get();
-    // The double sleeps a millisecond between writes, so it is never faster; it may be kept waiting.
-    assert!((0.001..0.004).contains(&tau), "{tau}");
+    // The double writes every millisecond of the clock; a write that is late makes the next one early.
+    assert!((0.000_95..0.004).contains(&tau), "{tau}");
     assert_eq!(periods[1], ("psys".to_owned(), None));
 }
 
