@@ -225,7 +225,8 @@ pub struct State {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flag {
     /// Permanent kebab-case code: `wrong-answer`, `foreign-load`, `steal`, `throttled`,
-    /// `clock-jump`, `counter-reset`, `sensor-lost`, `sampler-gap`, `stalled`, `wall-meter`.
+    /// `clock-jump`, `counter-reset`, `sensor-lost`, `sampler-gap`, `stalled`, `negative-power`,
+    /// `wall-meter`.
     pub code: String,
     /// Observed against limit, for people.
     pub detail: String,

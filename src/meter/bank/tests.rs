@@ -4,6 +4,8 @@ use super::*;
 use crate::analysis::{Severity, summarise};
 use crate::record::{Event, IdlePhase, IdleWindow, RunRecord, SensorStatus, State, fixture};
 use crate::sensors::{ReaderRole, Reading, SensorError, Value};
+use crate::units::MicroJoules;
+use std::collections::BTreeSet;
 
 mod polled;
 
@@ -346,4 +348,15 @@ fn slowdowns_are_counted_and_power_caps_are_settings() {
     let mut none = Bank::new(vec![Box::new(steady("rapl", &[("package-0", COUNTER, 50.0)]))]);
     let (a, b) = (none.read(&Clock::start()), none.read(&Clock::start()));
     assert_eq!(Edge::throttled(&a, &b), None, "nobody reports any");
+}
+
+#[test]
+fn power_below_nothing_is_a_reason_and_never_zero() {
+    let clock = Clock::start();
+    let mut bank = Bank::new(vec![Box::new(steady("hwmon", &[("package-0", Quantity::InstantPower, -5.0)]))]);
+    let (first, last) = (bank.read(&clock), bank.read(&clock));
+    let (spans, flags) = Edge::spans(&first, &last);
+    assert!(spans.is_empty(), "{spans:?}");
+    assert_eq!(flags[0].code, "negative-power");
+    assert!(flags[0].detail.contains("-5.000 J"), "{}", flags[0].detail);
 }
