@@ -41,6 +41,16 @@ pub(crate) struct Reference {
 /// Computes one row of a reference: `(row, exact, scale)`, both of the output's width and zero.
 type Row<'a> = &'a (dyn Fn(usize, &mut [f64], &mut [f64]) + Sync);
 
+/// Adds `left` times a row of the right operand to a row of the reference and to its scale.
+pub(crate) fn add_product<T: Element>(left: T, right: &[T], exact: &mut [f64], scale: &mut [f64]) {
+    let left = left.to_f64();
+    for ((right, exact), scale) in right.iter().zip(exact).zip(scale) {
+        let term = left * right.to_f64();
+        *exact += term;
+        *scale += term.abs();
+    }
+}
+
 impl Reference {
     /// Computes the reference of an output of `of` rows and `width` columns on the team's threads.
     ///

@@ -10,7 +10,7 @@ use super::canary::{Cancelling, LENGTH};
 use super::element::Element;
 use super::params::{product, sum};
 use super::random::SplitMix64;
-use super::reference::Reference;
+use super::reference::{Reference, add_product};
 use super::split::{Parts, even, normal_buffer, output_buffer};
 use super::{
     Buffer, BuildContext, Canary, Correctness, Dtype, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
@@ -86,13 +86,7 @@ impl<T: Element> Gemmed<T> {
         let c = output_buffer(m * n, "C", team)?;
         let reference = Reference::compute((m, n), row_cost(n as u64, k as u64), seed, team, &|row, exact, scale| {
             for (depth, left) in a[row * k..(row + 1) * k].iter().enumerate() {
-                let left = left.to_f64();
-                let right = &b[depth * n..(depth + 1) * n];
-                for ((right, exact), scale) in right.iter().zip(&mut *exact).zip(&mut *scale) {
-                    let term = left * right.to_f64();
-                    *exact += term;
-                    *scale += term.abs();
-                }
+                add_product(*left, &b[depth * n..(depth + 1) * n], exact, scale);
             }
         })?;
         Ok(Self { shape: [m, n, k], a, b, c, reference })

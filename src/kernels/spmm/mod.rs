@@ -11,7 +11,7 @@ use super::csr::{self, Columns, Csr};
 use super::element::Element;
 use super::params::{product, sum};
 use super::random::SplitMix64;
-use super::reference::Reference;
+use super::reference::{Reference, add_product};
 use super::split::{normal_buffer, output_buffer};
 use super::{
     Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
@@ -103,13 +103,7 @@ impl<T: SpmmPath> SpmmProgram<T> {
         let b = normal_buffer::<T>(k * n, "B", SplitMix64::new(seed, 2), team)?;
         let reference = Reference::compute((m, n), cost, seed, team, &|row, exact, scale| {
             for (column, value) in a.row(row) {
-                let value = value.to_f64();
-                let right = &b[column * n..(column + 1) * n];
-                for ((right, exact), scale) in right.iter().zip(&mut *exact).zip(&mut *scale) {
-                    let term = value * right.to_f64();
-                    *exact += term;
-                    *scale += term.abs();
-                }
+                add_product(value, &b[column * n..(column + 1) * n], exact, scale);
             }
         })?;
         let tiled = Tiled::cut(&a, n, isa, team)?;
