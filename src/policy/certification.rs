@@ -5,7 +5,7 @@ use super::limits::{self, KEYS, WORDS};
 use crate::suite::SuiteErrors;
 use crate::suite::problem::Report;
 use crate::suite::quantity::Quantity;
-use crate::suite::tree::{self, Node, Value};
+use crate::suite::tree::{Node, Value};
 use crate::suite::wire::{self, Fields, Key, key};
 use serde::Serialize;
 use std::path::Path;
@@ -168,12 +168,7 @@ impl Certification {
     /// # Errors
     /// Every problem of the text, up to a limit, with its place.
     pub fn read(path: &Path, text: &str) -> Result<Self, SuiteErrors> {
-        let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut report = Report::new(path, body);
-        let root = match tree::parse(body) {
-            Ok(root) => root,
-            Err(malformed) => return Err(report.malformed(malformed)),
-        };
+        let (mut report, root) = Report::open(path, text)?;
         let mut policy = Self { sha256: super::sha256_hex(text), text: text.to_owned(), ..Self::default() };
         policy.fill(&mut report, &root);
         report.finish()?;

@@ -6,7 +6,7 @@ use crate::record::Dtype;
 use crate::suite::SuiteErrors;
 use crate::suite::problem::Report;
 use crate::suite::quantity::Quantity;
-use crate::suite::tree::{self, Node, Value};
+use crate::suite::tree::{Node, Value};
 use crate::suite::wire::{self, Fields, Key, key};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -137,12 +137,7 @@ impl Table {
     /// # Errors
     /// Every problem of the text, up to a limit, with its place.
     pub fn read(path: &Path, text: &str) -> Result<Self, SuiteErrors> {
-        let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut report = Report::new(path, body);
-        let root = match tree::parse(body) {
-            Ok(root) => root,
-            Err(malformed) => return Err(report.malformed(malformed)),
-        };
+        let (mut report, root) = Report::open(path, text)?;
         let report_on = &mut report;
         let fields = Fields::read(report_on, &root, "a reference table", TABLE);
         wire::check_version(report_on, fields.get("version"));

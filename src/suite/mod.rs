@@ -156,12 +156,7 @@ impl Suite {
     /// # Errors
     /// [`SuiteErrors`] with every problem of the text, up to a limit.
     pub fn parse(path: &Path, text: &str, catalog: &Catalog) -> Result<Self, SuiteErrors> {
-        let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut report = Report::new(path, body);
-        let root = match tree::parse(body) {
-            Ok(root) => root,
-            Err(malformed) => return Err(report.malformed(malformed)),
-        };
+        let (mut report, root) = Report::open(path, text)?;
         let wire = WireSuite::read(&mut report, &root, &|name| axes::is_parameter(catalog, name));
         wire::check_version(&mut report, wire.version);
         let id = wire.id.and_then(|node| wire::identifier(&mut report, node, "suite id", 64)).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Errors of a YAML file (suite, profile, policy, table): all of them at once, each with its place and what to do.
 
-use super::tree::{Malformed, Mark, Node, Value};
+use super::tree::{self, Malformed, Mark, Node, Value};
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use std::fmt;
 use std::ops::Range;
@@ -178,6 +178,19 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// Begins the report of a file and reads its tree; a byte order mark is no part of it.
+    ///
+    /// # Errors
+    /// The place where the text is no YAML.
+    pub(crate) fn open(path: &Path, text: &str) -> Result<(Self, Node), SuiteErrors> {
+        let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let report = Self::new(path, body);
+        match tree::parse(body) {
+            Ok(root) => Ok((report, root)),
+            Err(malformed) => Err(report.malformed(malformed)),
+        }
+    }
+
     pub(crate) fn new(path: &Path, text: &str) -> Self {
         let source = Source { path: path.to_owned(), text: text.to_owned() };
         Self { source: Arc::new(source), problems: Vec::new(), more: 0, rereads: REREADS }

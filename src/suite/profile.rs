@@ -6,7 +6,7 @@
 use super::problem::{Report, SuiteErrors, quoted};
 use super::quantity::{Quantity, whole};
 use super::suggest::hint;
-use super::tree::{self, Node, Value};
+use super::tree::{Node, Value};
 use super::wire::{self, Fields, Key};
 use super::{Profile, read_text};
 use crate::units::{Bytes, Hertz, Seconds};
@@ -118,11 +118,7 @@ impl Profile {
     /// # Errors
     /// [`SuiteErrors`] with every problem of the file.
     pub fn parse(path: &Path, text: &str) -> Result<Self, SuiteErrors> {
-        let mut report = Report::new(path, text);
-        let root = match tree::parse(text) {
-            Ok(root) => root,
-            Err(malformed) => return Err(report.malformed(malformed)),
-        };
+        let (mut report, root) = Report::open(path, text)?;
         let profile = read(&mut report, &root);
         report.finish()?;
         profile.ok_or_else(|| SuiteErrors::whole_file(path, "the profile cannot be read".to_owned(), "see the format"))
