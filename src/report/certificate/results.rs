@@ -2,7 +2,7 @@
 
 use crate::analysis::{CaseSummary, TermName};
 use crate::certificate::Dossier;
-use crate::record::{Coverage, EnergySpan, Measurement, Role, Sample};
+use crate::record::{Coverage, Role};
 use crate::report::ReportModel;
 use crate::report::model::grid::{missing, text_column, words};
 use crate::report::model::plain::{plain, shorten};
@@ -69,7 +69,7 @@ pub(super) fn budgets(dossier: &Dossier, report: &ReportModel) -> Table {
     columns.push(numeric("expanded", "U", Some("%"), "expanded uncertainty, k·u_c"));
     for (row, case) in rows.iter_mut().zip(rated) {
         row.cells.insert(1, number(case.windows.counted.to_string()));
-        let spread = variation(dossier, case).map(|cv| number(si::number(cv * 100.0)));
+        let spread = case.energy_cv.map(|cv| number(si::number(cv * 100.0)));
         row.cells.insert(2, spread.unwrap_or_else(|| missing("–", "fewer than two windows have a figure")));
         let budget = case.energy.budget("efficiency_flop_per_j").or_else(|| case.energy.budget("energy_j"));
         match budget.and_then(|b| b.expanded()) {
@@ -118,39 +118,6 @@ pub(super) fn sources(dossier: &Dossier) -> Table {
         notes: Vec::new(),
         empty: "No budget was drawn up.".to_owned(),
     }
-}
-
-/// Coefficient of variation of the joules an iteration over the windows that count: sample standard
-/// deviation over mean, of the rated domains. `None` below two windows.
-fn variation(dossier: &Dossier, case: &CaseSummary) -> Option<f64> {
-    let measurement = dossier.record.measurements.iter().find(|m| m.case.id == case.id)?;
-    let joules: Vec<f64> = valid(measurement).filter_map(|sample| energy(sample, case)).collect();
-    if joules.len() < 2 {
-        return None;
-    }
-    let n = joules.len() as f64;
-    let mean = joules.iter().sum::<f64>() / n;
-    let variance = joules.iter().map(|j| (j - mean) * (j - mean)).sum::<f64>() / (n - 1.0);
-    Some(variance.sqrt() / mean).filter(|cv| cv.is_finite())
-}
-
-fn valid(measurement: &Measurement) -> impl Iterator<Item = &Sample> {
-    measurement.samples.iter().filter(|s| s.flags.is_empty())
-}
-
-/// Joules an iteration of a window: power between the reads times the window's own length.
-fn energy(sample: &Sample, case: &CaseSummary) -> Option<f64> {
-    let rated = case.domains.iter().filter(|d| d.rated);
-    let mut watts = None;
-    for domain in rated {
-        let fits =
-            |s: &&EnergySpan| s.domain == domain.domain && s.sensor == domain.sensor && s.method == domain.method;
-        let span = sample.energy.iter().find(fits)?;
-        let power = span.energy.to_joules().over(span.to.since(span.from))?.get();
-        watts = Some(watts.unwrap_or(0.0) + power);
-    }
-    let iterations = sample.iterations as f64;
-    watts.map(|w: f64| w * sample.wall.get() / iterations).filter(|j| j.is_finite())
 }
 
 /// Errors against their limits, canaries and windows of every workload.
