@@ -183,6 +183,20 @@ impl Suite {
             cases,
         })
     }
+
+    /// The cases that a suite's text gives: what [`parse`](Self::parse) reads of it, without its profile, which may be a
+    /// file of its own. It touches no file, so a text from elsewhere can be read.
+    ///
+    /// # Errors
+    /// [`SuiteErrors`] with every problem of the text but those of its profile, up to a limit.
+    pub fn cases_of(text: &str, catalog: &Catalog) -> Result<Vec<Case>, SuiteErrors> {
+        let (mut report, root) = Report::open(Path::new("suite.yaml"), text)?;
+        let wire = WireSuite::read(&mut report, &root, &|name| axes::is_parameter(catalog, name));
+        wire::check_version(&mut report, wire.version);
+        let cases = expand::expand(&mut report, &wire.cases, catalog);
+        report.finish()?;
+        Ok(cases)
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -175,6 +175,13 @@ pub(crate) const BREAKS: &[Break] = &[
     fail("suite-allowed", |b, d| b.record.header.suite.text += &format!("# {}\n", d.below(1000))),
     fail("suite-allowed", |b, d| b.record.header.suite.id = format!("mine-{}", d.below(9))),
     spared("suite-allowed", |b, _| b.policy.suites.value.clear()),
+    fail("plan-of-suite", |b, d| { let n = d.below(8); let c = b.record.header.plan.cases.iter_mut().filter(|c| !c.kernel.contains("peak") && !c.kernel.contains("read")).nth(n).unwrap();
+        c.id = format!("{}-{}", c.id, d.below(99)); }),
+    fail("plan-of-suite", |b, d| { let n = d.below(8); let c = b.record.header.plan.cases.iter_mut().filter(|c| c.params.values.contains_key("n")).nth(n % 4).unwrap();
+        c.params.values.insert("n".to_owned(), crate::kernels::ParamValue::Integer(64 + d.below(99) as u64)); }),
+    fail("work-by-formula", |b, d| { let w = &mut b.workload(d).prepared.as_mut().unwrap().work; w.useful = crate::units::Flops::new((w.useful.get() * d.between(1.001, 1.02)).round()).unwrap(); }),
+    fail("work-by-formula", |b, d| { let w = &mut b.workload(d).prepared.as_mut().unwrap().work; w.bytes = crate::units::Bytes::new(w.bytes.get() + 64.0).unwrap(); }),
+    spared("work-by-formula", |b, _| void_all(b)),
     fail("table-complete", |b, d| { let n = d.below(b.table.rows.len()); let id = b.table.rows[n].case.clone();
         b.record.measurements.retain(|m| m.case.id != id); }),
     fail("table-complete", |b, d| { let mut row = b.table.rows[0].clone(); row.case = format!("gemm-{}", d.below(99)); b.table.rows.push(row); }),

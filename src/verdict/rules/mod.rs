@@ -23,6 +23,7 @@ mod judge;
 mod mig_instance;
 mod on_battery;
 mod page;
+mod plan_of_suite;
 mod profile_strict;
 mod record_schema;
 mod repeats;
@@ -41,6 +42,7 @@ mod time_scatter;
 mod uncertainty;
 mod warm_up;
 mod window_length;
+mod work_by_formula;
 mod wrong_answer;
 
 pub use page::{Explanation, markdown};
@@ -83,6 +85,8 @@ pub const REGISTRY: &[Rule] = &[
     record_schema::RULE,
     profile_strict::RULE,
     suite_allowed::RULE,
+    plan_of_suite::RULE,
+    work_by_formula::RULE,
     table_complete::RULE,
     device_category::RULE,
     evidence_grade::RULE,
