@@ -1,4 +1,6 @@
-//! `wattproof import`: results of other harnesses as a table.
+//! `wattproof import`: results of other harnesses as a table, and the log of a wall meter into a record.
+
+mod meter;
 
 use super::{Exit, Failure, Format, print, print_json, style, table};
 use crate::import::criterion::{self, Imported, Unit};
@@ -13,9 +15,10 @@ const SCHEMA: u32 = 1;
 const EXAMPLES: &str = "\
 Examples:
   wattproof import criterion target/criterion
-  wattproof import criterion target/criterion --unit J --format json | jq '.benchmarks[].median'";
+  wattproof import criterion target/criterion --unit J --format json | jq '.benchmarks[].median'
+  wattproof import meter reports/20261122T080000Z-quick-3f2a plug.csv --meter-accuracy 1%";
 
-/// Show the results of another harness, with statistics reckoned anew
+/// Take in what others measured: a harness's results, the log of a wall meter
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -26,6 +29,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum From {
     Criterion(CriterionArgs),
+    Meter(meter::Args),
 }
 
 /// What the criterion harness saved below a folder
@@ -59,7 +63,13 @@ struct Document<'a> {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
-    let From::Criterion(args) = &args.from;
+    match &args.from {
+        From::Criterion(args) => of_criterion(args),
+        From::Meter(args) => meter::run(args),
+    }
+}
+
+fn of_criterion(args: &CriterionArgs) -> Result<Exit, Failure> {
     let unit = args.unit.map(|unit| match unit {
         AskedUnit::Ns => Unit::Nanoseconds,
         AskedUnit::J => Unit::Joules,

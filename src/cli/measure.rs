@@ -220,7 +220,10 @@ type Ran = (Vec<Run>, u8, Option<TraceError>);
 impl Session<'_> {
     /// A pulse by which the log of the wall meter is aligned; none without one, or after a signal.
     fn pulse(&mut self) {
-        let Some(length) = self.args.wall.pulse() else { return };
+        if self.args.wall.meter.is_none() {
+            return;
+        }
+        let length = self.args.wall.pulse();
         eprintln!("pulse of load to align the wall meter, {}", duration(length * 3.0));
         self.pulses.extend(crate::meter::pulse(&self.clock, length, &|| child::received().is_some()));
     }

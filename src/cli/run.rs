@@ -1,6 +1,6 @@
 //! `wattproof run`: suite → plan → measure → record → reports.
 
-use super::wall::{Attached, MeterArgs};
+use super::wall::{self, Attached, MeterArgs};
 use super::{
     Exit, Failure, Format, answers, doubles::Doubles, list, print, print_json, progress, report, style, table,
 };
@@ -46,7 +46,7 @@ pub(super) struct Args {
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
     suite: Option<PathBuf>,
     /// Go on with an unfinished record
-    #[arg(long, value_name = "DIR", conflicts_with = "meter")]
+    #[arg(long, value_name = "DIR", conflicts_with = "metering")]
     resume: Option<PathBuf>,
     /// Folder for the record and its reports [default: reports/<id>]
     #[arg(long, short, value_name = "DIR", conflicts_with = "resume")]
@@ -74,6 +74,9 @@ pub(super) struct Args {
     format: Format,
     #[command(flatten)]
     wall: MeterArgs,
+    /// Make the pulses now; the log is given after the run, to `wattproof import meter`
+    #[arg(long, group = "metering", help_heading = "Wall meter")]
+    meter_later: bool,
     #[command(flatten)]
     doubles: Doubles,
 }
@@ -289,7 +292,7 @@ fn measure(
         stop,
         remaining,
         memory,
-        pulse: args.wall.pulse(),
+        pulse: (wall.is_some() || args.meter_later).then(|| args.wall.pulse()),
     };
     let end = run.execute(&mut |event| display.show(&event)).map_err(|e| {
         let kept = format!("{e}\nwhat was measured until then is in {}", dir.display());
@@ -316,14 +319,10 @@ fn read_meter(
     clock: &Clock,
     stop: &AtomicBool,
 ) -> Result<SensorInfo, Failure> {
-    /// Rows of one event: a line of the samples stays below a megabyte.
-    const ROWS: usize = 10_000;
     let pulses = store::load(dir)?.wall.pulses;
     let (rows, alignment) = wall.finish(&pulses, clock, &|| stop.load(Ordering::Relaxed));
     let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-    for rows in rows.chunks(ROWS) {
-        writer.append(&Event::MeterRows { rows: rows.to_vec() })?;
-    }
+    wall::append_rows(&mut writer, &rows)?;
     if rows.is_empty()
         && let Err(why) = &alignment
     {

@@ -4,18 +4,32 @@ use super::Failure;
 use crate::clock::Clock;
 use crate::host::salted_hash;
 use crate::meter::wall::MeterLog;
-use crate::record::{Accuracy, MeterRow, Pulse, SensorInfo};
+use crate::record::store::{StoreError, Writer};
+use crate::record::{Accuracy, Event, MeterRow, Pulse, SensorInfo};
 use crate::sensors::wall::{self, Alignment, Columns};
 use crate::units::Seconds;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use time::macros::format_description;
 
 /// An external wall meter.
 #[derive(Debug, clap::Args)]
 pub(super) struct MeterArgs {
     /// Read an external wall meter from the CSV log that it writes meanwhile; `-` is stdin
-    #[arg(long, value_name = "FILE", help_heading = "Wall meter")]
+    #[arg(long, value_name = "FILE", group = "metering", help_heading = "Wall meter")]
     pub(super) meter: Option<PathBuf>,
+    #[command(flatten)]
+    declared: DeclaredArgs,
+    /// Length of the load of the two pulses that align its clock; each takes three times as long
+    #[arg(long, value_name = "TIME", requires = "metering", default_value = "4s", value_parser = pulse, help_heading = "Wall meter")]
+    meter_pulse: Seconds,
+    /// Wait this long for the log to reach the end of the run
+    #[arg(long, value_name = "TIME", requires = "meter", default_value = "15s", value_parser = patience, help_heading = "Wall meter")]
+    meter_wait: Seconds,
+}
+
+/// What the owner of a meter says of its log and its accuracy.
+#[derive(Debug, clap::Args)]
+pub(super) struct DeclaredArgs {
     /// Columns of the log, e.g. time=ts,power=apower:W or energy=total:Wh [default: usual names]
     #[arg(long, value_name = "SPEC", requires = "meter", value_parser = Columns::parse, help_heading = "Wall meter")]
     meter_columns: Option<Columns>,
@@ -28,12 +42,6 @@ pub(super) struct MeterArgs {
     /// Its serial number; only a salted hash is recorded
     #[arg(long, value_name = "TEXT", requires = "meter_accuracy", help_heading = "Wall meter")]
     meter_serial: Option<String>,
-    /// Length of the load of the two pulses that align its clock; each takes three times as long
-    #[arg(long, value_name = "TIME", requires = "meter", default_value = "4s", value_parser = pulse, help_heading = "Wall meter")]
-    meter_pulse: Seconds,
-    /// Wait this long for the log to reach the end of the run
-    #[arg(long, value_name = "TIME", requires = "meter", default_value = "15s", value_parser = patience, help_heading = "Wall meter")]
-    meter_wait: Seconds,
 }
 
 /// Shortest and longest load of a pulse, in seconds.
@@ -73,7 +81,7 @@ impl MeterArgs {
     /// Opens the log; `None` where no meter was named.
     pub(super) fn open(&self) -> Result<Option<Attached<'_>>, Failure> {
         let Some(path) = &self.meter else { return Ok(None) };
-        let log = MeterLog::open(path, self.meter_columns.clone().unwrap_or_default())
+        let log = MeterLog::open(path, self.declared.columns())
             .map_err(|e| Failure::usage(format!("cannot read {}: {e}", path.display())))?;
         Ok(Some(Attached { args: self, log }))
     }
@@ -83,13 +91,25 @@ impl MeterArgs {
         self.meter.as_ref().is_some_and(|path| path.as_os_str() == "-")
     }
 
-    /// Length of a pulse's load; `None` without a meter.
-    pub(super) fn pulse(&self) -> Option<Seconds> {
-        self.meter.as_ref().map(|_| self.meter_pulse)
+    /// Length of a pulse's load.
+    pub(super) const fn pulse(&self) -> Seconds {
+        self.meter_pulse
     }
 
     /// What the user declared.
     pub(super) fn accuracy(&self) -> Option<Accuracy> {
+        self.declared.accuracy()
+    }
+}
+
+impl DeclaredArgs {
+    /// Where the log has what.
+    pub(super) fn columns(&self) -> Columns {
+        self.meter_columns.clone().unwrap_or_default()
+    }
+
+    /// What the user declared.
+    fn accuracy(&self) -> Option<Accuracy> {
         let calibrated = self.meter_calibrated.as_ref().map(|day| format!(", calibrated {day}")).unwrap_or_default();
         self.meter_accuracy.map(|bound| Accuracy {
             bound,
@@ -98,6 +118,23 @@ impl MeterArgs {
             serial_hash: self.meter_serial.as_ref().map(|serial| salted_hash("meter-serial", serial)),
         })
     }
+
+    /// The meter as it stands in a record.
+    pub(super) fn info(&self, log: &Path, alignment: &Result<Alignment, String>) -> SensorInfo {
+        let name = log.file_name().map(|n| n.to_string_lossy().into_owned());
+        let source = match name.as_deref() {
+            None | Some("-") => "CSV log on standard input".to_owned(),
+            Some(name) => format!("CSV log {name}"),
+        };
+        wall::info(source, alignment, self.accuracy())
+    }
+}
+
+/// Appends the rows of a log to a record.
+pub(super) fn append_rows(writer: &mut Writer, rows: &[MeterRow]) -> Result<(), StoreError> {
+    /// Rows of one event: a line of the samples stays below a megabyte.
+    const ROWS: usize = 10_000;
+    rows.chunks(ROWS).try_for_each(|rows| writer.append(&Event::MeterRows { rows: rows.to_vec() }))
 }
 
 impl Attached<'_> {
@@ -113,11 +150,7 @@ impl Attached<'_> {
 
     /// The meter as it stands in a record.
     pub(super) fn info(&self, alignment: &Result<Alignment, String>) -> SensorInfo {
-        let name = self.args.meter.as_ref().and_then(|path| path.file_name()).map(|n| n.to_string_lossy().into_owned());
-        let source = match name.as_deref() {
-            None | Some("-") => "CSV log on standard input".to_owned(),
-            Some(name) => format!("CSV log {name}"),
-        };
-        wall::info(source, alignment, self.args.accuracy())
+        let log = self.args.meter.as_deref().unwrap_or(Path::new("-"));
+        self.args.declared.info(log, alignment)
     }
 }

@@ -155,6 +155,30 @@ impl MeterLog {
     }
 }
 
+/// The rows of a log that was exported after the run, and where it lies on the run's clock.
+///
+/// # Errors
+/// Why it cannot be read or aligned.
+pub fn exported(path: &Path, columns: Columns, pulses: &[Pulse]) -> Result<(Vec<Row>, Alignment), String> {
+    let length = std::fs::metadata(path).map_err(|e| format!("cannot be read: {e}"))?.len();
+    if length > MAX_BYTES {
+        return Err(format!("is longer than {} MiB", MAX_BYTES >> 20));
+    }
+    let mut bytes = read(path, 0, MAX_BYTES).map_err(|e| format!("cannot be read: {e}"))?;
+    // Nobody is writing it any more, so its last line is whole whether it has an end or not.
+    bytes.push(b'\n');
+    let mut reader = Reader::new(columns);
+    feed(&mut reader, &bytes)?;
+    if !reader.has_header() {
+        return Err(reader.no_header());
+    }
+    let alignment = Alignment::of(reader.rows(), pulses)?;
+    let rows = of_run(reader.rows().to_vec(), &alignment, pulses);
+    // The record holds these rows only, so they are what decides.
+    let alignment = Alignment::of(&rows, pulses)?;
+    Ok((rows, alignment))
+}
+
 /// The rows from a little before the first pulse to a little after the last one.
 fn of_run(mut rows: Vec<Row>, alignment: &Alignment, pulses: &[Pulse]) -> Vec<Row> {
     let margin = alignment.meter_log().interval() * MARGIN;

@@ -122,6 +122,20 @@ impl Writer {
         Ok(writer)
     }
 
+    /// Makes a new record in `dir` that begins with the samples of the one in `from`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the folder holds a record already, or the files cannot be read or written.
+    pub fn continue_in(dir: &Path, from: &Path, header: &Header) -> Result<Self, StoreError> {
+        let source = from.join(SAMPLES_FILE);
+        let samples = fs::read(&source).map_err(io_error("read", &source))?;
+        let mut writer = Self::create(dir, header)?;
+        let path = dir.join(SAMPLES_FILE);
+        writer.samples.write_all(&samples).map_err(io_error("append to", &path))?;
+        writer.length = samples.len() as u64;
+        Ok(writer)
+    }
+
     /// The record's folder.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -148,6 +148,52 @@ fn a_run_has_its_rows_and_its_energy_in_the_record() {
     sandbox.run(&["report", "out"]).expect(2).says(&["samples.jsonl"]);
 }
 
+#[test]
+fn a_log_exported_after_the_run_becomes_part_of_a_new_record() {
+    let sandbox = Sandbox::new();
+    let settings = "settings: { repeats: 2, window_floor: 500 ms, idle: 300 ms, warm_up_min: 2 ms, warm_up_max: 20 ms, \
+                    probe: 200 ms, probe_size: 4 MiB, retries: 0, foreign_load_limit: 1, steal_limit: 1, \
+                    bootstrap_resamples: 200 }";
+    let suite = sandbox.suite("tiny", settings);
+    let suite = suite.to_str().unwrap();
+    let args = ["run", suite, "--sysfs-root", "root", "--out", "out", "--meter-later", "--meter-pulse", "600 ms"];
+    run(&sandbox, &args).expect(0);
+    let samples = std::fs::read_to_string(sandbox.path("out/samples.jsonl")).unwrap();
+    assert!(!samples.contains("meter-rows"), "nothing was read of the log in the run");
+    let log = std::fs::read_to_string(sandbox.path("log.csv")).unwrap();
+    // The last line has no end, as many exports have not.
+    sandbox.write("exported.csv", log.trim_end());
+    let import = ["import", "meter", "out", "exported.csv", "--meter-accuracy", "1%", "--format", "json"];
+    let report: Value = serde_json::from_str(&sandbox.run(&import).expect(0).stdout).unwrap();
+    let case = report["cases"].as_array().unwrap().iter().find(|c| c["kernel"] == "gemm").unwrap();
+    let power = number(&case["energy"]["power_w"]["measured"]["median"]);
+    assert!((power / 40.0 - 1.0).abs() < 0.1, "{power} W");
+    let header = std::fs::read_to_string(sandbox.path("out-metered/record.json")).unwrap();
+    assert!(header.contains("added after the run") && header.contains("CSV log exported.csv"), "{header}");
+    let metered = std::fs::read_to_string(sandbox.path("out-metered/samples.jsonl")).unwrap();
+    assert!(metered.starts_with(&samples), "what was measured stays as it was");
+    assert_eq!(std::fs::read_to_string(sandbox.path("out/samples.jsonl")).unwrap(), samples);
+
+    // A second log, a log of another day, and one without rows.
+    let again = ["import", "meter", "out-metered", "exported.csv"];
+    sandbox.run(&again).expect(2).says(&["out-metered", "has the log of a wall meter already"]);
+    let flat: String = (0..5000).map(|n| format!("{}.5;40\n", 9000 + n)).collect();
+    sandbox.write("other.csv", &format!("time;power_w\n{flat}"));
+    let other = ["import", "meter", "out", "other.csv", "--out", "other"];
+    sandbox.run(&other).expect(2).says(&["other.csv", "nothing was written"]);
+    sandbox.write("empty.csv", "");
+    sandbox.run(&["import", "meter", "out", "empty.csv", "--out", "other"]).expect(2).says(&["empty.csv"]);
+    sandbox
+        .run(&["import", "meter", "out", "none.csv", "--out", "other"])
+        .expect(2)
+        .says(&["none.csv: cannot be read"]);
+    assert!(!sandbox.path("other").exists());
+    sandbox.run(&["run", suite, "--meter", "x", "--meter-later"]).expect(2).says(&["cannot be used with"]);
+    std::fs::remove_dir_all(sandbox.path("out")).unwrap();
+    sandbox.run(&["run", suite, "--sysfs-root", "root", "--out", "out"]).expect(0);
+    sandbox.run(&["import", "meter", "out", "exported.csv"]).expect(2).says(&["has no pulses", "--meter-later"]);
+}
+
 fn alter(path: &Path) {
     let text = std::fs::read_to_string(path).unwrap();
     let changed = text.replacen("\"power_w\":40.0", "\"power_w\":39.0", 1);
