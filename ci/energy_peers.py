@@ -22,6 +22,7 @@ WRONG = 0.02
 PACKAGE = "zone intel-rapl/intel-rapl:0 package-0\n"
 SINE = "power sine 65 40 0.37\n"
 TWIN = "intel-rapl/intel-rapl:0"
+POLLED = "GPU power, 25 % sampled"
 # Script, and the domains whose energy is asked for: a piece of silicon that is listed twice counts once.
 CURVES = {
     "constant": (PACKAGE + "power constant 65\n", [TWIN]),
@@ -47,7 +48,7 @@ CURVES = {
         [f"intel-rapl/intel-rapl:{i:x}" for i in range(12)],
     ),
     "GPU counter, 20 ms": ("gpu NVIDIA H200\npower sine 300 200 0.7\ncounter-ms 20\n", ["gpu:0"]),
-    "GPU power, 25 % sampled": (
+    POLLED: (
         "gpu Tesla P100\npower steps 500 100 each 0.05\nrepeat\non-trigger 100\nwithout energy\nsampled 25 100\n",
         ["gpu:0"],
     ),
@@ -97,10 +98,22 @@ def wattproof(args, number):
     if reasons or not mine:
         return [dict(tool="wattproof", window=result["window_ns"], error=(reasons or ["no domain"])[0])]
     joules = sum(d["energy_j"] for d in mine)
-    return [
+    rows = [
         dict(tool="wattproof", window=result["window_ns"], joules=joules, u=sum(d["u_j"] for d in mine)),
         dict(tool="wattproof, the command's own window", window=own, joules=joules),
     ]
+    return rows + ([phases(args, number, wrap)] if args.curve == POLLED else [])
+
+
+def phases(args, number, wrap):
+    """The mean of four runs, which begin in four phases of the sensor."""
+    name = "wattproof, mean of four runs"
+    several = lambda out: wrap(out)[:-1] + ["--repeat", "4", "--"]
+    result, _, error = run_command(args, number, several)
+    if error:
+        return dict(tool=name, windows=[], error=error)
+    joules = sum(d["energy_j"] for d in result["domains"] if d["domain"].startswith("gpu-"))
+    return dict(tool=name, windows=[run["window_ns"] for run in result["runs"]], joules=joules)
 
 
 def joule_profiler(args, number):
@@ -217,13 +230,15 @@ def session(args, curve, name):
         raise RuntimeError(f"{curve}, {name}: {ended.stderr}")
     head = json.loads(truth.read_text().splitlines()[0])
     windows = [json.loads(line) for line in out.read_text().splitlines()]
-    asked = [(w, d) for w in windows if w.get("window") for d in CURVES[curve][1]]
-    lines = "".join(f"{d} {w['window'][0]} {w['window'][1]}\n" for w, d in asked)
+    spans = [(w, span) for w in windows for span in w.get("windows", [w.get("window")]) if span]
+    asked = [(w, span, d) for w, span in spans for d in CURVES[curve][1]]
+    lines = "".join(f"{d} {span[0]} {span[1]}\n" for _, span, d in asked)
     question = [rig, "truth", script, "--origin", head["origin_ns"], "--triggers", f"{truth}.triggers"]
     answers = subprocess.run([str(q) for q in question], input=lines, capture_output=True, text=True, check=True)
-    for (window, _), line in zip(asked, answers.stdout.splitlines()):
+    for (window, _, _), line in zip(asked, answers.stdout.splitlines()):
         answer = json.loads(line)
-        window["truth"] = window.get("truth", 0.0) + answer["energy_j"]
+        # Of several windows the tool states the mean.
+        window["truth"] = window.get("truth", 0.0) + answer["energy_j"] / len(window.get("windows", [1]))
         window["events"] = answer["events"]
     return curve, windows, head["driver"]
 

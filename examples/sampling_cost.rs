@@ -170,10 +170,12 @@ impl Bench {
             }
             Arm::JouleProfiler(rate) => {
                 let mut peer = Command::new(self.peer.as_deref().ok_or("JOULE_PROFILER does not name a program")?);
-                peer.arg("-D").arg(format!("sources.rapl.rapl_path={}", self.tree.display()));
-                peer.arg("-D").arg(format!("sources.rapl.poll_interval={}us", 1e6 / rate));
+                // Values are TOML. Without a backend it takes perf's, which a tree cannot stand in for.
+                peer.args(["-D", "profiler.rapl_backend=\"powercap\"", "--sources", "rapl"]);
+                peer.arg("-D").arg(format!("sources.rapl.rapl_path={:?}", self.tree.display().to_string()));
+                peer.arg("-D").arg(format!("sources.rapl.poll_interval=\"{}us\"", 1e6 / rate));
                 peer.args(["--output-format", "json", "-o"]).arg(self.out.with_extension("peer"));
-                peer.args(["profile", "--"]).arg(std::env::current_exe()?);
+                peer.args(["profile", "--use-root", "--"]).arg(std::env::current_exe()?);
                 finish(&mut peer, &self.out)?;
                 None
             }

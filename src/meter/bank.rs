@@ -15,6 +15,7 @@ use crate::record::TracePoint;
 use crate::sensors::{Channel, Domain, Quantity, Sensor, SensorInfo, assign_roles};
 use crate::units::{Seconds, Watts};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// The bank, shared by the measuring thread and the sampler.
 pub type SharedBank = Arc<Mutex<Bank>>;
@@ -70,18 +71,38 @@ pub(crate) fn edge(bank: &SharedBank, clock: &Clock) -> Edge {
     bank.lock().unwrap_or_else(PoisonError::into_inner).read(clock)
 }
 
-/// Waits until polled power changes, for its update period at most; that period. `None` at once where no
-/// energy is integrated or the period is unknown.
+/// Update period taken for polled power whose own could not be found, because nothing changed while it was looked
+/// for: that of the A100 and H100, and a multiple of that of older boards (20 ms; Yang, Adamek & Armour,
+/// arXiv:2312.02741). It places starts and bounds nothing.
+const USUAL_PERIOD: Duration = Duration::from_millis(100);
+
+/// Waits for a moment that has the same phase in the updates of polled power every time; their period. `None` at once
+/// where no energy is integrated.
+///
+/// That moment is a change of the reading. Power that does not change shows no update: then it is a multiple of the period
+/// on the clock, which keeps its phase from one repeat to the next, though nobody knows which it is.
 pub(crate) fn await_update(bank: &SharedBank, clock: &Clock) -> Option<Seconds> {
     /// A thousand reads a second would not see an update much better.
-    const LOOK: std::time::Duration = std::time::Duration::from_millis(1);
+    const LOOK: Duration = Duration::from_millis(1);
     let lock = || bank.lock().unwrap_or_else(PoisonError::into_inner);
-    let period = lock().polled_period()?;
-    let (start, before) = (clock.now(), lock().polled(clock));
-    while clock.now().since(start) < period && lock().polled(clock) == before {
-        std::thread::sleep(LOOK);
+    let before = lock().polled(clock);
+    if before.is_empty() {
+        return None;
     }
-    Some(period)
+    let probed = lock().polled_period();
+    if let Some(period) = probed {
+        let start = clock.now();
+        while clock.now().since(start) < period {
+            if lock().polled(clock) != before {
+                return Some(period);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+    let period = probed.map_or(USUAL_PERIOD, Seconds::to_duration);
+    let grid = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX).max(1);
+    std::thread::sleep(Duration::from_nanos(grid - clock.now().nanos() % grid));
+    Seconds::new(period.as_secs_f64()).ok()
 }
 
 impl Bank {

@@ -147,3 +147,21 @@ fn polls_too_far_apart_leave_the_energy_unknown() {
     let (spans, flags) = Edge::spans(&first, &bank.read(&Clock::start()));
     assert!(spans.is_empty() && flags[0].code == "sampler-gap", "{flags:?}");
 }
+
+#[test]
+fn power_that_does_not_change_has_its_starts_placed_by_the_clock() {
+    let mut gpu = steady("nvml", &[("gpu-GPU-1", Quantity::InstantPower, 100.0)]);
+    gpu.info.channels[0].update_period = None;
+    let (bank, clock) = (share(Bank::new(vec![Box::new(gpu)])), Clock::start());
+    let mut late = [0; 5].map(|_: i32| {
+        std::thread::sleep(std::time::Duration::from_millis(37));
+        assert_eq!(await_update(&bank, &clock), Seconds::new(0.1).ok());
+        clock.now().nanos() % 100_000_000
+    });
+    late.sort_unstable();
+    // Five starts without a grid would be 50 ms past one in the middle; a busy machine wakes late.
+    assert!(late[2] < 25_000_000, "{late:?}");
+    let counter =
+        steady("rapl", &[("package-0", Quantity::Energy { resolution: None, range: None, max_power: None }, 1.0)]);
+    assert_eq!(await_update(&share(Bank::new(vec![Box::new(counter)])), &clock), None, "nothing is integrated");
+}
