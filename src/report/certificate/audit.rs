@@ -53,6 +53,8 @@ fn decision(dossier: &Dossier) -> Vec<Block> {
         Some(grade) => fact("Evidence grade", format!("{}: {}", grade.letter, grade.reason)),
         None => fact("Evidence grade", "none: no energy was measured"),
     });
+    facts.push(fact("Claims", "none: figures are compared with the reference table and with no other product"));
+    facts.push(fact("SCI inputs (ISO/IEC 21031)", sci(dossier)));
     let mut blocks = vec![group("", facts)];
     let broken = findings::broken(&certificate.findings);
     if !broken.is_empty() {
@@ -61,6 +63,25 @@ fn decision(dossier: &Dossier) -> Vec<Block> {
     blocks.push(Block::Table(findings::table(&certificate.findings)));
     blocks.push(Block::Table(rating::table(dossier)));
     blocks
+}
+
+/// What a Software Carbon Intensity can take from this certificate, and what it cannot.
+fn sci(dossier: &Dossier) -> String {
+    let workloads = dossier.summary.cases.iter().filter(|c| c.role == crate::record::Role::Workload);
+    let joules = workloads.filter_map(|c| Some(c.energy.per_iteration.estimate()?.median));
+    let range = joules.fold(None, |range: Option<(f64, f64)>, e| match range {
+        None => Some((e, e)),
+        Some((low, high)) => Some((low.min(e), high.max(e))),
+    });
+    let hours = |joules: f64| si::quantity(joules / 3600.0, "Wh");
+    let energy = match range {
+        None => "E was not measured".to_owned(),
+        Some((low, high)) if low < high => {
+            format!("E of one run is {} to {}, by workload", hours(low), hours(high))
+        }
+        Some((one, _)) => format!("E of one run is {}", hours(one)),
+    };
+    format!("{energy}; I and M are not measured (`wattproof export --to sci` takes them)")
 }
 
 fn class(rating: &crate::verdict::Rating) -> String {
