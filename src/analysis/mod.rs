@@ -11,6 +11,7 @@ mod case;
 mod caveats;
 mod ceilings;
 mod cross_check;
+mod crossover;
 mod energy;
 mod idle;
 mod sources;
@@ -20,6 +21,7 @@ mod verdict;
 mod window;
 
 pub use budget::{Budget, Combined, Distribution, Dof, Expanded, Term, TermName};
+pub use crossover::{BreakEven, Crossover, CrossoverPoint};
 pub use summary::{
     ActivityFigures, Binding, Boundary, CaseSummary, Caveat, CountedWindow, CrossCheck, DomainEnergy, EnergyFigures,
     Estimate, EstimatedEnergy, Figure, Grade, IdlePower, Method, Severity, Status, Summary, TypeB, Verdict, Windows,
@@ -57,6 +59,7 @@ pub fn summarise_with(record: &RunRecord, policy: &Policy) -> Summary {
         caveats: caveats::of(record, &cases, &meters),
         idle: meters.idle_of_record(),
         cross_checks: cross_check::compare(record, &meters),
+        crossovers: crossover::of(&cases),
         uncertainty_policy: meters.policy,
         grade,
         cases,

@@ -19,6 +19,8 @@ pub struct Summary {
     pub idle: Vec<IdlePower>,
     /// Readers that check the reader of record of a domain.
     pub cross_checks: Vec<CrossCheck>,
+    /// Families of sparse cases beside the dense case that they replace.
+    pub crossovers: Vec<super::Crossover>,
     /// The bounds of systematic error that every budget was computed with.
     pub uncertainty_policy: Policy,
     /// The energy boundary that rated figures of CPU cases refer to.

@@ -130,6 +130,12 @@ pub fn fifty_cases() -> RunRecord {
     timeline.run(&cases::fifty())
 }
 
+/// As [`with_rapl`], of one product, dense and sparse, at several densities.
+#[must_use]
+pub fn crossing() -> RunRecord {
+    Timeline::new("quick", Meters::Rapl).run(&cases::crossing())
+}
+
 /// A run of the shipped suite `certify-cpu` on a server as a real machine would write it: not marked as
 /// simulated, so that rules and documents of certified records can be tested. Ten windows of a minute; 6
 /// ceiling probes and 8 workloads. Its power trace has one point in ten seconds, to be small.

@@ -5,6 +5,7 @@
 mod build;
 mod charts;
 pub(in crate::report) mod context;
+mod crossover;
 pub(in crate::report) mod grid;
 pub(in crate::report) mod plain;
 mod results;
@@ -46,6 +47,8 @@ pub struct ReportModel {
     pub bars: BarChart,
     /// Efficiency (or performance) over intensity, log-log.
     pub roofline: Roofline,
+    /// Sparse cases beside the dense ones that they replace.
+    pub crossover: Crossover,
     /// Power over the run.
     pub trace: Trace,
     /// Every sensor family and its state.
@@ -308,6 +311,41 @@ pub struct RooflinePoint {
     pub interval: Option<(f64, f64)>,
     /// Values as text.
     pub text: String,
+}
+
+/// Where sparsity pays: time and energy of dense work over those of the sparse work that replaces it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Crossover {
+    /// One chart for time, one for energy where it was measured; none without sparse cases that have a dense partner.
+    pub charts: Vec<CrossoverChart>,
+    /// Each family and where it crosses the dense case, in words.
+    pub facts: Vec<Fact>,
+}
+
+/// A ratio over density, both axes logarithmic. All values are positive.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CrossoverChart {
+    /// Title.
+    pub title: String,
+    /// What it shows, for screen readers.
+    pub description: String,
+    /// Density: useful over dense operations.
+    pub x: Axis,
+    /// Dense over sparse.
+    pub y: Axis,
+    /// One line a family.
+    pub series: Vec<CrossoverSeries>,
+    /// What to print instead when there are no series.
+    pub empty: String,
+}
+
+/// A family of sparse cases.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CrossoverSeries {
+    /// Its name.
+    pub label: String,
+    /// Density, ratio and the interval of the ratio, densities rising.
+    pub points: Vec<(f64, f64, Option<(f64, f64)>)>,
 }
 
 /// Power over the run.

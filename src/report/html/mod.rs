@@ -33,9 +33,14 @@ pub fn render(model: &ReportModel) -> Result<Vec<u8>, ReportError> {
             Some(Err(error)) => Err(failed(&error)),
         }
     };
+    let crossovers = model.crossover.charts.iter().enumerate();
+    let crossovers = crossovers
+        .map(|(n, c)| chart(&format!("crossover-{n}"), plots::crossover(c)))
+        .collect::<Result<Vec<_>, _>>()?;
     let charts = context! {
         bars => chart("bars", plots::bars(&model.bars))?,
         roofline => chart("roofline", plots::roofline(&model.roofline))?,
+        crossover => crossovers,
         trace => chart("trace", plots::trace(&model.trace))?,
     };
     let page = page()?;

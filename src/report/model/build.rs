@@ -2,7 +2,9 @@
 
 use super::context::{self, fact};
 use super::plain::{Anchors, plain, sentence, shorten};
-use super::{Data, Fact, Identity, ReportModel, Tone, VerdictLine, charts, results, tables, trace, uncertainty};
+use super::{
+    Data, Fact, Identity, ReportModel, Tone, VerdictLine, charts, crossover, results, tables, trace, uncertainty,
+};
 use crate::analysis::{CaseSummary, Severity, Summary, summarise};
 use crate::record::{Role, RunRecord};
 use crate::report::si;
@@ -36,6 +38,7 @@ impl ReportModel {
             uncertainty: uncertainty::table(&summary, &workloads),
             bars: charts::bars(&summary, &workloads),
             roofline: charts::roofline(&summary, &workloads, &probes),
+            crossover: crossover::crossover(&summary),
             trace: trace::trace(record, &summary),
             sensors: context::sensors(record),
             environment: context::environment(&record.header.environment),

@@ -195,7 +195,7 @@ fn ridge(flats: &[(String, f64)], slopes: &[(String, f64)]) -> Vec<f64> {
 }
 
 /// A logarithmic range with half an octave of air around the values.
-fn log_range(values: impl Iterator<Item = f64>, label: &str) -> Axis {
+pub(super) fn log_range(values: impl Iterator<Item = f64>, label: &str) -> Axis {
     let (mut min, mut max) = (f64::INFINITY, 0.0f64);
     for v in values.filter(|v| v.is_finite() && *v > 0.0) {
         (min, max) = (min.min(v), max.max(v));

@@ -61,9 +61,14 @@ fn prepare(model: &ReportModel) -> Result<(String, Files), ReportError> {
     let bars = bar_pages(&model.bars)
         .map(|chart| place("bars", plots::bars(&chart), &mut files))
         .collect::<Result<Vec<_>, _>>()?;
+    let crossovers = model.crossover.charts.iter().enumerate();
+    let crossovers = crossovers
+        .map(|(n, chart)| place(&format!("crossover-{n}"), plots::crossover(chart), &mut files))
+        .collect::<Result<Vec<_>, _>>()?;
     let charts = context! {
         bars,
         roofline => place("roofline", plots::roofline(&model.roofline), &mut files)?,
+        crossover => crossovers,
         trace => place("trace", plots::trace(&model.trace), &mut files)?,
     };
     let widths = context! {

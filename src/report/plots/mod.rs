@@ -1,10 +1,11 @@
 //! Charts of the view model as SVG, drawn with plotters: no fonts are read, no clock is asked, and
 //! the same series give the same bytes.
 //!
-//! A chart without data is no chart: [`bars`], [`roofline`] and [`trace`] then give `None`, and
+//! A chart without data is no chart: [`bars`], [`crossover`], [`roofline`] and [`trace`] then give `None`, and
 //! the report prints the model's sentence instead.
 
 mod bars;
+mod crossover;
 mod labels;
 pub mod palette;
 mod roofline;
@@ -16,6 +17,7 @@ mod ticks;
 mod trace;
 
 pub use bars::bars;
+pub use crossover::crossover;
 pub use roofline::roofline;
 pub use scale::{ClassBand, ClassScale, classes};
 pub use sheet::{Figure, PlotError, escape as xml_escaped};

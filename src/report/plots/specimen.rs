@@ -24,6 +24,7 @@ pub(crate) fn specimen(cases: usize, text: &dyn Fn(&str) -> String) -> ReportMod
         idle: Table { rows: Vec::new(), ..small("idle", text) },
         bars: bars(&names, text),
         roofline: roofline(&names, text),
+        crossover: crossover(cases, text),
         trace: trace(&names, text),
         sensors: vec![
             SensorCard {
@@ -158,6 +159,26 @@ fn bars(names: &[String], text: &dyn Fn(&str) -> String) -> BarChart {
         missing: vec![Fact { label: text("gemm-f64"), value: text("wrong answer"), mono: false }],
         empty: text("No case has a figure."),
     }
+}
+
+fn crossover(cases: usize, text: &dyn Fn(&str) -> String) -> Crossover {
+    if cases == 0 {
+        return Crossover { charts: Vec::new(), facts: Vec::new() };
+    }
+    let series = |label: &str, points: &[(f64, f64)]| CrossoverSeries {
+        label: text(label),
+        points: points.iter().map(|&(x, y)| (x, y, Some((y * 0.95, y * 1.05)))).collect(),
+    };
+    let chart = CrossoverChart {
+        title: text("Where sparsity pays: time"),
+        description: text("two families"),
+        x: Axis { label: text("density"), min: 0.01, max: 1.0 },
+        y: Axis { label: text("time of dense over time of sparse"), min: 0.3, max: 12.0 },
+        series: vec![series("spmm-csr", &[(0.02, 9.0), (0.1, 2.8), (0.5, 0.8)]), series("spmm-2-4", &[(0.5, 1.1)])],
+        empty: text("none"),
+    };
+    let fact = Fact { label: text("spmm-csr"), value: text("time: sparse is better below 38 %"), mono: false };
+    Crossover { charts: vec![chart], facts: vec![fact] }
 }
 
 fn roofline(names: &[String], text: &dyn Fn(&str) -> String) -> Roofline {
