@@ -12,6 +12,7 @@ mod caveats;
 mod ceilings;
 mod cross_check;
 mod energy;
+mod gauge;
 mod idle;
 mod sources;
 mod student;
@@ -20,6 +21,8 @@ mod verdict;
 mod window;
 
 pub use budget::{Budget, Combined, Distribution, Dof, Expanded, Term, TermName};
+pub use gauge::{CaseGauge, EnergyGauge, GaugedWindow, RatedMeter, gauge};
+pub use student::two_sided_tail;
 pub use summary::{
     ActivityFigures, Binding, Boundary, CaseSummary, Caveat, CountedWindow, CrossCheck, DomainEnergy, EnergyFigures,
     Estimate, EstimatedEnergy, Figure, Grade, IdlePower, Method, Severity, Status, Summary, TypeB, Verdict, Windows,
