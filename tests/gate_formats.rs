@@ -105,7 +105,7 @@ for path, rows, fails, unsure, refused in files:
     validator.validate(json.load(open(path)))
     sarif = load_sarif_file(path)
     counts = sarif.get_report().get_issue_count_for_severity
-    assert counts("error") == fails + refused, (path, fails, refused)
+    assert counts('error') == fails + refused, (path, fails, refused)
     for record in sarif.get_records():
         assert record['Line'] >= 1 and 'suites/' in record['Location'], record";
     before("sarif", program, &|t| t.replace("\"startLine\": ", "\"startLine\": -"));

@@ -37,12 +37,14 @@ enum Source<'a> {
 /// Exit code 2 when it names nothing, or nothing in it is a record that can be read.
 pub(super) fn read(named: &str, path: Option<&Path>) -> Result<Baseline, Failure> {
     let found = match source(named, path)? {
-        Source::Record(path) => return Ok(Baseline { records: vec![store::load(path)?], skipped: Vec::new() }),
+        Source::Record(path) => {
+            return Ok(Baseline { records: vec![store::load_without_trace(path)?], skipped: Vec::new() });
+        }
         Source::Folder(dir) => {
             let mut dirs = Vec::new();
             let mut skipped = Vec::new();
             look(dir, DEPTH, &mut dirs, &mut skipped);
-            let found = dirs.into_iter().map(|d| (d.display().to_string(), store::load(&d))).collect();
+            let found = dirs.into_iter().map(|d| (d.display().to_string(), store::load_without_trace(&d))).collect();
             (found, skipped)
         }
         Source::Git { reference, folder } => (from_git(reference, &folder)?, Vec::new()),

@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     };
     // Reading is most of the time of a gate, and the two sides do not need each other.
     let (candidate, baseline) = std::thread::scope(|scope| {
-        let candidate = scope.spawn(|| store::load(&args.record));
+        let candidate = scope.spawn(|| store::load_without_trace(&args.record));
         let baseline = baseline::read(&args.baseline, args.path.as_deref());
         (candidate.join(), baseline)
     });

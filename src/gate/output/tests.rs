@@ -78,6 +78,25 @@ fn xml_and_markdown_hold_no_markup_of_a_record() {
     }
 }
 
+/// Programs read these keys; one that goes or changes its name is a new `schema`.
+#[test]
+fn the_keys_of_the_json_are_stable() {
+    let outcome: Value = serde_json::from_str(&text("json", &plain())).unwrap();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+    assert_eq!(outcome["schema"], 1);
+    assert_eq!(
+        keys(&outcome),
+        "baseline candidate comparisons counts differences family notes rules schema skipped suite text verdict"
+    );
+    let row = outcome["comparisons"].as_array().unwrap().iter().find(|c| c["metric"] == "energy").unwrap();
+    assert_eq!(keys(row), "baseline candidate candidate_interval case change decision fails line metric reason");
+    assert_eq!(
+        keys(&row["change"]),
+        "confidence gain_cancels high low n_baseline n_candidate p p_adjusted pairing ratio standard_uncertainty"
+    );
+    assert_eq!(keys(&outcome["baseline"][0]), "commit id started_at");
+}
+
 #[test]
 fn sarif_points_at_the_line_of_the_suite() {
     let outcome = plain();
