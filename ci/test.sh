@@ -65,6 +65,19 @@ consumers() {
 }
 consumers
 
+# Readers of what `gate` writes, and the schemas of CI files.
+gate_readers() {
+  local home=target/gate
+  mkdir -p "$home"
+  if [ ! -d "$home/venv/lib" ] && command -v python3 >/dev/null; then
+    { python3 -m venv "$home/venv" &&
+      "$home/venv/bin/pip" install --quiet 'jsonschema==4.26.0' 'sarif-tools==3.0.5' 'junitparser==5.0.3' \
+        'pyarrow==26.0.1' 'duckdb==2.0.0' 'markdown-it-py==4.3.0' 'check-jsonschema==0.39.0'; } \
+      >"$log/gate" 2>&1 || { rm -rf "$home/venv"; tail -n 3 "$log/gate"; }
+  fi
+}
+gate_readers
+
 # One profile for everything: dependencies are compiled once for linting and once for running.
 step "format" cargo fmt --check
 step "lints" cargo clippy --release --all-targets --locked --quiet -- -D warnings

@@ -9,6 +9,7 @@ pub(crate) mod evidence;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use wattproof::clock::{Clock, Moment};
+use wattproof::gate::Rules;
 use wattproof::host::activity::Watcher;
 use wattproof::host::{Host, environment};
 use wattproof::policy::{Certification, Policy, Table};
@@ -29,6 +30,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("policy", policy),
     ("certification", certification),
     ("table", table),
+    ("gate", gate),
     ("record", record),
     ("criterion", criterion),
     ("quantities", quantities),
@@ -189,6 +191,20 @@ pub(crate) fn table(input: &[u8]) -> bool {
             true
         }
         Err(error) => is_a_message(&error),
+    }
+}
+
+/// Rules of a gate.
+pub(crate) fn gate(input: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(input) else { return false };
+    match Rules::read(Path::new("gate.yaml"), text) {
+        Ok(rules) => {
+            assert!(!rules.fail_on.is_empty() && rules.alpha > 0.0 && rules.alpha <= 0.5);
+            assert!(rules.effects.values().chain([&rules.minimum_effect]).all(|e| (0.0..=10.0).contains(e)));
+            assert!(rules.metrics.is_none_or(|m| !m.is_empty()));
+            true
+        }
+        Err(error) => is_a_message(&error.to_string()),
     }
 }
 

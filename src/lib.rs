@@ -11,6 +11,7 @@ pub mod clock;
 #[cfg(feature = "criterion")]
 pub mod criterion;
 pub mod evidence;
+pub mod gate;
 pub mod host;
 pub mod import;
 pub mod interop;

@@ -98,6 +98,7 @@ const RULES: &[Rule] = &[
     Rule { room: "analysis", forbidden: HARDWARE, except: DATA, why: "analysis is a pure function of the record" },
     Rule { room: "policy", forbidden: HARDWARE, except: DATA, why: "a policy is data" },
     Rule { room: "verdict", forbidden: HARDWARE, except: DATA, why: "a verdict is a pure function of the record" },
+    Rule { room: "gate", forbidden: HARDWARE, except: DATA, why: "a gate is a pure function of records and rules" },
     Rule { room: "interop", forbidden: HARDWARE, except: DATA, why: "what is exported comes from the certificate" },
     Rule { room: "report", forbidden: HARDWARE, except: DATA, why: "a report is a pure function of the record" },
     Rule {
@@ -214,7 +215,7 @@ fn rooms_import_only_what_they_may() {
 
 /// Rooms whose figures must have the same bits on every machine.
 const RIGHT_OF_THE_RECORD: &[&str] =
-    &["analysis", "policy", "verdict", "certificate", "evidence", "interop", "report", "record"];
+    &["analysis", "policy", "verdict", "certificate", "evidence", "interop", "report", "record", "gate"];
 
 /// Methods of floating-point numbers that the standard library takes from the system (or leaves open, as
 /// `powi` does): their last bit differs from one C library to the next. `libm` has the same bits everywhere.
@@ -250,7 +251,7 @@ const OF_THE_SYSTEM: &[&str] = &[
 ];
 
 /// Modules that only tests, benches and examples use.
-const ONLY_FOR_TESTS: &[&str] = &["coverage.rs", "specimen.rs", "robustness.rs", "breaks.rs"];
+const ONLY_FOR_TESTS: &[&str] = &["coverage.rs", "specimen.rs", "robustness.rs", "breaks.rs", "simulation.rs"];
 
 #[test]
 fn no_figure_comes_from_the_mathematics_of_the_system() {

@@ -139,6 +139,11 @@ fn quantities() {
 }
 
 #[test]
+fn rules_of_gates() {
+    run("gate", 3_000);
+}
+
+#[test]
 fn limits_of_certification() {
     run("certification", 3_000);
 }

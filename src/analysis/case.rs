@@ -120,7 +120,7 @@ fn variation(values: &[f64]) -> Option<f64> {
 }
 
 /// How the case ended. The record's own outcome is not trusted where the answers say otherwise.
-fn status(measurement: &Measurement) -> Status {
+pub(super) fn status(measurement: &Measurement) -> Status {
     if let Outcome::WrongAnswer { reason } = &measurement.outcome {
         return Status::WrongAnswer { reason: reason.clone() };
     }
@@ -160,7 +160,7 @@ fn void_reason(status: &Status) -> Option<String> {
 
 /// The comparison with the largest error against its limit, of ALL windows: an answer that was
 /// wrong in a discarded window was wrong.
-fn worst(measurement: &Measurement) -> Option<Correctness> {
+pub(super) fn worst(measurement: &Measurement) -> Option<Correctness> {
     let excess = |c: &Correctness| c.error.map_or(f64::INFINITY, |e| e / c.limit);
     let all = measurement.samples.iter().filter_map(|s| s.correctness);
     all.max_by(|a, b| excess(a).total_cmp(&excess(b)))

@@ -19,7 +19,7 @@ pub(super) struct Meter {
     pub(super) domain: Domain,
     /// Whether it only checks another sensor of this domain.
     pub(super) checks: bool,
-    integrated: bool,
+    pub(super) integrated: bool,
     pub(super) sensor: String,
 }
 
@@ -313,7 +313,7 @@ impl<'r> Meters<'r> {
     }
 
     /// What a budget needs to know of `meters` over `windows`, which all have readings of all of them.
-    fn basis(&self, meters: &[&Meter], windows: &[Window<'_>]) -> Basis<'_> {
+    pub(super) fn basis(&self, meters: &[&Meter], windows: &[Window<'_>]) -> Basis<'_> {
         let energy: f64 = windows.iter().map(|w| w.energy).sum();
         let wall: f64 = windows.iter().map(|w| w.wall).sum();
         let at_rest = |m: &Meter| self.idle.iter().find(|i| m.is_that_of(i));

@@ -13,6 +13,7 @@ mod ceilings;
 mod cross_check;
 mod crossover;
 mod energy;
+mod gauge;
 mod idle;
 mod sources;
 mod student;
@@ -22,6 +23,8 @@ mod window;
 
 pub use budget::{Budget, Combined, Distribution, Dof, Expanded, Term, TermName};
 pub use crossover::{BreakEven, Crossover, CrossoverPoint};
+pub use gauge::{CaseGauge, EnergyGauge, GaugedWindow, RatedMeter, gauge};
+pub use student::two_sided_tail;
 pub use summary::{
     ActivityFigures, Binding, Boundary, CaseSummary, Caveat, CountedWindow, CrossCheck, DomainEnergy, EnergyFigures,
     Estimate, EstimatedEnergy, Figure, Grade, IdlePower, Method, Severity, Status, Summary, TypeB, Verdict, Windows,

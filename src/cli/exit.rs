@@ -15,6 +15,8 @@ pub enum Exit {
     Refused,
     /// The record does not hold enough to decide.
     Inconclusive,
+    /// A gate found something certainly worse.
+    Regression,
     /// Evidence does not verify.
     Evidence,
     /// A kernel gave a wrong answer or failed.
@@ -43,6 +45,7 @@ impl Exit {
             Self::Inconclusive => 4,
             Self::Kernel => 5,
             Self::Missing => 6,
+            Self::Regression => 7,
             Self::Evidence => 8,
             Self::Interrupted => 130,
             Self::NotExecutable => 126,

@@ -1,6 +1,7 @@
 //! `wattproof list`: what the program knows, straight from the registries.
 
 use super::{Exit, Failure, Format, print, print_json, run::read_suite, table};
+use crate::gate;
 use crate::interop;
 use crate::kernels::{self, ParamKind, ParamSpec};
 use crate::policy::Certification;
@@ -41,6 +42,8 @@ enum What {
     Rules,
     /// Formats of `wattproof export`
     Exports,
+    /// Formats of `wattproof gate --out`
+    Gates,
 }
 
 /// Heading, rows and the same as JSON.
@@ -63,6 +66,12 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
             let rows = interop::FORMATS.iter().map(|f| vec![f.id.to_owned(), f.file.to_owned(), f.summary.to_owned()]);
             let json = interop::FORMATS.iter().map(|f| json!({"id": f.id, "file": f.file, "summary": f.summary}));
             (&["format", "file", "what"], rows.collect(), json.collect())
+        }
+        What::Gates => {
+            let all = gate::output::FORMATS;
+            let rows = all.iter().map(|f| vec![f.id.to_owned(), f.file.to_owned(), f.summary.to_owned()]).collect();
+            let json = all.iter().map(|f| json!({"id": f.id, "file": f.file, "summary": f.summary})).collect();
+            (&["format", "file", "what"], rows, json)
         }
         What::Formats => {
             let rows =

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "the command line is the room that prints")]
 
 mod answers;
+mod baseline;
 mod bundle;
 mod certify;
 mod completions;
@@ -14,6 +15,7 @@ mod doubles;
 mod exit;
 mod explain;
 mod export;
+mod gate;
 mod import;
 mod keygen;
 mod list;
@@ -42,11 +44,12 @@ Examples:
   wattproof report reports/<id>                render the reports of a record again
   wattproof certify reports/<id>               decide on a record, write the evidence bundle
   wattproof verify reports/<id>/certificate    recompute a bundle, print every difference
+  wattproof gate reports/<id> --baseline OLD   fail on what is certainly worse than a baseline
 
 Exit codes:
   0 done, certified · 1 internal failure · 2 wrong arguments or invalid file · 3 refused
   4 inconclusive · 5 a kernel was wrong or failed · 6 a required sensor or device is missing
-  8 evidence does not verify · 130 interrupted
+  7 gate: certainly worse · 8 evidence does not verify · 130 interrupted
   measure: what the command ended with · 126 it cannot be executed · 127 it was not found";
 
 /// Benchmarks sparse and dense kernels with real power counters, and reports performance per watt
@@ -92,6 +95,7 @@ enum Command {
     Import(import::Args),
     Explain(explain::Args),
     Export(export::Args),
+    Gate(gate::Args),
     Verify(verify::Args),
     Keygen(keygen::Args),
     Schema(schema::Args),
@@ -119,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Gate(args) => gate::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Schema(args) => schema::run(&args),

@@ -1,6 +1,7 @@
 //! `wattproof schema`: JSON Schema of the file formats, for editors.
 
 use super::{Exit, Failure, print_json};
+use crate::gate;
 use crate::policy;
 use crate::suite::{self, Catalog};
 use clap::ValueEnum;
@@ -22,6 +23,8 @@ enum What {
     Policy,
     /// Reference tables
     Table,
+    /// Gate files
+    Gate,
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
@@ -29,6 +32,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         What::Suite => print_json(&suite::schema(&Catalog::builtin()))?,
         What::Policy => print_json(&policy::policy_schema())?,
         What::Table => print_json(&policy::table_schema())?,
+        What::Gate => print_json(&gate::rules_schema())?,
     }
     Ok(Exit::Ok)
 }

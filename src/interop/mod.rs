@@ -10,6 +10,8 @@ mod sci;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use row::cell as csv_cell;
+
 use crate::analysis::CaseSummary;
 use crate::certificate::Dossier;
 use crate::record::Role;

@@ -41,7 +41,7 @@ fn render(dossier: &Dossier, _: &Given) -> String {
 
 /// A cell after RFC 4180. A leading `=`, `+`, `-` or `@` would be a formula to a spreadsheet, and a control
 /// character could steer a terminal.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let guard = if plain.starts_with(['=', '+', '-', '@']) { "'" } else { "" };
     if plain.contains([',', '"']) || !guard.is_empty() {

@@ -188,11 +188,24 @@ impl Writer {
 /// # Errors
 /// [`StoreError`] naming the file and the place in it.
 pub fn load(path: &Path) -> Result<RunRecord, StoreError> {
+    load_parts(path, Trace::Read)
+}
+
+/// As [`load`], for readers that have no use for the power trace, which is most of a long record: it is left empty.
+/// The digest of the samples holds for all of them all the same.
+///
+/// # Errors
+/// [`StoreError`] naming the file and the place in it.
+pub fn load_without_trace(path: &Path) -> Result<RunRecord, StoreError> {
+    load_parts(path, Trace::Skipped)
+}
+
+fn load_parts(path: &Path, trace: Trace) -> Result<RunRecord, StoreError> {
     let (dir, header_path) = locate(path)?;
     let text = fs::read(&header_path).map_err(io_error("read", &header_path))?;
     let samples_path = dir.join(SAMPLES_FILE);
     let samples = fs::read(&samples_path).map_err(io_error("read", &samples_path))?;
-    parse(&header_path, &text, &samples_path, &samples)
+    parse_parts(&header_path, &text, &samples_path, &samples, trace)
 }
 
 /// The record in these bytes; the paths are for messages.
@@ -200,6 +213,23 @@ pub fn load(path: &Path) -> Result<RunRecord, StoreError> {
 /// # Errors
 /// [`StoreError`] naming the file and the place in it.
 pub fn parse(header_path: &Path, header: &[u8], samples_path: &Path, samples: &[u8]) -> Result<RunRecord, StoreError> {
+    parse_parts(header_path, header, samples_path, samples, Trace::Read)
+}
+
+/// What becomes of the points of the trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trace {
+    Read,
+    Skipped,
+}
+
+fn parse_parts(
+    header_path: &Path,
+    header: &[u8],
+    samples_path: &Path,
+    samples: &[u8],
+    trace: Trace,
+) -> Result<RunRecord, StoreError> {
     let header = parse_header(header_path, header)?;
     let digest = sha256_hex(samples);
     if let Some(closed) = &header.samples
@@ -208,7 +238,7 @@ pub fn parse(header_path: &Path, header: &[u8], samples_path: &Path, samples: &[
         let path = samples_path.to_owned();
         return Err(StoreError::Altered { path, expected: closed.sha256.clone(), found: digest });
     }
-    let (events, torn) = parse_events(samples_path, samples)?;
+    let (events, torn) = parse_events(samples_path, samples, trace)?;
     let mut record = RunRecord::fold(header, events, digest);
     if torn {
         record
@@ -248,14 +278,14 @@ fn parse_header(path: &Path, text: &[u8]) -> Result<Header, StoreError> {
 }
 
 /// Parses whole lines; says whether an incomplete one was left at the end.
-fn parse_events(path: &Path, bytes: &[u8]) -> Result<(Vec<Event>, bool), StoreError> {
+fn parse_events(path: &Path, bytes: &[u8], trace: Trace) -> Result<(Vec<Event>, bool), StoreError> {
     let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
     let mut events = Vec::new();
     for (index, line) in bytes[..whole].split(|&b| b == b'\n').enumerate() {
-        if line.is_empty() {
+        if line.is_empty() || (trace == Trace::Skipped && line.starts_with(TRACE)) {
             continue;
         }
-        events.push(serde_json::from_slice(line).map_err(|e| StoreError::Malformed {
+        events.push(parse_event(line).map_err(|e| StoreError::Malformed {
             path: path.to_owned(),
             line: index + 1,
             column: e.column(),
@@ -263,6 +293,22 @@ fn parse_events(path: &Path, bytes: &[u8]) -> Result<(Vec<Event>, bool), StoreEr
         })?);
     }
     Ok((events, whole < bytes.len()))
+}
+
+/// How lines of the two frequent events begin.
+const SAMPLE: &[u8] = br#"{"event":"sample","#;
+const TRACE: &[u8] = br#"{"event":"trace","#;
+
+/// One line. Samples and points of the trace are nearly all of a record; read straight into their types they need no
+/// copy in between, which finding out the kind of an event takes.
+fn parse_event(line: &[u8]) -> serde_json::Result<Event> {
+    if line.starts_with(SAMPLE) {
+        return serde_json::from_slice(line).map(Event::Sample);
+    }
+    if line.starts_with(TRACE) {
+        return serde_json::from_slice(line).map(Event::Trace);
+    }
+    serde_json::from_slice(line)
 }
 
 /// Digest of a file piece by piece: the trace of a long run is larger than what memory should hold.
@@ -284,4 +330,39 @@ fn digest_of(path: &Path) -> io::Result<SamplesDigest> {
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::fixture;
+
+    #[test]
+    fn a_record_without_its_trace_is_the_same_record() {
+        let record = fixture::with_gpu();
+        let (header, samples) = fixture::on_disk(&record);
+        let read = |samples: &[u8], trace| {
+            parse_parts(Path::new("record.json"), &header, Path::new("samples.jsonl"), samples, trace)
+        };
+        let (mut whole, lean) = (read(&samples, Trace::Read).unwrap(), read(&samples, Trace::Skipped).unwrap());
+        assert!(whole.trace.len() > 100 && lean.trace.is_empty());
+        whole.trace.clear();
+        assert_eq!(whole, lean);
+        let mut altered = samples;
+        let last = altered.len() - 3;
+        altered[last] ^= 1;
+        assert!(matches!(read(&altered, Trace::Skipped), Err(StoreError::Altered { .. })));
+    }
+
+    #[test]
+    fn the_frequent_events_are_read_as_all_others_are() {
+        let (_, samples) = fixture::on_disk(&fixture::with_gpu());
+        let mut fast = 0;
+        for line in samples.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+            fast += usize::from(line.starts_with(SAMPLE) || line.starts_with(TRACE));
+            assert_eq!(parse_event(line).unwrap(), serde_json::from_slice::<Event>(line).unwrap());
+        }
+        assert!(fast > 100, "the writer puts the tag first");
+        assert!(parse_event(br#"{"event":"sample","case":1}"#).is_err() && parse_event(b"{}").is_err());
+    }
 }

@@ -85,7 +85,7 @@ fn cell(cell: &Cell) -> String {
 
 /// `text` so that Markdown shows it and nothing else: markup, table pipes, HTML and automatic
 /// links are broken by backslashes, line ends become spaces.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for (i, c) in text.char_indices() {
         let rest = &text[i..];

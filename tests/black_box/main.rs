@@ -7,6 +7,7 @@ mod certificates;
 mod counters;
 mod discover;
 mod evidence;
+mod gate;
 mod hostile_bundles;
 mod hostile_counters;
 mod interrupt;
