@@ -4,7 +4,7 @@
 pub mod cpu;
 pub mod fault;
 
-use crate::kernels::{Canary, Correctness, KernelError};
+use crate::kernels::{Array, Canary, Correctness, KernelError};
 use crate::suite::Case;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,12 @@ pub trait Workload {
 
     /// Compares what the last [`run`](Workload::run) left with the reference. Not timed.
     fn check(&mut self) -> Correctness;
+
+    /// What the last [`run`](Workload::run) left, for comparisons with other programs; `None` where the
+    /// program does not hand it out.
+    fn output(&self) -> Option<Array> {
+        None
+    }
 
     /// The precision canary. Not timed.
     fn canary(&mut self) -> Option<Canary>;

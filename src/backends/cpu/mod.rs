@@ -11,7 +11,7 @@ pub use topology::{TooManyThreads, Topology};
 
 use super::{Backend, BackendError, DeviceId, ProgramInfo, Workload};
 use crate::host::Host;
-use crate::kernels::{self, BuildContext, Canary, Correctness, Isa, Program, Team};
+use crate::kernels::{self, Array, BuildContext, Canary, Correctness, Isa, Program, Team};
 use crate::suite::Case;
 use pool::Pool;
 use std::collections::BTreeMap;
@@ -144,6 +144,10 @@ impl Workload for CpuWorkload {
 
     fn check(&mut self) -> Correctness {
         self.program.check()
+    }
+
+    fn output(&self) -> Option<Array> {
+        self.program.output()
     }
 
     fn canary(&mut self) -> Option<Canary> {

@@ -8,13 +8,15 @@ mod tiles;
 
 use super::canary::{Cancelling, LENGTH};
 use super::csr;
+use super::element::Element;
+use super::operands::{columns, row_offsets};
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::{Reference, add_product};
 use super::split::{normal_buffer, output_buffer};
 use super::{
-    Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
-    ParamSpec, Params, Program, Role, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
+    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
 };
 use structure::Bsr;
 use tiles::{BsrPath, SMALLEST_SIDE, Tiled};
@@ -124,6 +126,29 @@ impl Kernel for SpmmBsr {
             Dtype::F64 => Box::new(BsrProgram::<f64>::build(params, context)?),
         })
     }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        if params.dtype == Dtype::F64 { operands::<f64>(params, context) } else { operands::<f32>(params, context) }
+    }
+}
+
+/// A and B.
+fn inputs<T: Element>(params: &Params, context: &BuildContext<'_>) -> Result<(Bsr<T>, Buffer<T>), KernelError> {
+    let BuildContext { seed, team, .. } = *context;
+    let stored = Shape::of(params)?.stored;
+    let stored = usize::try_from(stored).map_err(|_| ParamError::TooLarge(format!("{stored} blocks")))?;
+    let [m, k, n, block] = [params.count("m")?, params.count("k")?, params.count("n")?, params.count("block")?];
+    let a = Bsr::random(block, (m / block, k / block), stored, seed, team)?;
+    Ok((a, normal_buffer(k * n, "B", SplitMix64::new(seed, 2), team)?))
+}
+
+/// A and B as arrays; blocks are column by column.
+fn operands<T: Element>(params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+    let (a, b) = inputs::<T>(params, context)?;
+    let (side, blocks, k) = (a.side(), a.blocks(), params.count("k")?);
+    let values = Array::of("blocks", &[blocks.nnz(), side, side], a.values());
+    Ok(vec![row_offsets(blocks), columns(blocks), values, Array::of("B", &[k, b.len() / k], &b)])
 }
 
 /// A product ready to run.
@@ -138,11 +163,8 @@ impl<T: BsrPath> BsrProgram<T> {
     fn build(params: &Params, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
         let cost = Shape::of(params)?.row_cost()?;
-        let stored = Shape::of(params)?.stored;
-        let stored = usize::try_from(stored).map_err(|_| ParamError::TooLarge(format!("{stored} blocks")))?;
-        let [m, k, n, block] = [params.count("m")?, params.count("k")?, params.count("n")?, params.count("block")?];
-        let a = Bsr::<T>::random(block, (m / block, k / block), stored, seed, team)?;
-        let b = normal_buffer::<T>(k * n, "B", SplitMix64::new(seed, 2), team)?;
+        let [m, n] = [params.count("m")?, params.count("n")?];
+        let (a, b) = inputs::<T>(params, context)?;
         let reference = Reference::compute((m, n), cost, seed, team, &|row, exact, scale| {
             for (column, value) in a.row(row) {
                 add_product(value, &b[column * n..(column + 1) * n], exact, scale);
@@ -194,6 +216,11 @@ impl<T: BsrPath> Program for BsrProgram<T> {
 
     fn check(&mut self) -> Correctness {
         self.reference.compare(&self.c)
+    }
+
+    fn output(&self) -> Option<Array> {
+        let rows = self.tiled.matrix().blocks().rows() * self.tiled.matrix().side();
+        Some(Array::of("C", &[rows, self.c.len() / rows], &self.c))
     }
 
     #[cfg(test)]

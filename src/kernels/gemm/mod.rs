@@ -13,7 +13,7 @@ use super::random::SplitMix64;
 use super::reference::{Reference, add_product};
 use super::split::{Parts, even, normal_buffer, output_buffer};
 use super::{
-    Buffer, BuildContext, Canary, Correctness, Dtype, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
+    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
     ParamSpec, Params, Program, Role, Team, Work,
 };
 use std::ops::Range;
@@ -62,6 +62,34 @@ impl Kernel for Gemm {
             Dtype::F64 => Box::new(Gemmed::<f64>::build(shape, context)?),
         })
     }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        let shape = [params.count("m")?, params.count("n")?, params.count("k")?];
+        if params.dtype == Dtype::F32 {
+            operands::<f32>(shape, context)
+        } else if params.dtype == Dtype::F64 {
+            operands::<f64>(shape, context)
+        } else {
+            Ok(Vec::new())
+        }
+    }
+}
+
+/// A and B.
+fn inputs<T: Element>(
+    [m, n, k]: [usize; 3],
+    context: &BuildContext<'_>,
+) -> Result<(Buffer<T>, Buffer<T>), KernelError> {
+    let a = normal_buffer(m * k, "A", SplitMix64::new(context.seed, 1), context.team)?;
+    let b = normal_buffer(k * n, "B", SplitMix64::new(context.seed, 2), context.team)?;
+    Ok((a, b))
+}
+
+/// A and B as arrays.
+fn operands<T: Element>(shape: [usize; 3], context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+    let ([m, n, k], (a, b)) = (shape, inputs::<T>(shape, context)?);
+    Ok(vec![Array::of("A", &[m, k], &a), Array::of("B", &[k, n], &b)])
 }
 
 /// Products behind one row of the reference.
@@ -81,8 +109,7 @@ struct Gemmed<T: Element> {
 impl<T: Element> Gemmed<T> {
     fn build([m, n, k]: [usize; 3], context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, .. } = *context;
-        let a = normal_buffer::<T>(m * k, "A", SplitMix64::new(seed, 1), team)?;
-        let b = normal_buffer::<T>(k * n, "B", SplitMix64::new(seed, 2), team)?;
+        let (a, b) = inputs::<T>([m, n, k], context)?;
         let c = output_buffer(m * n, "C", team)?;
         let reference = Reference::compute((m, n), row_cost(n as u64, k as u64), seed, team, &|row, exact, scale| {
             for (depth, left) in a[row * k..(row + 1) * k].iter().enumerate() {
@@ -112,6 +139,11 @@ impl<T: Element> Program for Gemmed<T> {
 
     fn check(&mut self) -> Correctness {
         self.reference.compare(&self.c)
+    }
+
+    fn output(&self) -> Option<Array> {
+        let [m, n, _] = self.shape;
+        Some(Array::of("C", &[m, n], &self.c))
     }
 
     #[cfg(test)]

@@ -9,13 +9,14 @@ mod tiles;
 use super::canary::{Cancelling, LENGTH};
 use super::csr::{self, Columns, Csr};
 use super::element::Element;
+use super::operands::of_csr;
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::{Reference, add_product};
 use super::split::{normal_buffer, output_buffer};
 use super::{
-    Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
-    ParamSpec, Params, Program, Role, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
+    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
 };
 use tiles::{SpmmPath, Tiled};
 
@@ -80,6 +81,28 @@ impl Kernel for Spmm {
             Dtype::F64 => Box::new(SpmmProgram::<f64>::build(params, context)?),
         })
     }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        if params.dtype == Dtype::F64 { operands::<f64>(params, context) } else { operands::<f32>(params, context) }
+    }
+}
+
+/// A and B.
+fn inputs<T: Element>(params: &Params, context: &BuildContext<'_>) -> Result<(Csr<T>, Buffer<T>), KernelError> {
+    let [m, k, n] = [params.count("m")?, params.count("k")?, params.count("n")?];
+    let nnz = csr::nonzeros(m as u64, k as u64, params.real("density")?)?;
+    let nnz = usize::try_from(nnz).map_err(|_| ParamError::TooLarge(format!("{nnz} non-zeros")))?;
+    let a = Csr::random(m, k, nnz, context.seed, context.team)?;
+    Ok((a, normal_buffer(k * n, "B", SplitMix64::new(context.seed, 2), context.team)?))
+}
+
+/// A and B as arrays.
+fn operands<T: Element>(params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+    let (a, b) = inputs::<T>(params, context)?;
+    let mut arrays = of_csr(&a);
+    arrays.push(Array::of("B", &[a.columns_len(), b.len() / a.columns_len()], &b));
+    Ok(arrays)
 }
 
 /// A product ready to run.
@@ -96,11 +119,9 @@ impl<T: SpmmPath> SpmmProgram<T> {
     fn build(params: &Params, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
         let [m, k, n] = [params.count("m")?, params.count("k")?, params.count("n")?];
-        let nnz = csr::nonzeros(m as u64, k as u64, params.real("density")?)?;
-        let cost = row_cost(m as u64, n as u64, nnz);
-        let nnz = usize::try_from(nnz).map_err(|_| ParamError::TooLarge(format!("{nnz} non-zeros")))?;
-        let a = Csr::<T>::random(m, k, nnz, seed, team)?;
-        let b = normal_buffer::<T>(k * n, "B", SplitMix64::new(seed, 2), team)?;
+        let (a, b) = inputs::<T>(params, context)?;
+        let nnz = a.nnz();
+        let cost = row_cost(m as u64, n as u64, nnz as u64);
         let reference = Reference::compute((m, n), cost, seed, team, &|row, exact, scale| {
             for (column, value) in a.row(row) {
                 add_product(value, &b[column * n..(column + 1) * n], exact, scale);
@@ -145,6 +166,11 @@ impl<T: SpmmPath> Program for SpmmProgram<T> {
 
     fn check(&mut self) -> Correctness {
         self.reference.compare(&self.c)
+    }
+
+    fn output(&self) -> Option<Array> {
+        let n = self.tiled.columns_of_b();
+        Some(Array::of("C", &[self.c.len() / n, n], &self.c))
     }
 
     #[cfg(test)]

@@ -134,6 +134,11 @@ impl<T: SpmmPath> Tiled<T> {
         self.isa
     }
 
+    /// Columns of B that it was cut for.
+    pub(super) const fn columns_of_b(&self) -> usize {
+        self.n
+    }
+
     /// C = A·B; both have the columns that the matrix was cut for, and are row-major.
     pub(super) fn multiply(&mut self, b: &[T], c: &mut [T], team: &dyn Team) {
         assert!(b.len() == self.columns * self.n && c.len() == self.rows * self.n, "operands do not fit the matrix");
