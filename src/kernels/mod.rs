@@ -16,6 +16,7 @@ mod fma;
 mod gemm;
 mod isa;
 mod operands;
+mod pack;
 mod params;
 pub mod random;
 mod read;
@@ -213,7 +214,7 @@ pub trait Kernel: Sync {
 
 /// A kernel ready to run on CPU threads.
 pub trait Program: Send {
-    /// The code path taken, e.g. `avx512` or `gemm-crate/x86-v4`; it stands in the record.
+    /// The code path taken, e.g. `avx512/nest` or `gemm-crate/neon`; it stands in the record.
     fn path(&self) -> String;
 
     /// Facts about the instance worth recording, e.g. `("nnz", "419430")`.

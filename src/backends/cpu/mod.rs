@@ -33,8 +33,8 @@ impl CpuBackend {
         Self { topology: Topology::read(host), isa: Isa::detect(), pools: BTreeMap::new(), pin: Weak::new() }
     }
 
-    /// Restricts programs to `isa` (or what is available below it). The `gemm` crate dispatches by
-    /// itself and is not restricted.
+    /// Restricts programs to `isa` (or what is available below it). The `gemm` crate, which serves
+    /// where we have no vector code, dispatches by itself and is not restricted.
     #[must_use]
     pub fn with_isa(mut self, isa: Isa) -> Self {
         self.isa = isa.at_most_detected();

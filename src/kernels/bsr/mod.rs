@@ -10,6 +10,7 @@ use super::canary::{Cancelling, LENGTH};
 use super::csr;
 use super::element::Element;
 use super::operands::{columns, row_offsets};
+use super::pack::PackPath;
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::{Reference, add_product};
@@ -152,14 +153,14 @@ fn operands<T: Element>(params: &Params, context: &BuildContext<'_>) -> Result<V
 }
 
 /// A product ready to run.
-struct BsrProgram<T: BsrPath> {
+struct BsrProgram<T: BsrPath + PackPath> {
     tiled: Tiled<T>,
     b: Buffer<T>,
     c: Buffer<T>,
     reference: Reference,
 }
 
-impl<T: BsrPath> BsrProgram<T> {
+impl<T: BsrPath + PackPath> BsrProgram<T> {
     fn build(params: &Params, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
         let cost = Shape::of(params)?.row_cost()?;
@@ -175,7 +176,12 @@ impl<T: BsrPath> BsrProgram<T> {
 }
 
 /// A small product through the same code.
-fn canary<T: BsrPath>(side: usize, isa: Isa, team: &dyn Team, operand: &dyn Fn(T) -> T) -> Result<Canary, KernelError> {
+fn canary<T: BsrPath + PackPath>(
+    side: usize,
+    isa: Isa,
+    team: &dyn Team,
+    operand: &dyn Fn(T) -> T,
+) -> Result<Canary, KernelError> {
     // 75 columns: full strips and a ragged one.
     const N: usize = 75;
     let operands = Cancelling::new(side, N, operand);
@@ -193,7 +199,7 @@ fn canary<T: BsrPath>(side: usize, isa: Isa, team: &dyn Team, operand: &dyn Fn(T
     Ok(operands.judge(&output))
 }
 
-impl<T: BsrPath> Program for BsrProgram<T> {
+impl<T: BsrPath + PackPath> Program for BsrProgram<T> {
     fn path(&self) -> String {
         format!("{}/tiled", self.tiled.isa())
     }

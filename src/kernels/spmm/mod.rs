@@ -10,6 +10,7 @@ use super::canary::{Cancelling, LENGTH};
 use super::csr::{self, Columns, Csr};
 use super::element::Element;
 use super::operands::of_csr;
+use super::pack::PackPath;
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::{Reference, add_product};
@@ -115,7 +116,7 @@ struct SpmmProgram<T: Element> {
     reference: Reference,
 }
 
-impl<T: SpmmPath> SpmmProgram<T> {
+impl<T: SpmmPath + PackPath> SpmmProgram<T> {
     fn build(params: &Params, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
         let [m, k, n] = [params.count("m")?, params.count("k")?, params.count("n")?];
@@ -134,7 +135,7 @@ impl<T: SpmmPath> SpmmProgram<T> {
 }
 
 /// A small product through the same code.
-fn canary<T: SpmmPath>(isa: Isa, team: &dyn Team, operand: &dyn Fn(T) -> T) -> Result<Canary, KernelError> {
+fn canary<T: SpmmPath + PackPath>(isa: Isa, team: &dyn Team, operand: &dyn Fn(T) -> T) -> Result<Canary, KernelError> {
     // 75 columns: full strips and a ragged one.
     let operands = Cancelling::new(40, 75, operand);
     let mut tiled = Tiled::cut(&Csr::full(&operands.left, LENGTH, team)?, 75, isa, team)?;
@@ -143,7 +144,7 @@ fn canary<T: SpmmPath>(isa: Isa, team: &dyn Team, operand: &dyn Fn(T) -> T) -> R
     Ok(operands.judge(&output))
 }
 
-impl<T: SpmmPath> Program for SpmmProgram<T> {
+impl<T: SpmmPath + PackPath> Program for SpmmProgram<T> {
     fn path(&self) -> String {
         format!("{}/tiled", self.tiled.isa())
     }
