@@ -4,7 +4,7 @@
 pub mod cpu;
 pub mod fault;
 
-use crate::kernels::{Canary, Correctness, KernelError};
+use crate::kernels::{Array, Canary, Correctness, KernelError};
 use crate::suite::Case;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,12 @@ pub trait Workload {
     /// Compares what the last [`run`](Workload::run) left with the reference. Not timed.
     fn check(&mut self) -> Correctness;
 
+    /// What the last [`run`](Workload::run) left, for comparisons with other programs; `None` where the
+    /// program does not hand it out.
+    fn output(&self) -> Option<Array> {
+        None
+    }
+
     /// The precision canary. Not timed.
     fn canary(&mut self) -> Option<Canary>;
 
@@ -58,7 +64,7 @@ pub trait Workload {
 /// How a workload runs, as it stands in the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramInfo {
-    /// Code path: `avx512`, `gemm-crate/x86-v4`.
+    /// Code path: `avx512/nest`, `gemm-crate/neon`.
     pub path: String,
     /// Logical CPU of each thread, in thread order; empty where threads could not be pinned.
     pub cpus: Vec<u32>,

@@ -55,6 +55,16 @@ impl Isa {
         }
     }
 
+    /// Bytes of its vector registers.
+    #[must_use]
+    pub const fn register_bytes(self) -> usize {
+        match self {
+            Self::Portable => 16,
+            Self::Avx2 => 32,
+            Self::Avx512 => 64,
+        }
+    }
+
     /// This level, or the widest available one below it.
     #[must_use]
     pub fn at_most_detected(self) -> Self {

@@ -15,6 +15,8 @@ mod element;
 mod fma;
 mod gemm;
 mod isa;
+mod operands;
+mod pack;
 mod params;
 pub mod random;
 mod read;
@@ -31,6 +33,7 @@ mod verify;
 pub(crate) use buffer::Buffer;
 pub use correctness::{Canary, Correctness, Coverage};
 pub use isa::Isa;
+pub use operands::{Array, Values};
 pub use params::{Default as ParamDefault, Dtype, ParamError, ParamKind, ParamSpec, ParamValue, Params};
 #[cfg(test)]
 pub(crate) use split::Parts;
@@ -196,11 +199,22 @@ pub trait Kernel: Sync {
     /// # Errors
     /// [`KernelError`] when the parameters are invalid or memory does not suffice.
     fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError>;
+
+    /// The inputs of the case that [`build`](Kernel::build) makes of the same arguments, for comparisons with
+    /// other programs: sparse ones as CSR or BSR arrays, 2:4 matrices dense. Empty where a kernel hands none
+    /// out.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the parameters are invalid or memory does not suffice.
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        let _ = (params, context);
+        Ok(Vec::new())
+    }
 }
 
 /// A kernel ready to run on CPU threads.
 pub trait Program: Send {
-    /// The code path taken, e.g. `avx512` or `gemm-crate/x86-v4`; it stands in the record.
+    /// The code path taken, e.g. `avx512/nest` or `gemm-crate/neon`; it stands in the record.
     fn path(&self) -> String;
 
     /// Facts about the instance worth recording, e.g. `("nnz", "419430")`.
@@ -217,6 +231,12 @@ pub trait Program: Send {
 
     /// Compares the outputs that the last [`run`](Program::run) left with the f64 reference.
     fn check(&mut self) -> Correctness;
+
+    /// What the last [`run`](Program::run) left, for comparisons with other programs; `None` where the
+    /// kernel does not hand it out.
+    fn output(&self) -> Option<Array> {
+        None
+    }
 
     /// Changes one output element (`index` modulo their number), so that tests can see the check
     /// fail.

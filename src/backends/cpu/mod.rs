@@ -11,7 +11,7 @@ pub use topology::{TooManyThreads, Topology};
 
 use super::{Backend, BackendError, DeviceId, ProgramInfo, Workload};
 use crate::host::Host;
-use crate::kernels::{self, BuildContext, Canary, Correctness, Isa, Program, Team};
+use crate::kernels::{self, Array, BuildContext, Canary, Correctness, Isa, Program, Team};
 use crate::suite::Case;
 use pool::Pool;
 use std::collections::BTreeMap;
@@ -33,8 +33,8 @@ impl CpuBackend {
         Self { topology: Topology::read(host), isa: Isa::detect(), pools: BTreeMap::new(), pin: Weak::new() }
     }
 
-    /// Restricts programs to `isa` (or what is available below it). The `gemm` crate dispatches by
-    /// itself and is not restricted.
+    /// Restricts programs to `isa` (or what is available below it). The `gemm` crate, which serves
+    /// where we have no vector code, dispatches by itself and is not restricted.
     #[must_use]
     pub fn with_isa(mut self, isa: Isa) -> Self {
         self.isa = isa.at_most_detected();
@@ -144,6 +144,10 @@ impl Workload for CpuWorkload {
 
     fn check(&mut self) -> Correctness {
         self.program.check()
+    }
+
+    fn output(&self) -> Option<Array> {
+        self.program.output()
     }
 
     fn canary(&mut self) -> Option<Canary> {

@@ -11,8 +11,8 @@ use super::random::SplitMix64;
 use super::reference::Reference;
 use super::split::{normal_buffer, output_buffer};
 use super::{
-    Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
-    ParamSpec, Params, Program, Role, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
+    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
 };
 use tiled::Tiled;
 
@@ -102,6 +102,19 @@ impl Kernel for Attention {
         let shape = Shape { heads, seq, dim, causal: params.word("mask")? == "causal" };
         Ok(Box::new(AttentionProgram::build(shape, context)?))
     }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        let [heads, seq, dim] = [params.count("heads")?, params.count("seq")?, params.count("dim")?];
+        let arrays = ["Q", "K", "V"].into_iter().zip(inputs(heads * seq * dim, context)?);
+        Ok(arrays.map(|(name, values)| Array::of(name, &[heads, seq, dim], &values)).collect())
+    }
+}
+
+/// Q, K and V, of `len` elements each.
+fn inputs(len: usize, context: &BuildContext<'_>) -> Result<[Buffer<f32>; 3], KernelError> {
+    let input = |name, stream| normal_buffer::<f32>(len, name, SplitMix64::new(context.seed, stream), context.team);
+    Ok([input("Q", 1)?, input("K", 2)?, input("V", 3)?])
 }
 
 /// Products behind one row of the reference: scores, their scale, and weights times values.
@@ -123,9 +136,7 @@ struct AttentionProgram {
 impl AttentionProgram {
     fn build(shape: Shape, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
-        let q = normal_buffer::<f32>(shape.len(), "Q", SplitMix64::new(seed, 1), team)?;
-        let k = normal_buffer::<f32>(shape.len(), "K", SplitMix64::new(seed, 2), team)?;
-        let v = normal_buffer::<f32>(shape.len(), "V", SplitMix64::new(seed, 3), team)?;
+        let [q, k, v] = inputs(shape.len(), context)?;
         let cost = row_cost(shape.seq as u64, shape.dim as u64);
         let rows = shape.heads * shape.seq;
         let reference = Reference::compute((rows, shape.dim), cost, seed, team, &|row, output, scale| {
@@ -155,6 +166,11 @@ impl Program for AttentionProgram {
 
     fn check(&mut self) -> Correctness {
         self.reference.compare(&self.output)
+    }
+
+    fn output(&self) -> Option<Array> {
+        let Shape { heads, seq, dim, .. } = self.shape;
+        Some(Array::of("O", &[heads, seq, dim], &self.output))
     }
 
     #[cfg(test)]

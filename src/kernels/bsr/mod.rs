@@ -8,13 +8,16 @@ mod tiles;
 
 use super::canary::{Cancelling, LENGTH};
 use super::csr;
+use super::element::Element;
+use super::operands::{columns, row_offsets};
+use super::pack::PackPath;
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::{Reference, add_product};
 use super::split::{normal_buffer, output_buffer};
 use super::{
-    Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
-    ParamSpec, Params, Program, Role, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
+    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
 };
 use structure::Bsr;
 use tiles::{BsrPath, SMALLEST_SIDE, Tiled};
@@ -124,25 +127,45 @@ impl Kernel for SpmmBsr {
             Dtype::F64 => Box::new(BsrProgram::<f64>::build(params, context)?),
         })
     }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        if params.dtype == Dtype::F64 { operands::<f64>(params, context) } else { operands::<f32>(params, context) }
+    }
+}
+
+/// A and B.
+fn inputs<T: Element>(params: &Params, context: &BuildContext<'_>) -> Result<(Bsr<T>, Buffer<T>), KernelError> {
+    let BuildContext { seed, team, .. } = *context;
+    let stored = Shape::of(params)?.stored;
+    let stored = usize::try_from(stored).map_err(|_| ParamError::TooLarge(format!("{stored} blocks")))?;
+    let [m, k, n, block] = [params.count("m")?, params.count("k")?, params.count("n")?, params.count("block")?];
+    let a = Bsr::random(block, (m / block, k / block), stored, seed, team)?;
+    Ok((a, normal_buffer(k * n, "B", SplitMix64::new(seed, 2), team)?))
+}
+
+/// A and B as arrays; blocks are column by column.
+fn operands<T: Element>(params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+    let (a, b) = inputs::<T>(params, context)?;
+    let (side, blocks, k) = (a.side(), a.blocks(), params.count("k")?);
+    let values = Array::of("blocks", &[blocks.nnz(), side, side], a.values());
+    Ok(vec![row_offsets(blocks), columns(blocks), values, Array::of("B", &[k, b.len() / k], &b)])
 }
 
 /// A product ready to run.
-struct BsrProgram<T: BsrPath> {
+struct BsrProgram<T: BsrPath + PackPath> {
     tiled: Tiled<T>,
     b: Buffer<T>,
     c: Buffer<T>,
     reference: Reference,
 }
 
-impl<T: BsrPath> BsrProgram<T> {
+impl<T: BsrPath + PackPath> BsrProgram<T> {
     fn build(params: &Params, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
         let cost = Shape::of(params)?.row_cost()?;
-        let stored = Shape::of(params)?.stored;
-        let stored = usize::try_from(stored).map_err(|_| ParamError::TooLarge(format!("{stored} blocks")))?;
-        let [m, k, n, block] = [params.count("m")?, params.count("k")?, params.count("n")?, params.count("block")?];
-        let a = Bsr::<T>::random(block, (m / block, k / block), stored, seed, team)?;
-        let b = normal_buffer::<T>(k * n, "B", SplitMix64::new(seed, 2), team)?;
+        let [m, n] = [params.count("m")?, params.count("n")?];
+        let (a, b) = inputs::<T>(params, context)?;
         let reference = Reference::compute((m, n), cost, seed, team, &|row, exact, scale| {
             for (column, value) in a.row(row) {
                 add_product(value, &b[column * n..(column + 1) * n], exact, scale);
@@ -153,7 +176,12 @@ impl<T: BsrPath> BsrProgram<T> {
 }
 
 /// A small product through the same code.
-fn canary<T: BsrPath>(side: usize, isa: Isa, team: &dyn Team, operand: &dyn Fn(T) -> T) -> Result<Canary, KernelError> {
+fn canary<T: BsrPath + PackPath>(
+    side: usize,
+    isa: Isa,
+    team: &dyn Team,
+    operand: &dyn Fn(T) -> T,
+) -> Result<Canary, KernelError> {
     // 75 columns: full strips and a ragged one.
     const N: usize = 75;
     let operands = Cancelling::new(side, N, operand);
@@ -171,7 +199,7 @@ fn canary<T: BsrPath>(side: usize, isa: Isa, team: &dyn Team, operand: &dyn Fn(T
     Ok(operands.judge(&output))
 }
 
-impl<T: BsrPath> Program for BsrProgram<T> {
+impl<T: BsrPath + PackPath> Program for BsrProgram<T> {
     fn path(&self) -> String {
         format!("{}/tiled", self.tiled.isa())
     }
@@ -194,6 +222,11 @@ impl<T: BsrPath> Program for BsrProgram<T> {
 
     fn check(&mut self) -> Correctness {
         self.reference.compare(&self.c)
+    }
+
+    fn output(&self) -> Option<Array> {
+        let rows = self.tiled.matrix().blocks().rows() * self.tiled.matrix().side();
+        Some(Array::of("C", &[rows, self.c.len() / rows], &self.c))
     }
 
     #[cfg(test)]

@@ -11,6 +11,7 @@
 use super::structure::Bsr;
 use crate::kernels::csr::Columns;
 use crate::kernels::element::Element;
+use crate::kernels::pack::{PackPath, pack};
 use crate::kernels::simd::{Simd, paths};
 use crate::kernels::split::{Parts, balanced, grid};
 use crate::kernels::{Buffer, Isa, KernelError, Team};
@@ -42,7 +43,7 @@ pub(super) struct Tiled<T: Element> {
     isa: Isa,
 }
 
-impl<T: BsrPath> Tiled<T> {
+impl<T: BsrPath + PackPath> Tiled<T> {
     /// Prepares a matrix for an instruction set, which must be available.
     ///
     /// # Errors
@@ -83,13 +84,14 @@ impl<T: BsrPath> Tiled<T> {
         let fits = b.len() == depth * self.n && c.len() == blocks.rows() * side * self.n;
         assert!(fits, "operands do not fit the matrix");
         let mut packed = std::mem::take(&mut self.packed);
-        let (strips, c, program, a) = (Parts::of(&mut packed), Parts::of(c), T::pick(self.isa), &*self);
+        let (strips, c, program, a) = (Parts::of(&mut packed), Parts::of(c), <T as BsrPath>::pick(self.isa), &*self);
         team.run(&|thread| {
             let Some((columns, rows)) = a.parts.get(thread) else { return };
             // SAFETY: each thread has a strip of its own.
             let strip = &mut unsafe { strips.range(thread..thread + 1) }[0];
             for index in columns.clone() {
-                pack(b, strip, a.n, index * strip_width::<T>(a.isa), strip_width::<T>(a.isa));
+                let width = strip_width::<T>(a.isa);
+                pack(a.isa, (b, a.n), strip, index * width, width);
                 let args = Args { a, c: &c, packed: strip, strip: index, rows: rows.clone() };
                 // SAFETY: the instruction set is available; operands fit; strips and block rows of
                 // different threads do not overlap.
@@ -97,15 +99,6 @@ impl<T: BsrPath> Tiled<T> {
             }
         });
         self.packed = packed;
-    }
-}
-
-/// Copies one strip of B, `width` columns from `column` on, filled up with zeros.
-fn pack<T: Element>(b: &[T], strip: &mut [T], n: usize, column: usize, width: usize) {
-    let have = (n - column).min(width);
-    for (to, from) in strip.chunks_exact_mut(width).zip(b.chunks_exact(n)) {
-        to[..have].copy_from_slice(&from[column..column + have]);
-        to[have..].fill(T::ZERO);
     }
 }
 

@@ -1,10 +1,13 @@
-//! Dense matrix product C = A·B, row-major, by the `gemm` crate.
+//! Dense matrix product C = A·B, row-major, by a loop nest of our own ([`nest`]) on x86-64, elsewhere by the
+//! `gemm` crate, which the tests compare the nest with.
 //!
 //! C is cut into one block per thread; each thread multiplies its own block, so no thread waits
 //! for another inside an iteration. The cut follows the shape that packs the fewest elements
 //! twice.
 
 #![expect(unsafe_code, reason = "the gemm crate takes raw pointers")]
+
+mod nest;
 
 use super::canary::{Cancelling, LENGTH};
 use super::element::Element;
@@ -13,9 +16,10 @@ use super::random::SplitMix64;
 use super::reference::{Reference, add_product};
 use super::split::{Parts, even, normal_buffer, output_buffer};
 use super::{
-    Buffer, BuildContext, Canary, Correctness, Dtype, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
-    ParamSpec, Params, Program, Role, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
+    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
 };
+use nest::{Nest, NestPath};
 use std::ops::Range;
 
 /// The `gemm` kernel.
@@ -30,7 +34,7 @@ static INFO: KernelInfo = KernelInfo {
     role: Role::Workload,
     flops: "2·m·n·k",
     bytes: "e·(m·k + k·n + m·n)",
-    source: "BLAS level 3 xGEMM (Dongarra et al., ACM TOMS 16, 1990); program: the gemm crate",
+    source: "BLAS level 3 xGEMM (Dongarra et al., ACM TOMS 16, 1990); program: own loop nest after Goto and van de Geijn, ACM TOMS 34, 2008",
     dtypes: &[Dtype::F32, Dtype::F64],
     params: &[
         ParamSpec { name: "m", meaning: "rows of A and C", kind: DIMENSION, default: None },
@@ -62,6 +66,34 @@ impl Kernel for Gemm {
             Dtype::F64 => Box::new(Gemmed::<f64>::build(shape, context)?),
         })
     }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        let shape = [params.count("m")?, params.count("n")?, params.count("k")?];
+        if params.dtype == Dtype::F32 {
+            operands::<f32>(shape, context)
+        } else if params.dtype == Dtype::F64 {
+            operands::<f64>(shape, context)
+        } else {
+            Ok(Vec::new())
+        }
+    }
+}
+
+/// A and B.
+fn inputs<T: Element>(
+    [m, n, k]: [usize; 3],
+    context: &BuildContext<'_>,
+) -> Result<(Buffer<T>, Buffer<T>), KernelError> {
+    let a = normal_buffer(m * k, "A", SplitMix64::new(context.seed, 1), context.team)?;
+    let b = normal_buffer(k * n, "B", SplitMix64::new(context.seed, 2), context.team)?;
+    Ok((a, b))
+}
+
+/// A and B as arrays.
+fn operands<T: Element>(shape: [usize; 3], context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+    let ([m, n, k], (a, b)) = (shape, inputs::<T>(shape, context)?);
+    Ok(vec![Array::of("A", &[m, k], &a), Array::of("B", &[k, n], &b)])
 }
 
 /// Products behind one row of the reference.
@@ -69,33 +101,68 @@ const fn row_cost(n: u64, k: u64) -> u64 {
     n.saturating_mul(k)
 }
 
+/// What computes the product.
+enum Method<T: Element> {
+    /// Our own loop nest.
+    Own(Nest<T>),
+    /// The `gemm` crate, with the parts of C of each thread.
+    Crate([usize; 3], Vec<(Range<usize>, Range<usize>)>),
+}
+
+impl<T: NestPath> Method<T> {
+    fn new([m, n, k]: [usize; 3], isa: Isa, threads: usize) -> Result<Self, KernelError> {
+        let parts = blocks(m, n, threads);
+        if cfg!(target_arch = "x86_64") {
+            Ok(Self::Own(Nest::new([m, n, k], parts, isa)?))
+        } else {
+            Ok(Self::Crate([m, n, k], parts))
+        }
+    }
+
+    fn path(&self) -> String {
+        match self {
+            Self::Own(nest) => format!("{}/nest", nest.isa()),
+            Self::Crate(..) => format!("gemm-crate/{}", dispatched()),
+        }
+    }
+
+    fn multiply(&mut self, a: &[T], b: &[T], c: &mut [T], team: &dyn Team) {
+        match self {
+            Self::Own(nest) => nest.multiply(a, b, c, team),
+            Self::Crate(shape, parts) => multiply_by_crate(*shape, parts, (a, b, c), team),
+        }
+    }
+}
+
 /// A product ready to run.
 struct Gemmed<T: Element> {
     shape: [usize; 3],
+    method: Method<T>,
+    isa: Isa,
     a: Buffer<T>,
     b: Buffer<T>,
     c: Buffer<T>,
     reference: Reference,
 }
 
-impl<T: Element> Gemmed<T> {
+impl<T: NestPath> Gemmed<T> {
     fn build([m, n, k]: [usize; 3], context: &BuildContext<'_>) -> Result<Self, KernelError> {
-        let BuildContext { seed, team, .. } = *context;
-        let a = normal_buffer::<T>(m * k, "A", SplitMix64::new(seed, 1), team)?;
-        let b = normal_buffer::<T>(k * n, "B", SplitMix64::new(seed, 2), team)?;
+        let BuildContext { seed, team, isa } = *context;
+        let (a, b) = inputs::<T>([m, n, k], context)?;
         let c = output_buffer(m * n, "C", team)?;
         let reference = Reference::compute((m, n), row_cost(n as u64, k as u64), seed, team, &|row, exact, scale| {
             for (depth, left) in a[row * k..(row + 1) * k].iter().enumerate() {
                 add_product(*left, &b[depth * n..(depth + 1) * n], exact, scale);
             }
         })?;
-        Ok(Self { shape: [m, n, k], a, b, c, reference })
+        let method = Method::new([m, n, k], isa, team.threads())?;
+        Ok(Self { shape: [m, n, k], method, isa, a, b, c, reference })
     }
 }
 
-impl<T: Element> Program for Gemmed<T> {
+impl<T: NestPath> Program for Gemmed<T> {
     fn path(&self) -> String {
-        format!("gemm-crate/{}", dispatched())
+        self.method.path()
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
@@ -107,11 +174,16 @@ impl<T: Element> Program for Gemmed<T> {
     }
 
     fn run(&mut self, team: &dyn Team) {
-        multiply(self.shape, &self.a, &self.b, &mut self.c, team);
+        self.method.multiply(&self.a, &self.b, &mut self.c, team);
     }
 
     fn check(&mut self) -> Correctness {
         self.reference.compare(&self.c)
+    }
+
+    fn output(&self) -> Option<Array> {
+        let [m, n, _] = self.shape;
+        Some(Array::of("C", &[m, n], &self.c))
     }
 
     #[cfg(test)]
@@ -120,26 +192,32 @@ impl<T: Element> Program for Gemmed<T> {
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
-        Some(canary::<T>(team, &|x| x))
+        let failed = |e: KernelError| Canary { name: e.to_string(), error: None, limit: 0.0 };
+        Some(canary::<T>(self.isa, team, &|x| x).unwrap_or_else(failed))
     }
 }
 
 /// A small product through the same code.
-fn canary<T: Element>(team: &dyn Team, operand: &dyn Fn(T) -> T) -> Canary {
+fn canary<T: NestPath>(isa: Isa, team: &dyn Team, operand: &dyn Fn(T) -> T) -> Result<Canary, KernelError> {
     const SIDE: usize = 96;
     let operands = Cancelling::new(SIDE, SIDE, operand);
     let mut output = vec![T::NAN; SIDE * SIDE];
-    multiply([SIDE, SIDE, LENGTH], &operands.left, &operands.right, &mut output, team);
-    operands.judge(&output)
+    let mut method = Method::new([SIDE, SIDE, LENGTH], isa, team.threads())?;
+    method.multiply(&operands.left, &operands.right, &mut output, team);
+    Ok(operands.judge(&output))
 }
 
-/// C = A·B, one block of C on each thread.
-fn multiply<T: Element>([m, n, k]: [usize; 3], a: &[T], b: &[T], c: &mut [T], team: &dyn Team) {
+/// C = A·B by the `gemm` crate, one block of C on each thread.
+fn multiply_by_crate<T: Element>(
+    [m, n, k]: [usize; 3],
+    parts: &[(Range<usize>, Range<usize>)],
+    (a, b, c): (&[T], &[T], &mut [T]),
+    team: &dyn Team,
+) {
     assert!(a.len() == m * k && b.len() == k * n && c.len() == m * n, "operands do not fit the shape");
-    let blocks = blocks(m, n, team.threads());
     let c = Parts::of(c);
     team.run(&|thread| {
-        let Some((rows, columns)) = blocks.get(thread) else { return };
+        let Some((rows, columns)) = parts.get(thread) else { return };
         if rows.is_empty() || columns.is_empty() {
             return;
         }
@@ -205,9 +283,24 @@ mod tests {
     #[test]
     fn every_shape_matches_the_reference() {
         for dtype in INFO.dtypes {
-            for [m, n, k] in [[1, 1, 1], [1, 37, 5], [53, 1, 19], [31, 67, 129], [96, 200, 64]] {
+            // One element, a row, a column, ragged tiles, several blocks of B with ragged ends.
+            for [m, n, k] in [[1, 1, 1], [1, 37, 5], [53, 1, 19], [31, 67, 129], [96, 200, 64], [11, 1500, 210]] {
                 verify(&Gemm, &counts(*dtype, &[("m", m), ("n", n), ("k", k)]));
             }
+        }
+    }
+
+    #[test]
+    fn the_nest_and_the_crate_agree() {
+        let (team, shape) = (Threads(2), [70, 530, 1100]);
+        for isa in Isa::available() {
+            let context = BuildContext { seed: 3, isa, team: &team };
+            let (a, b) = inputs::<f64>(shape, &context).unwrap();
+            let mut outputs = [vec![f64::NAN; 70 * 530], vec![f64::NAN; 70 * 530]];
+            Nest::new(shape, blocks(70, 530, 2), isa).unwrap().multiply(&a, &b, &mut outputs[0], &team);
+            multiply_by_crate(shape, &blocks(70, 530, 2), (&a, &b, &mut outputs[1]), &team);
+            let far = outputs[0].iter().zip(&outputs[1]).find(|(x, y)| (*x - *y).abs() > 1e-11 || x.is_nan());
+            assert_eq!(far, None, "{isa}");
         }
     }
 
@@ -223,10 +316,12 @@ mod tests {
     #[test]
     fn a_product_of_rounded_inputs_fails_the_canary() {
         let team = Threads(2);
-        assert_eq!(canary::<f32>(&team, &|x| x).error, Some(0.0));
-        assert!(!canary::<f32>(&team, &|x| round_mantissa(x, 10)).passed());
-        assert!(!canary::<f32>(&team, &|x| round_mantissa(x, 7)).passed());
-        assert!(!canary::<f64>(&team, &|x| round_mantissa(x, 23)).passed());
+        for isa in Isa::available() {
+            assert_eq!(canary::<f32>(isa, &team, &|x| x).unwrap().error, Some(0.0));
+            assert!(!canary::<f32>(isa, &team, &|x| round_mantissa(x, 10)).unwrap().passed());
+            assert!(!canary::<f32>(isa, &team, &|x| round_mantissa(x, 7)).unwrap().passed());
+            assert!(!canary::<f64>(isa, &team, &|x| round_mantissa(x, 23)).unwrap().passed());
+        }
     }
 
     #[test]

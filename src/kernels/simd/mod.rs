@@ -48,6 +48,17 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn stream(to: *mut Self::Elem, v: Self::V);
     /// Orders streaming stores before what follows.
     unsafe fn fence();
+    /// Asks for a cache line, which may lie anywhere: a hint without effect on results.
+    #[inline(always)]
+    unsafe fn prefetch(at: *const Self::Elem) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch never faults.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
     /// a + b.
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// a · b.

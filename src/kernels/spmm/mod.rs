@@ -9,13 +9,15 @@ mod tiles;
 use super::canary::{Cancelling, LENGTH};
 use super::csr::{self, Columns, Csr};
 use super::element::Element;
+use super::operands::of_csr;
+use super::pack::PackPath;
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::{Reference, add_product};
 use super::split::{normal_buffer, output_buffer};
 use super::{
-    Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
-    ParamSpec, Params, Program, Role, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
+    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
 };
 use tiles::{SpmmPath, Tiled};
 
@@ -80,6 +82,28 @@ impl Kernel for Spmm {
             Dtype::F64 => Box::new(SpmmProgram::<f64>::build(params, context)?),
         })
     }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        if params.dtype == Dtype::F64 { operands::<f64>(params, context) } else { operands::<f32>(params, context) }
+    }
+}
+
+/// A and B.
+fn inputs<T: Element>(params: &Params, context: &BuildContext<'_>) -> Result<(Csr<T>, Buffer<T>), KernelError> {
+    let [m, k, n] = [params.count("m")?, params.count("k")?, params.count("n")?];
+    let nnz = csr::nonzeros(m as u64, k as u64, params.real("density")?)?;
+    let nnz = usize::try_from(nnz).map_err(|_| ParamError::TooLarge(format!("{nnz} non-zeros")))?;
+    let a = Csr::random(m, k, nnz, context.seed, context.team)?;
+    Ok((a, normal_buffer(k * n, "B", SplitMix64::new(context.seed, 2), context.team)?))
+}
+
+/// A and B as arrays.
+fn operands<T: Element>(params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+    let (a, b) = inputs::<T>(params, context)?;
+    let mut arrays = of_csr(&a);
+    arrays.push(Array::of("B", &[a.columns_len(), b.len() / a.columns_len()], &b));
+    Ok(arrays)
 }
 
 /// A product ready to run.
@@ -92,15 +116,13 @@ struct SpmmProgram<T: Element> {
     reference: Reference,
 }
 
-impl<T: SpmmPath> SpmmProgram<T> {
+impl<T: SpmmPath + PackPath> SpmmProgram<T> {
     fn build(params: &Params, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
         let [m, k, n] = [params.count("m")?, params.count("k")?, params.count("n")?];
-        let nnz = csr::nonzeros(m as u64, k as u64, params.real("density")?)?;
-        let cost = row_cost(m as u64, n as u64, nnz);
-        let nnz = usize::try_from(nnz).map_err(|_| ParamError::TooLarge(format!("{nnz} non-zeros")))?;
-        let a = Csr::<T>::random(m, k, nnz, seed, team)?;
-        let b = normal_buffer::<T>(k * n, "B", SplitMix64::new(seed, 2), team)?;
+        let (a, b) = inputs::<T>(params, context)?;
+        let nnz = a.nnz();
+        let cost = row_cost(m as u64, n as u64, nnz as u64);
         let reference = Reference::compute((m, n), cost, seed, team, &|row, exact, scale| {
             for (column, value) in a.row(row) {
                 add_product(value, &b[column * n..(column + 1) * n], exact, scale);
@@ -113,7 +135,7 @@ impl<T: SpmmPath> SpmmProgram<T> {
 }
 
 /// A small product through the same code.
-fn canary<T: SpmmPath>(isa: Isa, team: &dyn Team, operand: &dyn Fn(T) -> T) -> Result<Canary, KernelError> {
+fn canary<T: SpmmPath + PackPath>(isa: Isa, team: &dyn Team, operand: &dyn Fn(T) -> T) -> Result<Canary, KernelError> {
     // 75 columns: full strips and a ragged one.
     let operands = Cancelling::new(40, 75, operand);
     let mut tiled = Tiled::cut(&Csr::full(&operands.left, LENGTH, team)?, 75, isa, team)?;
@@ -122,7 +144,7 @@ fn canary<T: SpmmPath>(isa: Isa, team: &dyn Team, operand: &dyn Fn(T) -> T) -> R
     Ok(operands.judge(&output))
 }
 
-impl<T: SpmmPath> Program for SpmmProgram<T> {
+impl<T: SpmmPath + PackPath> Program for SpmmProgram<T> {
     fn path(&self) -> String {
         format!("{}/tiled", self.tiled.isa())
     }
@@ -145,6 +167,11 @@ impl<T: SpmmPath> Program for SpmmProgram<T> {
 
     fn check(&mut self) -> Correctness {
         self.reference.compare(&self.c)
+    }
+
+    fn output(&self) -> Option<Array> {
+        let n = self.tiled.columns_of_b();
+        Some(Array::of("C", &[self.c.len() / n, n], &self.c))
     }
 
     #[cfg(test)]

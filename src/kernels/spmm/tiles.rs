@@ -13,6 +13,7 @@
 
 use crate::kernels::csr::Csr;
 use crate::kernels::element::Element;
+use crate::kernels::pack::{PackPath, pack};
 use crate::kernels::params::product;
 use crate::kernels::simd::{Simd, paths};
 use crate::kernels::split::{Parts, balanced, grid};
@@ -33,11 +34,7 @@ const STRIP: usize = 4;
 
 /// Bytes of one packed row of B.
 const fn packed_row(isa: Isa) -> usize {
-    match isa {
-        Isa::Avx512 => STRIP * 64,
-        Isa::Avx2 => STRIP * 32,
-        Isa::Portable => STRIP * 16,
-    }
+    STRIP * isa.register_bytes()
 }
 
 /// A sparse matrix cut into panels of columns.
@@ -66,7 +63,7 @@ pub(super) struct Tiled<T: Element> {
     isa: Isa,
 }
 
-impl<T: SpmmPath> Tiled<T> {
+impl<T: SpmmPath + PackPath> Tiled<T> {
     /// Cuts a matrix for products with `n` columns and an instruction set, which must be available.
     ///
     /// # Errors
@@ -134,19 +131,25 @@ impl<T: SpmmPath> Tiled<T> {
         self.isa
     }
 
+    /// Columns of B that it was cut for.
+    pub(super) const fn columns_of_b(&self) -> usize {
+        self.n
+    }
+
     /// C = A·B; both have the columns that the matrix was cut for, and are row-major.
     pub(super) fn multiply(&mut self, b: &[T], c: &mut [T], team: &dyn Team) {
         assert!(b.len() == self.columns * self.n && c.len() == self.rows * self.n, "operands do not fit the matrix");
         let (mut scratch, mut packed) = (std::mem::take(&mut self.scratch), std::mem::take(&mut self.packed));
         let (resting, strips) = (Parts::of(&mut scratch), Parts::of(&mut packed));
-        let (c, program, a) = (Parts::of(c), T::pick(self.isa), &*self);
+        let (c, program, a) = (Parts::of(c), <T as SpmmPath>::pick(self.isa), &*self);
         team.run(&|thread| {
             let Some((columns, group)) = a.parts.get(thread) else { return };
             // SAFETY: each thread has a strip and scratch of its own.
             let (resting, strip) =
                 unsafe { (&mut resting.range(thread..thread + 1)[0], &mut strips.range(thread..thread + 1)[0]) };
             for strip_index in columns.clone() {
-                pack(a, b, strip, strip_index);
+                let width = packed_row(a.isa) / size_of::<T>();
+                pack(a.isa, (b, a.n), strip, strip_index * width, width);
                 for rows in a.blocks[*group].iter().cloned() {
                     let args =
                         Args { a, c: &c, packed: strip, strip: strip_index, rows, resting: resting.as_mut_ptr() };
@@ -157,17 +160,6 @@ impl<T: SpmmPath> Tiled<T> {
             }
         });
         (self.scratch, self.packed) = (scratch, packed);
-    }
-}
-
-/// Copies one strip of B, filled up with zeros.
-fn pack<T: Element>(a: &Tiled<T>, b: &[T], strip: &mut [T], index: usize) {
-    let width = packed_row(a.isa) / size_of::<T>();
-    let column = index * width;
-    let have = (a.n - column).min(width);
-    for (to, from) in strip.chunks_exact_mut(width).zip(b.chunks_exact(a.n)) {
-        to[..have].copy_from_slice(&from[column..column + have]);
-        to[have..].fill(T::ZERO);
     }
 }
 

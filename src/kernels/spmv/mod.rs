@@ -5,14 +5,15 @@
 use super::canary::{Cancelling, LENGTH};
 use super::csr::{self, Columns, Csr};
 use super::element::Element;
+use super::operands::of_csr;
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::Reference;
 use super::simd::{Simd, paths};
 use super::split::{Parts, balanced, normal_buffer, output_buffer};
 use super::{
-    Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
-    ParamSpec, Params, Program, Role, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
+    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
 };
 use std::ops::Range;
 
@@ -65,6 +66,28 @@ impl Kernel for Spmv {
             Dtype::F64 => Box::new(SpmvProgram::<f64>::build(params, context)?),
         })
     }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        if params.dtype == Dtype::F64 { operands::<f64>(params, context) } else { operands::<f32>(params, context) }
+    }
+}
+
+/// A and x.
+fn inputs<T: Element>(params: &Params, context: &BuildContext<'_>) -> Result<(Csr<T>, Buffer<T>), KernelError> {
+    let (m, k) = (params.count("m")?, params.count("k")?);
+    let nnz = csr::nonzeros(m as u64, k as u64, params.real("density")?)?;
+    let nnz = usize::try_from(nnz).map_err(|_| ParamError::TooLarge(format!("{nnz} non-zeros")))?;
+    let a = Csr::random(m, k, nnz, context.seed, context.team)?;
+    Ok((a, normal_buffer(k, "x", SplitMix64::new(context.seed, 2), context.team)?))
+}
+
+/// A and x as arrays.
+fn operands<T: Element>(params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+    let (a, x) = inputs::<T>(params, context)?;
+    let mut arrays = of_csr(&a);
+    arrays.push(Array::of("x", &[x.len()], &x));
+    Ok(arrays)
 }
 
 /// An index type of a CSR matrix.
@@ -230,12 +253,9 @@ struct SpmvProgram<T: Element> {
 impl<T: SpmvPath> SpmvProgram<T> {
     fn build(params: &Params, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
-        let (m, k) = (params.count("m")?, params.count("k")?);
-        let nnz = csr::nonzeros(m as u64, k as u64, params.real("density")?)?;
-        let nnz = usize::try_from(nnz).map_err(|_| ParamError::TooLarge(format!("{nnz} non-zeros")))?;
-        let a = Csr::<T>::random(m, k, nnz, seed, team)?;
-        let x = normal_buffer::<T>(k, "x", SplitMix64::new(seed, 2), team)?;
-        let reference = Reference::compute((m, 1), (nnz / m) as u64, seed, team, &|row, exact, scale| {
+        let (a, x) = inputs::<T>(params, context)?;
+        let m = a.rows();
+        let reference = Reference::compute((m, 1), (a.nnz() / m) as u64, seed, team, &|row, exact, scale| {
             for (column, value) in a.row(row) {
                 let term = value.to_f64() * x[column].to_f64();
                 exact[0] += term;
@@ -278,6 +298,10 @@ impl<T: SpmvPath> Program for SpmvProgram<T> {
 
     fn check(&mut self) -> Correctness {
         self.reference.compare(&self.y)
+    }
+
+    fn output(&self) -> Option<Array> {
+        Some(Array::of("y", &[self.y.len()], &self.y))
     }
 
     #[cfg(test)]

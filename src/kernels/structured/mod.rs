@@ -10,8 +10,8 @@ use super::random::SplitMix64;
 use super::reference::{Reference, add_product};
 use super::split::{normal_buffer, output_buffer};
 use super::{
-    Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
-    ParamSpec, Params, Program, Role, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
+    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
 };
 use structure::{PER_BYTE, TwoOfFour};
 use tiles::{Tiled, TwoOfFourPath};
@@ -74,6 +74,33 @@ impl Kernel for Structured {
             Dtype::F64 => Box::new(StructuredProgram::<f64>::build(shape, context)?),
         })
     }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        let shape = [params.count("m")?, params.count("k")?, params.count("n")?];
+        if params.dtype == Dtype::F64 { operands::<f64>(shape, context) } else { operands::<f32>(shape, context) }
+    }
+}
+
+/// A and B.
+fn inputs<T: TwoOfFourPath>(
+    [m, k, n]: [usize; 3],
+    context: &BuildContext<'_>,
+) -> Result<(TwoOfFour<T>, Buffer<T>), KernelError> {
+    let a = TwoOfFour::random((m, k), context.seed, context.team)?;
+    Ok((a, normal_buffer(k * n, "B", SplitMix64::new(context.seed, 2), context.team)?))
+}
+
+/// A, with its zeros, and B as arrays.
+fn operands<T: TwoOfFourPath>(shape: [usize; 3], context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+    let ([m, k, n], (a, b)) = (shape, inputs::<T>(shape, context)?);
+    let mut dense = Buffer::<T>::zeroed(m * k, "dense A")?;
+    for row in 0..m {
+        for (column, value) in a.row(row) {
+            dense[row * k + column] = value;
+        }
+    }
+    Ok(vec![Array::of("A", &[m, k], &dense), Array::of("B", &[k, n], &b)])
 }
 
 /// A product ready to run.
@@ -88,8 +115,7 @@ struct StructuredProgram<T: TwoOfFourPath> {
 impl<T: TwoOfFourPath> StructuredProgram<T> {
     fn build([m, k, n]: [usize; 3], context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
-        let a = TwoOfFour::<T>::random((m, k), seed, team)?;
-        let b = normal_buffer::<T>(k * n, "B", SplitMix64::new(seed, 2), team)?;
+        let (a, b) = inputs::<T>([m, k, n], context)?;
         let cost = row_cost(k as u64, n as u64);
         let reference = Reference::compute((m, n), cost, seed, team, &|row, exact, scale| {
             for (column, value) in a.row(row) {
@@ -144,6 +170,11 @@ impl<T: TwoOfFourPath> Program for StructuredProgram<T> {
 
     fn check(&mut self) -> Correctness {
         self.reference.compare(&self.c)
+    }
+
+    fn output(&self) -> Option<Array> {
+        let rows = self.tiled.rows();
+        Some(Array::of("C", &[rows, self.c.len() / rows], &self.c))
     }
 
     #[cfg(test)]

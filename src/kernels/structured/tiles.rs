@@ -56,6 +56,11 @@ impl<T: TwoOfFourPath> Tiled<T> {
         self.isa
     }
 
+    /// Rows of the matrix.
+    pub(super) const fn rows(&self) -> usize {
+        self.matrix.rows()
+    }
+
     /// C = A·B; both have `n` columns and are row-major.
     pub(super) fn multiply(&mut self, b: &[T], c: &mut [T], team: &dyn Team) {
         let (rows, depth) = (self.matrix.rows(), self.matrix.columns());
