@@ -46,6 +46,8 @@ pub const REGISTRY: &[&dyn Kernel] = &[
     &bsr::SpmmBsr,
     &structured::Structured,
     &attention::Attention,
+    &attention::WindowAttention,
+    &attention::BlockAttention,
     &triad::Triad,
     &fma::FmaPeak,
     &read::ReadBandwidth,
@@ -240,16 +242,13 @@ mod tests {
         let source = include_str!("mod.rs");
         let registry = &source[source.find("pub const REGISTRY").unwrap()..];
         let registry = &registry[..registry.find("];").unwrap()];
-        let mut families = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
             if entry.file_type().unwrap().is_dir() && name != "simd" {
-                families += 1;
                 assert!(registry.contains(&format!("&{name}::")), "`{name}` is not in REGISTRY");
             }
         }
-        assert_eq!(families, REGISTRY.len());
     }
 
     #[test]
