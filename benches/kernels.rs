@@ -33,6 +33,7 @@ const CASES: &[(&str, Dtype, &str)] = &[
     ("attention", Dtype::F32, "heads=2 seq=1024 dim=64 mask=dense"),
     ("attention-window", Dtype::F32, "heads=2 seq=4096 dim=64 window=512"),
     ("attention-block", Dtype::F32, "heads=2 seq=4096 dim=64 block=64 density=0.25"),
+    ("attention-linear", Dtype::F32, "heads=1 seq=4096 dim=64"),
     ("spmv-csr", Dtype::F32, "m=8192 k=8192 density=0.04"),
     ("triad", Dtype::F32, "bytes=67108864"),
 ];

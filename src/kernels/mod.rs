@@ -15,6 +15,7 @@ mod element;
 mod fma;
 mod gemm;
 mod isa;
+mod linear;
 mod params;
 pub mod random;
 mod read;
@@ -48,6 +49,7 @@ pub const REGISTRY: &[&dyn Kernel] = &[
     &attention::Attention,
     &attention::WindowAttention,
     &attention::BlockAttention,
+    &linear::LinearAttention,
     &triad::Triad,
     &fma::FmaPeak,
     &read::ReadBandwidth,

@@ -6,6 +6,7 @@
 
 mod exact;
 mod mask;
+pub(super) mod registers;
 mod tiled;
 
 use super::params::{product, sum};

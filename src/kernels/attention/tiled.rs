@@ -12,6 +12,7 @@
 
 use super::Shape;
 use super::mask::Mask;
+use super::registers::{add_rows, dot_rows};
 use crate::kernels::simd::{SimdExp, Transpose, exp2_non_positive, paths};
 use crate::kernels::split::Parts;
 use crate::kernels::{Buffer, Isa, KernelError, Team};
@@ -209,7 +210,8 @@ unsafe fn attend<S: SimdExp + Transpose, const R: usize, const N: usize>(
                         for (i, at) in rows.iter_mut().enumerate() {
                             *at = k.add((keys.start + row + i).min(keys.end - 1) * dim);
                         }
-                        tile_scores::<S, R, N>(rows, packed.add(tile * dim * width), dim, scores.add(row * width));
+                        let queries = (packed.add(tile * dim * width).cast_const(), width);
+                        dot_rows::<S, R, N>(rows, queries, dim, (scores.add(row * width), width));
                     }
                     cover(mask, query, width, &keys, scores);
                     let sums = (tops.add(tile * width), totals.add(tile * width));
@@ -218,13 +220,13 @@ unsafe fn attend<S: SimdExp + Transpose, const R: usize, const N: usize>(
                     let (out, values) = (outputs.add(tile * dim * width), v.add(keys.start * dim));
                     let mut d = 0;
                     while d + R <= dim {
-                        let out = out.add(d * width);
-                        add_values::<S, R, N>(scores, keys.len(), (values.add(d), dim), out, factors);
+                        let (left, right) = ((values.add(d), dim), (scores.cast_const(), width));
+                        add_rows::<S, R, N>(left, right, keys.len(), (out.add(d * width), width), factors);
                         d += R;
                     }
                     while d < dim {
-                        let out = out.add(d * width);
-                        add_values::<S, 1, N>(scores, keys.len(), (values.add(d), dim), out, factors);
+                        let (left, right) = ((values.add(d), dim), (scores.cast_const(), width));
+                        add_rows::<S, 1, N>(left, right, keys.len(), (out.add(d * width), width), factors);
                         d += 1;
                     }
                 }
@@ -294,40 +296,6 @@ unsafe fn turn<S: Transpose>(from: (*const f32, usize), (rows, columns): (usize,
     }
 }
 
-/// Scores of R keys and N registers of queries.
-///
-/// # Safety
-/// As for [`attention`]; each row of keys and the packed queries hold `dim` steps.
-#[inline(always)]
-unsafe fn tile_scores<S: SimdExp, const R: usize, const N: usize>(
-    keys: [*const f32; R],
-    queries: *const f32,
-    dim: usize,
-    to: *mut f32,
-) {
-    // SAFETY: as promised; `to` has room for R rows.
-    unsafe {
-        let mut sums = [[S::splat(0.0); N]; R];
-        for d in 0..dim {
-            let mut query = [S::splat(0.0); N];
-            for (n, query) in query.iter_mut().enumerate() {
-                *query = S::load(queries.add((d * N + n) * S::LANES));
-            }
-            for (key, sums) in keys.iter().zip(&mut sums) {
-                let key = S::splat(*key.add(d));
-                for (sum, query) in sums.iter_mut().zip(query) {
-                    *sum = S::fma(key, query, *sum);
-                }
-            }
-        }
-        for (i, sums) in sums.iter().enumerate() {
-            for (n, sum) in sums.iter().enumerate() {
-                S::store(to.add((i * N + n) * S::LANES), *sum);
-            }
-        }
-    }
-}
-
 /// Masks the scores of pairs that do not see each other, for queries from `query` on.
 ///
 /// # Safety
@@ -366,7 +334,6 @@ unsafe fn weights<S: SimdExp, const N: usize>(
 ) -> bool {
     // SAFETY: `count` rows of scores, and one row of each of the others, hold N registers.
     unsafe {
-        let at = |row: usize, n: usize| scores.add((row * N + n) * S::LANES);
         let (mut old, mut sum) = ([S::splat(0.0); N], [S::splat(0.0); N]);
         for n in 0..N {
             old[n] = S::load(tops.add(n * S::LANES));
@@ -376,13 +343,13 @@ unsafe fn weights<S: SimdExp, const N: usize>(
         let (mut even, mut odd) = (old, old);
         for row in (0..count - count % 2).step_by(2) {
             for n in 0..N {
-                even[n] = S::max(even[n], S::load(at(row, n)));
-                odd[n] = S::max(odd[n], S::load(at(row + 1, n)));
+                even[n] = S::max(even[n], S::load(scores.add((row * N + n) * S::LANES)));
+                odd[n] = S::max(odd[n], S::load(scores.add(((row + 1) * N + n) * S::LANES)));
             }
         }
         let (mut minus, mut growth) = (old, S::splat(0.0));
         for n in 0..N {
-            let last = if count % 2 == 1 { S::load(at(count - 1, n)) } else { odd[n] };
+            let last = if count % 2 == 1 { S::load(scores.add(((count - 1) * N + n) * S::LANES)) } else { odd[n] };
             let top = S::max(S::max(even[n], odd[n]), last);
             S::store(tops.add(n * S::LANES), top);
             minus[n] = S::mul(top, S::splat(-1.0));
@@ -398,8 +365,8 @@ unsafe fn weights<S: SimdExp, const N: usize>(
         }
         for row in 0..count {
             for n in 0..N {
-                let weight = exp2_non_positive::<S>(S::add(S::load(at(row, n)), minus[n]));
-                S::store(at(row, n), weight);
+                let weight = exp2_non_positive::<S>(S::add(S::load(scores.add((row * N + n) * S::LANES)), minus[n]));
+                S::store(scores.add((row * N + n) * S::LANES), weight);
                 sum[n] = S::add(sum[n], weight);
             }
         }
@@ -407,56 +374,6 @@ unsafe fn weights<S: SimdExp, const N: usize>(
             S::store(totals.add(n * S::LANES), *sum);
         }
         grown
-    }
-}
-
-/// Adds `count` weighted rows of V to R rows of N registers of the outputs, which are rescaled first where
-/// there are factors.
-///
-/// # Safety
-/// As for [`attention`]; `count` rows of V, `values.1` elements apart, have R elements here.
-#[inline(always)]
-unsafe fn add_values<S: SimdExp, const R: usize, const N: usize>(
-    weights: *const f32,
-    count: usize,
-    values: (*const f32, usize),
-    out: *mut f32,
-    factors: Option<*const f32>,
-) {
-    // SAFETY: as promised.
-    unsafe {
-        let mut sums = [[S::splat(0.0); N]; R];
-        for (i, sums) in sums.iter_mut().enumerate() {
-            for (n, sum) in sums.iter_mut().enumerate() {
-                *sum = S::load(out.add((i * N + n) * S::LANES));
-            }
-        }
-        if let Some(factors) = factors {
-            for n in 0..N {
-                let factor = S::load(factors.add(n * S::LANES));
-                for sums in &mut sums {
-                    sums[n] = S::mul(sums[n], factor);
-                }
-            }
-        }
-        for key in 0..count {
-            let mut weight = [S::splat(0.0); N];
-            for (n, weight) in weight.iter_mut().enumerate() {
-                *weight = S::load(weights.add((key * N + n) * S::LANES));
-            }
-            let value = values.0.add(key * values.1);
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let value = S::splat(*value.add(i));
-                for (sum, weight) in sums.iter_mut().zip(weight) {
-                    *sum = S::fma(value, weight, *sum);
-                }
-            }
-        }
-        for (i, sums) in sums.iter().enumerate() {
-            for (n, sum) in sums.iter().enumerate() {
-                S::store(out.add((i * N + n) * S::LANES), *sum);
-            }
-        }
     }
 }
 
