@@ -11,6 +11,7 @@ mod buffer;
 mod canary;
 mod correctness;
 mod csr;
+mod decode;
 mod element;
 mod fma;
 mod gemm;
@@ -50,6 +51,7 @@ pub const REGISTRY: &[&dyn Kernel] = &[
     &attention::WindowAttention,
     &attention::BlockAttention,
     &linear::LinearAttention,
+    &decode::KvDecode,
     &triad::Triad,
     &fma::FmaPeak,
     &read::ReadBandwidth,

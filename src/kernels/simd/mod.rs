@@ -13,6 +13,7 @@ mod avx2;
 mod avx512;
 mod portable;
 mod transpose;
+mod widen;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
@@ -20,6 +21,7 @@ pub(crate) use avx2::Avx2;
 pub(crate) use avx512::Avx512;
 pub(crate) use portable::Portable;
 pub(crate) use transpose::Transpose;
+pub(crate) use widen::{Cell, Widen};
 
 use super::element::Element;
 
