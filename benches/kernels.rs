@@ -31,6 +31,13 @@ const CASES: &[(&str, Dtype, &str)] = &[
     ("attention", Dtype::F32, "heads=2 seq=4096 dim=64 mask=dense"),
     ("attention", Dtype::F32, "heads=2 seq=4096 dim=64 mask=causal"),
     ("attention", Dtype::F32, "heads=2 seq=1024 dim=64 mask=dense"),
+    ("attention-window", Dtype::F32, "heads=2 seq=4096 dim=64 window=512"),
+    ("attention-block", Dtype::F32, "heads=2 seq=4096 dim=64 block=64 density=0.25"),
+    ("attention-linear", Dtype::F32, "heads=1 seq=4096 dim=64"),
+    ("kv-decode", Dtype::F32, "heads=8 len=65536 dim=128 format=mha"),
+    ("kv-decode", Dtype::F32, "heads=32 len=65536 dim=128 format=gqa-4"),
+    ("kv-decode", Dtype::F32, "heads=16 len=65536 dim=128 format=int8"),
+    ("kv-decode", Dtype::F32, "heads=4 len=131072 dim=512 format=mla"),
     ("spmv-csr", Dtype::F32, "m=8192 k=8192 density=0.04"),
     ("triad", Dtype::F32, "bytes=67108864"),
 ];

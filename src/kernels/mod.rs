@@ -11,10 +11,12 @@ mod buffer;
 mod canary;
 mod correctness;
 mod csr;
+mod decode;
 mod element;
 mod fma;
 mod gemm;
 mod isa;
+mod linear;
 mod operands;
 mod pack;
 mod params;
@@ -49,6 +51,10 @@ pub const REGISTRY: &[&dyn Kernel] = &[
     &bsr::SpmmBsr,
     &structured::Structured,
     &attention::Attention,
+    &attention::WindowAttention,
+    &attention::BlockAttention,
+    &linear::LinearAttention,
+    &decode::KvDecode,
     &triad::Triad,
     &fma::FmaPeak,
     &read::ReadBandwidth,
@@ -260,16 +266,13 @@ mod tests {
         let source = include_str!("mod.rs");
         let registry = &source[source.find("pub const REGISTRY").unwrap()..];
         let registry = &registry[..registry.find("];").unwrap()];
-        let mut families = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
             if entry.file_type().unwrap().is_dir() && name != "simd" {
-                families += 1;
                 assert!(registry.contains(&format!("&{name}::")), "`{name}` is not in REGISTRY");
             }
         }
-        assert_eq!(families, REGISTRY.len());
     }
 
     #[test]

@@ -11,8 +11,8 @@ use crate::kernels::Canary;
 use crate::kernels::reference::Worst;
 
 /// One row of the output and its scale. `row` counts through all heads.
-pub(super) fn row(shape: Shape, [q, k, v]: [&[f32]; 3], row: usize, output: &mut [f64], scale: &mut [f64]) {
-    let Shape { seq, dim, .. } = shape;
+pub(super) fn row(shape: &Shape, [q, k, v]: [&[f32]; 3], row: usize, output: &mut [f64], scale: &mut [f64]) {
+    let Shape { seq, dim, .. } = *shape;
     let (head, query) = (row / seq, row % seq);
     let part = |x: &[f32], key: usize| -> Vec<f64> {
         let start = (head * seq + key) * dim;
@@ -20,9 +20,8 @@ pub(super) fn row(shape: Shape, [q, k, v]: [&[f32]; 3], row: usize, output: &mut
     };
     let factor = 1.0 / (dim as f64).sqrt();
     let q = part(q, query);
-    let visible = shape.visible(query);
-    let (mut scores, mut sizes) = (Vec::with_capacity(visible), Vec::with_capacity(visible));
-    for key in 0..visible {
+    let (mut scores, mut sizes) = (Vec::new(), Vec::new());
+    for key in shape.mask.keys(head, query, seq) {
         let start = (head * seq + key) * dim;
         let (mut score, mut size) = (0.0, 0.0);
         for (q, k) in q.iter().zip(&k[start..start + dim]) {
@@ -40,7 +39,7 @@ pub(super) fn row(shape: Shape, [q, k, v]: [&[f32]; 3], row: usize, output: &mut
         total += *score;
     }
     let mut weighted = 0.0;
-    for (key, (weight, size)) in scores.iter().zip(&sizes).enumerate() {
+    for (key, (weight, size)) in shape.mask.keys(head, query, seq).zip(scores.iter().zip(&sizes)) {
         let (weight, start) = (weight / total, (head * seq + key) * dim);
         weighted += weight * size;
         for ((v, output), scale) in v[start..start + dim].iter().zip(&mut *output).zip(&mut *scale) {

@@ -1,9 +1,12 @@
-//! Scaled dot-product attention, softmax(Q·Kᵀ/√d)·V, dense or causal, for several heads.
+//! Scaled dot-product attention, softmax(Q·Kᵀ/√d)·V, for several heads: dense, causal, within a sliding window,
+//! and over blocks.
 //!
 //! The program ([`tiled`]) never stores the score matrix: scores of a tile of keys are turned into
 //! weights at once, and sums made with an earlier maximum are rescaled (online softmax).
 
 mod exact;
+mod mask;
+pub(super) mod registers;
 mod tiled;
 
 use super::params::{product, sum};
@@ -14,10 +17,34 @@ use super::{
     Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
     ParamKind, ParamSpec, Params, Program, Role, Team, Work,
 };
+use mask::{BlockMask, Mask};
 use tiled::Tiled;
 
 /// The `attention` kernel.
 pub(super) struct Attention;
+/// The `attention-window` kernel.
+pub(super) struct WindowAttention;
+/// The `attention-block` kernel.
+pub(super) struct BlockAttention;
+
+const HEADS: ParamSpec = ParamSpec {
+    name: "heads",
+    meaning: "independent heads",
+    kind: ParamKind::Count { min: 1, max: 1 << 16 },
+    default: Some(super::ParamDefault::Integer(1)),
+};
+const SEQ: ParamSpec = ParamSpec {
+    name: "seq",
+    meaning: "queries, and keys, of each head",
+    kind: ParamKind::Count { min: 1, max: 1 << 22 },
+    default: None,
+};
+const DIM: ParamSpec = ParamSpec {
+    name: "dim",
+    meaning: "elements of a query, key or value",
+    kind: ParamKind::Count { min: 4, max: 4096 },
+    default: Some(super::ParamDefault::Integer(64)),
+};
 
 static INFO: KernelInfo = KernelInfo {
     id: "attention",
@@ -29,24 +56,9 @@ static INFO: KernelInfo = KernelInfo {
     source: "Vaswani et al., Attention Is All You Need, 2017; online softmax: Milakov and Gimelshein, 2018",
     dtypes: &[Dtype::F32],
     params: &[
-        ParamSpec {
-            name: "heads",
-            meaning: "independent heads",
-            kind: ParamKind::Count { min: 1, max: 1 << 16 },
-            default: Some(super::ParamDefault::Integer(1)),
-        },
-        ParamSpec {
-            name: "seq",
-            meaning: "queries, and keys, of each head",
-            kind: ParamKind::Count { min: 1, max: 1 << 22 },
-            default: None,
-        },
-        ParamSpec {
-            name: "dim",
-            meaning: "elements of a query, key or value",
-            kind: ParamKind::Count { min: 4, max: 4096 },
-            default: Some(super::ParamDefault::Integer(64)),
-        },
+        HEADS,
+        SEQ,
+        DIM,
         ParamSpec {
             name: "mask",
             meaning: "which keys a query sees",
@@ -56,25 +68,93 @@ static INFO: KernelInfo = KernelInfo {
     ],
 };
 
-/// Sizes of a case.
-#[derive(Debug, Clone, Copy)]
+static WINDOW_INFO: KernelInfo = KernelInfo {
+    id: "attention-window",
+    title: "Sliding-window attention",
+    summary: "as attention; query i sees the `window` keys up to and with its own: i − window + 1 to i",
+    role: Role::Workload,
+    flops: "4·heads·dim·pairs, pairs = Σ min(i, window) for i = 1 to seq; the softmax is not counted",
+    bytes: "4·e·heads·seq·dim",
+    source: "Beltagy, Peters and Cohan, Longformer, 2020 (arXiv 2004.05150); causal window: Jiang et al., Mistral 7B, 2023",
+    dtypes: &[Dtype::F32],
+    params: &[
+        HEADS,
+        SEQ,
+        DIM,
+        ParamSpec {
+            name: "window",
+            meaning: "keys that a query sees, its own among them",
+            kind: ParamKind::Count { min: 1, max: 1 << 22 },
+            default: Some(super::ParamDefault::Integer(512)),
+        },
+    ],
+};
+
+static BLOCK_INFO: KernelInfo = KernelInfo {
+    id: "attention-block",
+    title: "Block-sparse attention",
+    summary: "as attention; each block of queries sees `visible` blocks of keys: its own and others chosen by the seed",
+    role: Role::Workload,
+    flops: "4·heads·dim·seq·visible·block, visible = density·seq/block, rounded, at least 1; the softmax is not counted",
+    bytes: "4·e·heads·seq·dim + 4·heads·(seq/block)·visible",
+    source: "Child et al., Sparse Transformers, 2019 (arXiv 1904.10509); random blocks: Zaheer et al., Big Bird, 2020",
+    dtypes: &[Dtype::F32],
+    params: &[
+        HEADS,
+        ParamSpec { meaning: "queries, and keys, of each head, a multiple of block", ..SEQ },
+        DIM,
+        ParamSpec {
+            name: "block",
+            meaning: "queries, and keys, of a block",
+            kind: ParamKind::Count { min: 8, max: 4096 },
+            default: Some(super::ParamDefault::Integer(64)),
+        },
+        ParamSpec {
+            name: "density",
+            meaning: "visible blocks as a fraction of all blocks",
+            kind: ParamKind::Fraction { min: 1e-6, max: 1.0 },
+            default: Some(super::ParamDefault::Real(0.25)),
+        },
+    ],
+};
+
+/// Sizes of a case, and its mask.
+#[derive(Debug, Clone)]
 struct Shape {
     heads: usize,
     seq: usize,
     dim: usize,
-    causal: bool,
+    mask: Mask,
 }
 
 impl Shape {
     /// Elements of Q, of K, of V and of the output.
-    const fn len(self) -> usize {
+    const fn len(&self) -> usize {
         self.heads * self.seq * self.dim
     }
+}
 
-    /// Keys that query `row` of a head sees.
-    fn visible(self, row: usize) -> usize {
-        if self.causal { (row + 1).min(self.seq) } else { self.seq }
-    }
+/// Work of a case whose heads have `pairs` of a query and a key that it sees, and `structure` bytes of mask.
+fn work(params: &Params, pairs: u64, structure: u64) -> Result<Work, ParamError> {
+    let [heads, seq, dim] = [params.integer("heads")?, params.integer("seq")?, params.integer("dim")?];
+    let dense = product("4·heads·seq²·dim", &[4, heads, seq, seq, dim])?;
+    let useful = product("4·heads·pairs·dim", &[4, heads, pairs, dim])?;
+    let operands = product("Q, K, V and the output", &[4, params.dtype.size(), heads, seq, dim])?;
+    let bytes = sum("the operands", &[operands, structure])?;
+    let reference = Reference::bytes(heads.saturating_mul(seq), dim, row_cost(pairs / seq, dim)).unwrap_or(u64::MAX);
+    Work::new(useful, dense, bytes, sum("all buffers", &[bytes, reference])?)
+}
+
+/// The program of a case under a mask with this many visible pairs a head.
+fn build(params: &Params, pairs: u64, context: &BuildContext<'_>, mask: Mask) -> Result<Box<dyn Program>, KernelError> {
+    let (heads, seq, dim) = (params.count("heads")?, params.count("seq")?, params.count("dim")?);
+    Ok(Box::new(AttentionProgram::build(Shape { heads, seq, dim, mask }, pairs, context)?))
+}
+
+/// Visible pairs of a head without a window or blocks.
+fn pairs(params: &Params) -> Result<u64, ParamError> {
+    let seq = params.integer("seq")?;
+    Ok(if params.word("mask")? == "causal" { seq * (seq + 1) / 2 } else { seq * seq })
 }
 
 impl Kernel for Attention {
@@ -84,23 +164,13 @@ impl Kernel for Attention {
 
     fn work(&self, params: &Params) -> Result<Work, ParamError> {
         INFO.check(params)?;
-        let [heads, seq, dim] = [params.integer("heads")?, params.integer("seq")?, params.integer("dim")?];
-        let dense = product("4·heads·seq²·dim", &[4, heads, seq, seq, dim])?;
-        let useful = match params.word("mask")? {
-            "causal" => product("2·heads·seq·(seq + 1)·dim", &[2, heads, seq, seq + 1, dim])?,
-            _ => dense,
-        };
-        let bytes = product("Q, K, V and the output", &[4, params.dtype.size(), heads, seq, dim])?;
-        let reference = Reference::bytes(heads.saturating_mul(seq), dim, row_cost(seq, dim)).unwrap_or(u64::MAX);
-        let packed = product("packed K and V", &[2, 4, heads, seq.next_multiple_of(32), dim.next_multiple_of(16)])?;
-        Work::new(useful, dense, bytes, sum("all buffers", &[bytes, reference, packed])?)
+        work(params, pairs(params)?, 0)
     }
 
     fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
         self.work(params)?;
-        let (heads, seq, dim) = (params.count("heads")?, params.count("seq")?, params.count("dim")?);
-        let shape = Shape { heads, seq, dim, causal: params.word("mask")? == "causal" };
-        Ok(Box::new(AttentionProgram::build(shape, context)?))
+        let mask = if params.word("mask")? == "causal" { Mask::Causal } else { Mask::Dense };
+        build(params, pairs(params)?, context, mask)
     }
 
     fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
@@ -117,9 +187,71 @@ fn inputs(len: usize, context: &BuildContext<'_>) -> Result<[Buffer<f32>; 3], Ke
     Ok([input("Q", 1)?, input("K", 2)?, input("V", 3)?])
 }
 
-/// Products behind one row of the reference: scores, their scale, and weights times values.
-const fn row_cost(seq: u64, dim: u64) -> u64 {
-    seq.saturating_mul(dim).saturating_mul(4)
+/// Visible pairs of a head: the first queries see fewer than the window.
+fn window_pairs(params: &Params) -> Result<u64, ParamError> {
+    let seq = params.integer("seq")?;
+    let window = params.integer("window")?.min(seq);
+    Ok(window * (window + 1) / 2 + (seq - window) * window)
+}
+
+impl Kernel for WindowAttention {
+    fn info(&self) -> &'static KernelInfo {
+        &WINDOW_INFO
+    }
+
+    fn work(&self, params: &Params) -> Result<Work, ParamError> {
+        WINDOW_INFO.check(params)?;
+        work(params, window_pairs(params)?, 0)
+    }
+
+    fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
+        self.work(params)?;
+        build(params, window_pairs(params)?, context, Mask::Window(params.count("window")?))
+    }
+}
+
+/// Blocks on a side of the mask, and those that each block of queries sees.
+fn blocks(params: &Params) -> Result<(u64, u64), ParamError> {
+    BLOCK_INFO.check(params)?;
+    let [seq, block] = [params.integer("seq")?, params.integer("block")?];
+    if !seq.is_multiple_of(block) {
+        let expected = format!("a multiple of {block}");
+        return Err(ParamError::Invalid { name: "seq", found: seq.to_string(), expected });
+    }
+    let per_head = seq / block;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a fraction of a count of blocks")]
+    let visible = (per_head as f64 * params.real("density")?).round() as u64;
+    Ok((per_head, visible.clamp(1, per_head)))
+}
+
+impl Kernel for BlockAttention {
+    fn info(&self) -> &'static KernelInfo {
+        &BLOCK_INFO
+    }
+
+    fn work(&self, params: &Params) -> Result<Work, ParamError> {
+        let (per_head, visible) = blocks(params)?;
+        let [heads, seq, block] = [params.integer("heads")?, params.integer("seq")?, params.integer("block")?];
+        let structure = product("the mask", &[4, heads, per_head, visible])?;
+        work(params, product("visible pairs", &[seq, visible, block])?, structure)
+    }
+
+    fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
+        self.work(params)?;
+        let (per_head, visible) = blocks(params)?;
+        let count = |n: u64| usize::try_from(n).map_err(|_| ParamError::TooLarge(format!("{n} blocks")));
+        let sizes = (params.count("heads")?, count(per_head)?);
+        let generator = SplitMix64::new(context.seed, 4);
+        let mask = BlockMask::random(params.count("block")?, sizes, count(visible)?, generator)?;
+        let pairs = params.integer("seq")? * visible * params.integer("block")?;
+        build(params, pairs, context, Mask::Blocks(mask))
+    }
+}
+
+/// Products behind one row of the reference: scores, their scale, and weights times values, for the keys that
+/// a query sees on average.
+const fn row_cost(keys: u64, dim: u64) -> u64 {
+    keys.saturating_mul(dim).saturating_mul(4)
 }
 
 /// Attention ready to run.
@@ -134,16 +266,17 @@ struct AttentionProgram {
 }
 
 impl AttentionProgram {
-    fn build(shape: Shape, context: &BuildContext<'_>) -> Result<Self, KernelError> {
+    fn build(shape: Shape, pairs: u64, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
         let [q, k, v] = inputs(shape.len(), context)?;
-        let cost = row_cost(shape.seq as u64, shape.dim as u64);
+        let cost = row_cost(pairs / shape.seq as u64, shape.dim as u64);
         let rows = shape.heads * shape.seq;
         let reference = Reference::compute((rows, shape.dim), cost, seed, team, &|row, output, scale| {
-            exact::row(shape, [&q, &k, &v], row, output, scale);
+            exact::row(&shape, [&q, &k, &v], row, output, scale);
         })?;
-        let tiled = Tiled::new(shape, isa, team.threads())?;
-        Ok(Self { shape, q, k, v, output: output_buffer(shape.len(), "the output", team)?, tiled, reference })
+        let output = output_buffer(shape.len(), "the output", team)?;
+        let tiled = Tiled::new(shape.clone(), isa, team.threads())?;
+        Ok(Self { shape, q, k, v, output, tiled, reference })
     }
 }
 
@@ -180,8 +313,8 @@ impl Program for AttentionProgram {
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
         let failed = |e: KernelError| Canary { name: e.to_string(), error: None, limit: 0.0 };
-        let Shape { dim, causal, .. } = self.shape;
-        Some(canary(dim, causal, self.tiled.isa(), team, [&|x| x; 3]).unwrap_or_else(failed))
+        let inputs: Operands<'_> = [&|x| x; 3];
+        Some(canary(&self.shape, self.tiled.isa(), team, inputs).unwrap_or_else(failed))
     }
 }
 
@@ -189,15 +322,21 @@ impl Program for AttentionProgram {
 /// a test imitates hardware that rounds its inputs.
 type Operands<'a> = [&'a dyn Fn(f32) -> f32; 3];
 
-/// A small head through the same code.
-fn canary(dim: usize, causal: bool, isa: Isa, team: &dyn Team, operands: Operands<'_>) -> Result<Canary, KernelError> {
-    let shape = Shape { heads: 1, seq: exact::CANARY_KEYS, dim, causal };
+/// A small head through the same code, under a mask of the same kind.
+fn canary(like: &Shape, isa: Isa, team: &dyn Team, operands: Operands<'_>) -> Result<Canary, KernelError> {
+    let dim = like.dim;
+    let mask = match &like.mask {
+        Mask::Window(_) => Mask::Window(exact::CANARY_KEYS / 2),
+        Mask::Blocks(_) => Mask::Blocks(BlockMask::new(exact::CANARY_KEYS / 3, 3, 2, vec![0, 1, 1, 2, 0, 2])?),
+        mask => mask.clone(),
+    };
+    let shape = Shape { heads: 1, seq: exact::CANARY_KEYS, dim, mask };
     let inputs = exact::canary_inputs(dim);
     let [q, k, v] = &inputs;
     let mut reference = vec![0.0; shape.len()];
     let mut scale = vec![0.0; shape.len()];
     for (row, (output, scale)) in reference.chunks_mut(dim).zip(scale.chunks_mut(dim)).enumerate() {
-        exact::row(shape, [q, k, v], row, output, scale);
+        exact::row(&shape, [q, k, v], row, output, scale);
     }
     let seen: Vec<Vec<f32>> =
         inputs.iter().zip(operands).map(|(input, operand)| input.iter().map(|x| operand(*x)).collect()).collect();

@@ -1,32 +1,40 @@
-//! The tiled program of `attention`.
+//! The tiled program of `attention` and of its masked kinds.
 //!
-//! Every iteration first packs K into panels of two registers of keys, transposed (and V, where
-//! `dim` does not fill whole registers). Then threads claim blocks of queries. A block is a few
-//! register tiles of queries that share each tile of 256 keys while it is in the second-level
-//! cache: scores, running maximum, weights, and weights times values.
+//! Queries are the lanes: a register tile is a few keys by two or three registers of queries. So maxima, sums
+//! and rescaling of the softmax work lane by lane, with nothing across a register, and both products read K and
+//! V as they are, one element for all lanes. Only queries and outputs, which are touched once, are turned over.
+//!
+//! Threads claim groups of queries. A group is a few register widths of queries that share each tile of 64
+//! keys while its rows of K and V are in the first-level cache: scores, running maximum, weights, and weights
+//! times values.
 
-#![expect(unsafe_code, reason = "vector operations on packed operands")]
+#![expect(unsafe_code, reason = "vector operations on rows of the operands")]
 
 use super::Shape;
-use crate::kernels::simd::{SimdExp, exp_non_positive, paths};
-use crate::kernels::split::{Parts, even};
+use super::mask::Mask;
+use super::registers::{add_rows, dot_rows};
+use crate::kernels::simd::{SimdExp, Transpose, exp2_non_positive, paths};
+use crate::kernels::split::Parts;
 use crate::kernels::{Buffer, Isa, KernelError, Team};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Keys of a tile.
-const KEYS: usize = 256;
-/// Most register tiles of queries that share a tile of keys.
-const MOST_TILES: usize = 8;
-/// A score no real one reaches: its weight is 2^-126, nothing beside a sum of at least 1.
+const KEYS: usize = 64;
+/// Rows of scores: a tile, and what its last register tile writes beyond.
+const SCORES: usize = KEYS + 8;
+/// Most register widths of queries that share a tile of keys.
+const MOST_TILES: usize = 4;
+/// A score no real one reaches: its weight beside a real one is zero. A sum of masked scores alone is rescaled
+/// to zero as soon as a real score is seen.
 const MASKED: f32 = -1e30;
 
-/// Lanes of a register, and queries of a register tile (as in [`paths!`] below).
-const fn registers(isa: Isa) -> (usize, usize) {
+/// Lanes of a register.
+const fn lanes(isa: Isa) -> usize {
     match isa {
-        Isa::Avx512 => (16, 14),
-        Isa::Avx2 => (8, 6),
-        Isa::Portable => (4, 6),
+        Isa::Avx512 => 16,
+        Isa::Avx2 => 8,
+        Isa::Portable => 4,
     }
 }
 
@@ -34,13 +42,11 @@ const fn registers(isa: Isa) -> (usize, usize) {
 pub(super) struct Tiled {
     shape: Shape,
     isa: Isa,
-    /// Register tiles of queries in a block.
-    tiles: usize,
-    /// K in panels of two registers of keys: `heads × panels × dim × 2·lanes`.
-    keys: Buffer<f32>,
-    /// V with rows of whole registers; empty where V has them already.
-    values: Buffer<f32>,
-    /// For each thread: packed queries, scores, unscaled outputs, maxima, sums and factors.
+    /// Queries of a register tile: two registers for blocks, whose sides are powers of two, else three.
+    width: usize,
+    /// Queries of a group.
+    group: usize,
+    /// For each thread: queries, unscaled outputs, scores, maxima, sums and factors.
     scratch: Vec<Buffer<f32>>,
 }
 
@@ -51,21 +57,17 @@ impl Tiled {
     /// [`KernelError::OutOfMemory`].
     pub(super) fn new(shape: Shape, isa: Isa, threads: usize) -> Result<Self, KernelError> {
         let Shape { heads, seq, dim, .. } = shape;
-        let (lanes, height) = registers(isa);
-        // Small cases get smaller blocks, so that every thread finds a few.
-        let tiles = (heads * seq).div_ceil(height * threads * 4).clamp(1, MOST_TILES);
-        let row = dim.next_multiple_of(lanes);
-        let values = if row == dim { 0 } else { heads * seq * row };
-        let scratch = height * (tiles * (dim + row + 2) + KEYS + 1);
-        let scratch = (0..threads).map(|_| Buffer::zeroed(scratch, "scratch of a thread"));
-        Ok(Self {
-            shape,
-            isa,
-            tiles,
-            keys: Buffer::zeroed(heads * seq.next_multiple_of(2 * lanes) * dim, "packed K")?,
-            values: Buffer::zeroed(values, "packed V")?,
-            scratch: scratch.collect::<Result<_, _>>()?,
-        })
+        let (width, group) = match &shape.mask {
+            Mask::Blocks(blocks) => (2 * lanes(isa), blocks.side()),
+            _ => {
+                let width = 3 * lanes(isa);
+                // Small cases get smaller groups, so that every thread finds a few.
+                (width, width * (heads * seq).div_ceil(width * threads * 4).clamp(1, MOST_TILES))
+            }
+        };
+        let scratch = width * (group.div_ceil(width) * (2 * dim + 2) + SCORES + 1);
+        let scratch = (0..threads).map(|_| Buffer::zeroed(scratch, "scratch of a thread")).collect::<Result<_, _>>()?;
+        Ok(Self { shape, isa, width, group, scratch })
     }
 
     /// The instruction set.
@@ -75,342 +77,331 @@ impl Tiled {
 
     /// The code path for the record.
     pub(super) fn path(&self) -> String {
-        format!("{}/tiled{}", self.isa, if self.values.is_empty() { "" } else { "-padded" })
+        format!("{}/tiled", self.isa)
     }
 
     /// Computes all heads. The operands are `heads × seq × dim`.
     pub(super) fn run(&mut self, operands: [&[f32]; 3], output: &mut [f32], team: &dyn Team) {
         let len = self.shape.len();
         assert!(operands.iter().all(|x| x.len() == len) && output.len() == len, "operands do not fit the shape");
-        let Shape { heads, seq, .. } = self.shape;
-        let (lanes, height) = registers(self.isa);
-        let program = <f32 as AttentionPath>::pick(self.isa);
-        let panels = even(heads * seq.div_ceil(2 * lanes), team.threads(), 1);
         let workers = self.scratch.len();
-        let (keys, values) = (Parts::of(&mut self.keys), Parts::of(&mut self.values));
+        let program = match self.shape.mask {
+            Mask::Blocks(_) => <f32 as NarrowPath>::pick(self.isa),
+            _ => <f32 as WidePath>::pick(self.isa),
+        };
         let (scratch, output) = (Parts::of(&mut self.scratch), Parts::of(output));
-        let blocks = Blocks {
-            shape: self.shape,
+        let groups = Groups {
+            shape: &self.shape,
             operands,
-            keys: &keys,
-            values: &values,
             output: &output,
-            tiles: self.tiles,
-            per_head: seq.div_ceil(self.tiles * height),
+            group: self.group,
+            per_head: self.shape.seq.div_ceil(self.group),
             next: AtomicUsize::new(0),
         };
-        team.run(&|thread| {
-            // SAFETY: the instruction set is available; each thread packs panels of its own.
-            unsafe { program(&Args { blocks: &blocks, step: Step::Pack(panels[thread].clone()) }) };
-        });
         team.run(&|thread| {
             if thread < workers {
                 // SAFETY: each thread uses its own scratch.
                 let scratch = &mut unsafe { scratch.range(thread..thread + 1) }[0];
-                let step = Step::Attend(scratch.as_mut_ptr());
-                // SAFETY: the instruction set is available; packing is over, so the packed operands
-                // are only read; blocks are claimed by one thread each.
-                unsafe { program(&Args { blocks: &blocks, step }) };
+                let args = Args { groups: &groups, scratch: scratch.as_mut_ptr() };
+                // SAFETY: the instruction set is available, operands fit the shape, and scratch memory
+                // was made for this width and group; groups are claimed by one thread each.
+                unsafe { program(&args) };
             }
         });
     }
 }
 
 /// What all threads share.
-struct Blocks<'a, T> {
-    shape: Shape,
+struct Groups<'a, T> {
+    shape: &'a Shape,
     operands: [&'a [T]; 3],
-    keys: &'a Parts<'a, T>,
-    values: &'a Parts<'a, T>,
     output: &'a Parts<'a, T>,
-    tiles: usize,
+    group: usize,
     per_head: usize,
-    /// The next block of queries that nobody has claimed.
+    /// The next group of queries that nobody has claimed.
     next: AtomicUsize,
 }
 
 /// What one thread does.
 struct Args<'a, T> {
-    blocks: &'a Blocks<'a, T>,
-    step: Step<T>,
+    groups: &'a Groups<'a, T>,
+    scratch: *mut T,
 }
 
-enum Step<T> {
-    /// Packs these panels of keys (counted through all heads).
-    Pack(Range<usize>),
-    /// Computes blocks of queries in this scratch memory.
-    Attend(*mut T),
-}
-
-/// One step of one thread; `R` is the height of a register tile.
+/// The groups of one thread; a register tile is `N` registers of queries wide.
 ///
 /// # Safety
-/// As for `Simd`; operands fit the shape and the buffers were made for this instruction set; no
-/// other thread packs these panels or uses this scratch.
+/// As for `Simd`; operands fit the shape, scratch memory was made for this width and group, and no other
+/// thread uses it.
 #[inline(always)]
-unsafe fn attention<S: SimdExp, const R: usize>(args: &Args<'_, f32>) {
-    // SAFETY: passed on to the caller.
-    unsafe {
-        match &args.step {
-            Step::Pack(panels) => {
-                for panel in panels.clone() {
-                    pack::<S>(args.blocks, panel);
-                }
-            }
-            Step::Attend(scratch) => {
-                let blocks = args.blocks;
-                loop {
-                    let claimed = blocks.next.fetch_add(1, Ordering::Relaxed);
-                    if claimed >= blocks.shape.heads * blocks.per_head {
-                        break;
-                    }
-                    // The last blocks of a causal head see the most keys: longest first.
-                    let block = blocks.per_head - 1 - claimed % blocks.per_head;
-                    attend::<S, R>(blocks, claimed / blocks.per_head, block * blocks.tiles * R, *scratch);
-                }
+unsafe fn attention<S: SimdExp + Transpose, const N: usize>(args: &Args<'_, f32>) {
+    let groups = args.groups;
+    loop {
+        let claimed = groups.next.fetch_add(1, Ordering::Relaxed);
+        if claimed >= groups.shape.heads * groups.per_head {
+            break;
+        }
+        // The last groups of a causal head see the most keys: longest first.
+        let (head, group) = (claimed / groups.per_head, groups.per_head - 1 - claimed % groups.per_head);
+        // SAFETY: passed on to the caller. Tile heights keep the sums in the registers there are.
+        unsafe {
+            match (S::LANES, N) {
+                (16, _) => attend::<S, 8, N>(groups, head, group * groups.group, args.scratch),
+                (_, 2) => attend::<S, 6, N>(groups, head, group * groups.group, args.scratch),
+                _ => attend::<S, 4, N>(groups, head, group * groups.group, args.scratch),
             }
         }
     }
 }
-paths!(trait AttentionPath: attention(Args), registers = [14, 6, 6], for f32);
+paths!(trait WidePath: attention(Args), registers = [3, 3, 3], for f32);
+paths!(trait NarrowPath: attention(Args), registers = [2, 2, 2], for f32);
 
-/// Packs one panel of K, and the same rows of V where needed.
+/// One group of queries from `first` on: all keys they see.
 ///
 /// # Safety
 /// As for [`attention`].
 #[inline(always)]
-unsafe fn pack<S: SimdExp>(blocks: &Blocks<'_, f32>, panel: usize) {
-    let Shape { seq, dim, .. } = blocks.shape;
-    let (width, row) = (2 * S::LANES, dim.next_multiple_of(S::LANES));
-    let per_head = seq.div_ceil(width);
-    let (head, first) = (panel / per_head, panel % per_head * width);
-    let present = width.min(seq - first);
-    // SAFETY: `panel` belongs to this thread, and so do the rows of V with the same keys.
-    let packed = unsafe { blocks.keys.range(panel * dim * width..(panel + 1) * dim * width) };
-    for key in 0..width {
-        if key < present {
-            let start = (head * seq + first + key) * dim;
-            let column = packed[key..].iter_mut().step_by(width);
-            for (to, x) in column.zip(&blocks.operands[1][start..start + dim]) {
-                *to = *x;
-            }
-        } else {
-            packed[key..].iter_mut().step_by(width).for_each(|x| *x = 0.0);
-        }
-    }
-    if row != dim {
-        for key in head * seq + first..head * seq + first + present {
-            // SAFETY: as above.
-            let packed = unsafe { blocks.values.range(key * row..(key + 1) * row) };
-            packed[..dim].copy_from_slice(&blocks.operands[2][key * dim..(key + 1) * dim]);
-        }
-    }
-}
-
-/// One block of queries from `first` on: all keys they see.
-///
-/// # Safety
-/// As for [`attention`]; packing is over.
-#[inline(always)]
-unsafe fn attend<S: SimdExp, const R: usize>(blocks: &Blocks<'_, f32>, head: usize, first: usize, scratch: *mut f32) {
-    let shape @ Shape { seq, dim, .. } = blocks.shape;
-    let (width, row) = (2 * S::LANES, dim.next_multiple_of(S::LANES));
-    let rows = (blocks.tiles * R).min(seq - first);
-    let tiles = rows.div_ceil(R);
-    // SAFETY: the scratch memory has room for all six parts (see `Tiled::new`); offsets into the
-    // packed operands stay inside their head; only rows below `seq` are stored.
+unsafe fn attend<S: SimdExp + Transpose, const R: usize, const N: usize>(
+    groups: &Groups<'_, f32>,
+    head: usize,
+    first: usize,
+    scratch: *mut f32,
+) {
+    let Shape { seq, dim, ref mask, .. } = *groups.shape;
+    let width = N * S::LANES;
+    let queries = first..(first + groups.group).min(seq);
+    let tiles = queries.len().div_ceil(width);
+    let start = head * seq * dim;
+    // SAFETY: the scratch memory has room for all parts (see `Tiled::new`); rows of K, V and the output lie
+    // inside their head.
     unsafe {
-        let queries = scratch;
-        let scores = queries.add(blocks.tiles * R * dim);
-        let sums_out = scores.add(R * KEYS);
-        let (tops, totals) =
-            (sums_out.add(blocks.tiles * R * row), sums_out.add(blocks.tiles * R * row + blocks.tiles * R));
-        let factors = totals.add(blocks.tiles * R);
-        let keys = blocks.keys.as_mut_ptr().add(head * seq.next_multiple_of(width) * dim);
-        let values = if row == dim {
-            blocks.operands[2].as_ptr().add(head * seq * dim)
-        } else {
-            blocks.values.as_mut_ptr().add(head * seq * row).cast_const()
-        };
-        pack_queries::<R>(blocks, head, first, tiles, queries);
-        for i in 0..tiles * R {
+        let packed = scratch;
+        let outputs = packed.add(tiles * dim * width);
+        let tops = outputs.add(tiles * dim * width);
+        let totals = tops.add(tiles * width);
+        let factors = totals.add(tiles * width);
+        let scores = factors.add(width);
+        let [q, k, v] = groups.operands.map(|x| x.as_ptr().add(start));
+        for tile in 0..tiles {
+            let query = first + tile * width;
+            pack_queries::<S, N>(q.add(query * dim), queries.end - query, dim, packed.add(tile * dim * width));
+        }
+        for i in 0..tiles * dim * width {
+            outputs.add(i).write(0.0);
+        }
+        for i in 0..tiles * width {
             tops.add(i).write(MASKED);
             totals.add(i).write(0.0);
         }
-        for key in (0..shape.visible(first + rows - 1)).step_by(KEYS) {
-            for tile in 0..tiles {
-                let query = first + tile * R;
-                let seen = shape.visible(query + R - 1);
-                if key >= seen {
+        let mut index = 0;
+        while let Some(span) = mask.span(head, &queries, seq, index) {
+            index += 1;
+            for key in span.clone().step_by(KEYS) {
+                for tile in 0..tiles {
+                    let query = first + tile * width;
+                    let seen = mask.hull(&(query..(query + width).min(queries.end)), seq);
+                    let keys = key.max(seen.start)..(key + KEYS).min(span.end).min(seen.end);
+                    if keys.is_empty() {
+                        continue;
+                    }
+                    for row in (0..keys.len()).step_by(R) {
+                        // Rows beyond the last key repeat it: their scores are never read.
+                        let mut rows = [k; R];
+                        for (i, at) in rows.iter_mut().enumerate() {
+                            *at = k.add((keys.start + row + i).min(keys.end - 1) * dim);
+                        }
+                        let queries = (packed.add(tile * dim * width).cast_const(), width);
+                        dot_rows::<S, R, N>(rows, queries, dim, (scores.add(row * width), width));
+                    }
+                    cover(mask, query, width, &keys, scores);
+                    let sums = (tops.add(tile * width), totals.add(tile * width));
+                    let rescale = weights::<S, N>(scores, keys.len(), sums, factors);
+                    let factors = rescale.then_some(factors.cast_const());
+                    let (out, values) = (outputs.add(tile * dim * width), v.add(keys.start * dim));
+                    let mut d = 0;
+                    while d + R <= dim {
+                        let (left, right) = ((values.add(d), dim), (scores.cast_const(), width));
+                        add_rows::<S, R, N>(left, right, keys.len(), (out.add(d * width), width), factors);
+                        d += R;
+                    }
+                    while d < dim {
+                        let (left, right) = ((values.add(d), dim), (scores.cast_const(), width));
+                        add_rows::<S, 1, N>(left, right, keys.len(), (out.add(d * width), width), factors);
+                        d += 1;
+                    }
+                }
+            }
+        }
+        for tile in 0..tiles {
+            let query = first + tile * width;
+            let to = groups.output.as_mut_ptr().add(start + query * dim);
+            let out = outputs.add(tile * dim * width);
+            store::<S, N>(out, totals.add(tile * width), (queries.end - query).min(width), dim, to);
+        }
+    }
+}
+
+/// Turns up to one register width of queries, `rows` of which exist, into `dim` rows of queries, scaled so that
+/// powers of two of their scores are the weights; zeros beyond the last.
+///
+/// # Safety
+/// As for [`attention`].
+#[inline(always)]
+unsafe fn pack_queries<S: SimdExp + Transpose, const N: usize>(
+    from: *const f32,
+    rows: usize,
+    dim: usize,
+    to: *mut f32,
+) {
+    let width = N * S::LANES;
+    #[expect(clippy::cast_possible_truncation, reason = "the kernel computes in single precision")]
+    let scale = (std::f64::consts::LOG2_E / (dim as f64).sqrt()) as f32;
+    // SAFETY: only rows that exist are read; `to` holds `dim` rows of `width` queries.
+    unsafe {
+        turn::<S>((from, dim), (rows.min(width), dim), (to, width));
+        for d in 0..dim {
+            for i in rows..width {
+                to.add(d * width + i).write(0.0);
+            }
+            for i in 0..N {
+                let at = to.add(d * width + i * S::LANES);
+                S::store(at, S::mul(S::load(at), S::splat(scale)));
+            }
+        }
+    }
+}
+
+/// Writes the transpose of `rows × columns` elements.
+///
+/// # Safety
+/// As for `Simd`; both arrays have such rows and columns.
+#[inline(always)]
+unsafe fn turn<S: Transpose>(from: (*const f32, usize), (rows, columns): (usize, usize), to: (*mut f32, usize)) {
+    for row in (0..rows).step_by(S::LANES) {
+        for column in (0..columns).step_by(S::LANES) {
+            // SAFETY: the tile, or what there is of it, lies inside both arrays.
+            unsafe {
+                let (from, to) = ((from.0.add(row * from.1 + column), from.1), (to.0.add(column * to.1 + row), to.1));
+                if row + S::LANES <= rows && column + S::LANES <= columns {
+                    S::transpose(from, to);
                     continue;
                 }
-                let count = KEYS.min(seen - key);
-                let padded = count.next_multiple_of(width);
-                for panel in 0..padded / width {
-                    let packed = keys.add((key / width + panel) * dim * width);
-                    tile_scores::<S, R>(queries.add(tile * R * dim), packed, dim, scores.add(panel * width));
-                }
-                for i in 0..R {
-                    // Keys this query does not see, and the padding behind the last key.
-                    for masked in shape.visible(query + i).saturating_sub(key)..padded {
-                        scores.add(i * KEYS + masked).write(MASKED);
+                for i in 0..(rows - row).min(S::LANES) {
+                    for j in 0..(columns - column).min(S::LANES) {
+                        to.0.add(j * to.1 + i).write(*from.0.add(i * from.1 + j));
                     }
-                    let (top, total) = (tops.add(tile * R + i), totals.add(tile * R + i));
-                    let (new_top, sum) = weights::<S>(scores.add(i * KEYS), padded, *top);
-                    // Mostly the maximum stays, and the library's exponential is saved.
-                    let factor = if new_top > *top { (*top - new_top).exp() } else { 1.0 };
-                    factors.add(i).write(factor);
-                    total.write(*total * factor + sum);
-                    top.write(new_top);
-                }
-                let out = sums_out.add(tile * R * row);
-                let values = values.add(key * row);
-                let mut column = 0;
-                while column + 2 * S::LANES <= row {
-                    let target = (out.add(column), row);
-                    add_values::<S, R, 2>(scores, count, values.add(column), target, factors, key == 0);
-                    column += 2 * S::LANES;
-                }
-                if column < row {
-                    let target = (out.add(column), row);
-                    add_values::<S, R, 1>(scores, count, values.add(column), target, factors, key == 0);
-                }
-            }
-        }
-        for i in 0..rows {
-            let factor = S::splat(1.0 / *totals.add(i));
-            let to = blocks.output.as_mut_ptr().add((head * seq + first + i) * dim);
-            for column in (0..dim).step_by(S::LANES) {
-                let value = S::mul(factor, S::load(sums_out.add(i * row + column)));
-                if dim - column >= S::LANES {
-                    S::store(to.add(column), value);
-                } else {
-                    S::store_first(to.add(column), value, dim - column);
                 }
             }
         }
     }
 }
 
-/// Queries of a block, scaled, transposed within each register tile; zeros beyond the last.
+/// Masks the scores of pairs that do not see each other, for queries from `query` on.
 ///
 /// # Safety
-/// As for [`attend`].
+/// `scores` holds a row of `width` elements for each of the keys.
 #[inline(always)]
-unsafe fn pack_queries<const R: usize>(
-    blocks: &Blocks<'_, f32>,
-    head: usize,
-    first: usize,
-    tiles: usize,
-    packed: *mut f32,
-) {
-    let Shape { seq, dim, .. } = blocks.shape;
-    #[expect(clippy::cast_possible_truncation, reason = "the kernel computes in single precision")]
-    let scale = (1.0 / (dim as f64).sqrt()) as f32;
-    for query in 0..tiles * R {
-        let start = (head * seq + first + query) * dim;
-        for d in 0..dim {
-            let x = if first + query < seq { blocks.operands[0][start + d] * scale } else { 0.0 };
-            // SAFETY: the scratch memory holds `tiles` register tiles of `R` queries.
-            unsafe { packed.add(query / R * R * dim + d * R + query % R).write(x) };
-        }
+unsafe fn cover(mask: &Mask, query: usize, width: usize, keys: &Range<usize>, scores: *mut f32) {
+    let window = match mask {
+        Mask::Dense | Mask::Blocks(_) => return,
+        Mask::Causal => usize::MAX,
+        Mask::Window(window) => *window,
+    };
+    // Whole tiles between the two edges need nothing.
+    if keys.end <= query + 1 && keys.start.saturating_add(window) >= query + width {
+        return;
+    }
+    for key in keys.clone() {
+        // SAFETY: as promised.
+        let row = unsafe { std::slice::from_raw_parts_mut(scores.add((key - keys.start) * width), width) };
+        // Queries before the key, and queries whose window has passed it.
+        row[..key.saturating_sub(query).min(width)].fill(MASKED);
+        row[key.saturating_add(window).saturating_sub(query).min(width)..].fill(MASKED);
     }
 }
 
-/// Scores of R queries and one panel of keys.
+/// Turns the scores of `count` keys into weights relative to the larger of their maximum and the one so far;
+/// updates maxima and sums, and says whether any maximum grew: by `factors`, then.
 ///
 /// # Safety
-/// As for [`attend`].
+/// As for [`attention`].
 #[inline(always)]
-unsafe fn tile_scores<S: SimdExp, const R: usize>(queries: *const f32, keys: *const f32, dim: usize, to: *mut f32) {
-    // SAFETY: both packed operands hold `dim` steps; `to` has R rows of KEYS elements.
-    unsafe {
-        let mut sums = [[S::splat(0.0); 2]; R];
-        for d in 0..dim {
-            let from = keys.add(d * 2 * S::LANES);
-            let (left, right) = (S::load(from), S::load(from.add(S::LANES)));
-            for (i, sum) in sums.iter_mut().enumerate() {
-                let query = S::splat(*queries.add(d * R + i));
-                sum[0] = S::fma(query, left, sum[0]);
-                sum[1] = S::fma(query, right, sum[1]);
-            }
-        }
-        for (i, sum) in sums.iter().enumerate() {
-            S::store(to.add(i * KEYS), sum[0]);
-            S::store(to.add(i * KEYS + S::LANES), sum[1]);
-        }
-    }
-}
-
-/// Turns `count` scores (a multiple of two registers) into weights relative to the larger of their
-/// maximum and `top`; returns that maximum and the weights' sum.
-///
-/// # Safety
-/// As for [`attend`].
-#[inline(always)]
-unsafe fn weights<S: SimdExp>(scores: *mut f32, count: usize, top: f32) -> (f32, f32) {
-    // SAFETY: `count` elements are in the score tile.
-    unsafe {
-        let mut tops = [S::splat(top); 2];
-        for at in (0..count).step_by(2 * S::LANES) {
-            tops[0] = S::max(tops[0], S::load(scores.add(at)));
-            tops[1] = S::max(tops[1], S::load(scores.add(at + S::LANES)));
-        }
-        let top = S::top(S::max(tops[0], tops[1]));
-        let (minus, mut sums) = (S::splat(-top), [S::splat(0.0); 2]);
-        for at in (0..count).step_by(2 * S::LANES) {
-            let left = exp_non_positive::<S>(S::add(S::load(scores.add(at)), minus));
-            let right = exp_non_positive::<S>(S::add(S::load(scores.add(at + S::LANES)), minus));
-            S::store(scores.add(at), left);
-            S::store(scores.add(at + S::LANES), right);
-            sums[0] = S::add(sums[0], left);
-            sums[1] = S::add(sums[1], right);
-        }
-        (top, S::sum(S::add(sums[0], sums[1])))
-    }
-}
-
-/// Adds `count` weighted rows of V to R rows of N registers of the output, which are rescaled by
-/// `factors` first, or start at zero.
-///
-/// # Safety
-/// As for [`attend`].
-#[inline(always)]
-unsafe fn add_values<S: SimdExp, const R: usize, const N: usize>(
-    weights: *const f32,
+unsafe fn weights<S: SimdExp, const N: usize>(
+    scores: *mut f32,
     count: usize,
-    values: *const f32,
-    (out, row): (*mut f32, usize),
-    factors: *const f32,
-    start: bool,
-) {
-    // SAFETY: `count` rows of V and R rows of the output have N registers here.
+    (tops, totals): (*mut f32, *mut f32),
+    factors: *mut f32,
+) -> bool {
+    // SAFETY: `count` rows of scores, and one row of each of the others, hold N registers.
     unsafe {
-        let mut sums = [[S::splat(0.0); N]; R];
-        if !start {
-            for (i, sum) in sums.iter_mut().enumerate() {
-                let factor = S::splat(*factors.add(i));
-                for (n, sum) in sum.iter_mut().enumerate() {
-                    *sum = S::mul(factor, S::load(out.add(i * row + n * S::LANES)));
-                }
+        let (mut old, mut sum) = ([S::splat(0.0); N], [S::splat(0.0); N]);
+        for n in 0..N {
+            old[n] = S::load(tops.add(n * S::LANES));
+            sum[n] = S::load(totals.add(n * S::LANES));
+        }
+        // Two chains for each register hide the latency of the maximum.
+        let (mut even, mut odd) = (old, old);
+        for row in (0..count - count % 2).step_by(2) {
+            for n in 0..N {
+                even[n] = S::max(even[n], S::load(scores.add((row * N + n) * S::LANES)));
+                odd[n] = S::max(odd[n], S::load(scores.add(((row + 1) * N + n) * S::LANES)));
             }
         }
-        for key in 0..count {
-            let mut value = [S::splat(0.0); N];
-            for (n, value) in value.iter_mut().enumerate() {
-                *value = S::load(values.add(key * row + n * S::LANES));
-            }
-            for (i, sum) in sums.iter_mut().enumerate() {
-                let weight = S::splat(*weights.add(i * KEYS + key));
-                for (sum, value) in sum.iter_mut().zip(value) {
-                    *sum = S::fma(weight, value, *sum);
-                }
+        let (mut minus, mut growth) = (old, S::splat(0.0));
+        for n in 0..N {
+            let last = if count % 2 == 1 { S::load(scores.add(((count - 1) * N + n) * S::LANES)) } else { odd[n] };
+            let top = S::max(S::max(even[n], odd[n]), last);
+            S::store(tops.add(n * S::LANES), top);
+            minus[n] = S::mul(top, S::splat(-1.0));
+            growth = S::max(growth, S::add(top, S::mul(old[n], S::splat(-1.0))));
+        }
+        let grown = S::top(growth) > 0.0;
+        if grown {
+            for n in 0..N {
+                let factor = exp2_non_positive::<S>(S::add(old[n], minus[n]));
+                S::store(factors.add(n * S::LANES), factor);
+                sum[n] = S::mul(sum[n], factor);
             }
         }
-        for (i, sum) in sums.iter().enumerate() {
-            for (n, sum) in sum.iter().enumerate() {
-                S::store(out.add(i * row + n * S::LANES), *sum);
+        for row in 0..count {
+            for n in 0..N {
+                let weight = exp2_non_positive::<S>(S::add(S::load(scores.add((row * N + n) * S::LANES)), minus[n]));
+                S::store(scores.add((row * N + n) * S::LANES), weight);
+                sum[n] = S::add(sum[n], weight);
             }
         }
+        for (n, sum) in sum.iter().enumerate() {
+            S::store(totals.add(n * S::LANES), *sum);
+        }
+        grown
+    }
+}
+
+/// Divides the outputs of one register width of queries by their sums of weights and stores the `rows` that
+/// exist.
+///
+/// # Safety
+/// As for [`attention`].
+#[inline(always)]
+unsafe fn store<S: Transpose, const N: usize>(
+    outputs: *mut f32,
+    totals: *mut f32,
+    rows: usize,
+    dim: usize,
+    to: *mut f32,
+) {
+    let width = N * S::LANES;
+    // SAFETY: `outputs` has `dim` rows of `width` queries, `to` has `rows` rows of `dim` elements.
+    unsafe {
+        for i in 0..width {
+            totals.add(i).write(1.0 / *totals.add(i));
+        }
+        for d in 0..dim {
+            for n in 0..N {
+                let at = outputs.add(d * width + n * S::LANES);
+                S::store(at, S::mul(S::load(at), S::load(totals.add(n * S::LANES))));
+            }
+        }
+        turn::<S>((outputs, width), (dim, rows), (to, dim));
     }
 }

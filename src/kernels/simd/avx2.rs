@@ -88,7 +88,12 @@ impl Simd for Avx2<f32> {
 
 impl SimdExp for Avx2<f32> {
     operations! {
-        fn round(v: __m256) -> __m256 = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v);
+        fn split(v: __m256) -> (__m256, __m256) = {
+            // An exponent of −127 has the bits of zero.
+            let v = _mm256_max_ps(v, _mm256_set1_ps(-127.0));
+            let n = _mm256_floor_ps(v);
+            (n, _mm256_sub_ps(v, n))
+        };
         fn scale(v: __m256, n: __m256) -> __m256 = {
             let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
             _mm256_mul_ps(v, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))

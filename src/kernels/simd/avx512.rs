@@ -37,8 +37,10 @@ impl Simd for Avx512<f32> {
 
 impl SimdExp for Avx512<f32> {
     operations! {
-        fn round(v: __m512) -> __m512 = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(v);
-        fn scale(v: __m512, n: __m512) -> __m512 = _mm512_scalef_ps(v, n);
+        // `scalef` takes the floor by itself.
+        fn split(v: __m512) -> (__m512, __m512) = (v, _mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(v));
+        fn scale(v: __m512, n: __m512) -> __m512 =
+            _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(n, _mm512_set1_ps(-126.0)), v, n);
         fn top(v: __m512) -> f32 = _mm512_reduce_max_ps(v);
     }
 }

@@ -92,13 +92,17 @@ portable!(f64, 2);
 
 impl SimdExp for Portable<f32> {
     #[inline(always)]
-    unsafe fn round(v: Self::V) -> Self::V {
-        // Adding and taking away 1.5·2^23 rounds to the nearest whole number for |v| < 2^22.
+    unsafe fn split(v: Self::V) -> (Self::V, Self::V) {
+        // Adding and taking away 1.5·2^23 rounds to the nearest whole number for |v| < 2^22. A whole v may come
+        // to v − 1 and 1, which is as good.
         const MAGIC: f32 = 12_582_912.0;
-        v.map(|x| (x + MAGIC) - MAGIC)
+        // An exponent of −127 has the bits of zero.
+        let v = v.map(|x| if x > -126.75 { x } else { -126.75 });
+        let n = v.map(|x| ((x - 0.5) + MAGIC) - MAGIC);
+        (n, std::array::from_fn(|lane| v[lane] - n[lane]))
     }
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "n is whole and in −126..=127")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "n is whole and in −127..=127")]
     unsafe fn scale(v: Self::V, n: Self::V) -> Self::V {
         std::array::from_fn(|lane| v[lane] * f32::from_bits(((n[lane] as i32 + 127) as u32) << 23))
     }

@@ -1,0 +1,222 @@
+//! Decoding: one query token of every head attends to a cache of keys and values.
+//!
+//! Every byte of the cache is used once for each query head that shares it, so the formats of the cache are what
+//! matters: one head of keys for each query head, one for four of them, bytes with scales, or one latent row for all.
+
+mod cache;
+mod exact;
+mod tiled;
+
+use super::params::{product, sum};
+use super::random::SplitMix64;
+use super::reference::Reference;
+use super::split::{normal_buffer, output_buffer};
+use super::{
+    Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
+    ParamSpec, Params, Program, Role, Team, Work,
+};
+use cache::{Cache, Format, Layout};
+use tiled::Decoder;
+
+/// The `kv-decode` kernel.
+pub(super) struct KvDecode;
+
+static INFO: KernelInfo = KernelInfo {
+    id: "kv-decode",
+    title: "Attention of one token to a cache",
+    summary: "softmax(q·Kᵀ/√key)·V for one query of each head and `len` cached tokens. mha: keys and values of every head; \
+              gqa-4: four heads share them; int8: of every head, as bytes with a scale for each key and value; mla: one \
+              row of dim + dim/8 elements for all heads, whose first dim are the value too (absorbed form)",
+    role: Role::Workload,
+    flops: "2·heads·len·(key + value), key = value = dim, of mla key = dim + dim/8; the softmax is not counted",
+    bytes: "mha 8·heads·len·dim, gqa-4 a quarter of it, int8 2·heads·len·(dim + 4), mla 4·len·(dim + dim/8); queries and \
+            outputs besides, 4·heads·(key + value)",
+    source: "gqa: Ainslie et al., 2023 (arXiv 2305.13245); mla: DeepSeek-V2, 2024 (arXiv 2405.04434); split decoding: Dao et \
+             al., Flash-Decoding, 2023",
+    dtypes: &[Dtype::F32],
+    params: &[
+        ParamSpec {
+            name: "heads",
+            meaning: "query heads, a multiple of 4 for gqa-4",
+            kind: ParamKind::Count { min: 1, max: 1 << 12 },
+            default: Some(super::ParamDefault::Integer(8)),
+        },
+        ParamSpec {
+            name: "len",
+            meaning: "cached tokens",
+            kind: ParamKind::Count { min: 1, max: 1 << 26 },
+            default: None,
+        },
+        ParamSpec {
+            name: "dim",
+            meaning: "elements of a value, of mla a multiple of 8",
+            kind: ParamKind::Count { min: 16, max: 4096 },
+            default: Some(super::ParamDefault::Integer(128)),
+        },
+        ParamSpec {
+            name: "format",
+            meaning: "how keys and values are stored",
+            kind: ParamKind::Choice(&["mha", "gqa-4", "int8", "mla"]),
+            default: Some(super::ParamDefault::Word("mha")),
+        },
+    ],
+};
+
+/// A case, checked.
+struct Sizes {
+    heads: u64,
+    len: u64,
+    key: u64,
+    value: u64,
+    groups: u64,
+    format: Format,
+}
+
+impl Sizes {
+    fn of(params: &Params) -> Result<Self, ParamError> {
+        INFO.check(params)?;
+        let [heads, len, dim] = [params.integer("heads")?, params.integer("len")?, params.integer("dim")?];
+        let multiple = |name, found: u64, of: u64| {
+            let expected = format!("a multiple of {of}");
+            if found.is_multiple_of(of) {
+                Ok(())
+            } else {
+                Err(ParamError::Invalid { name, found: found.to_string(), expected })
+            }
+        };
+        let (groups, key, format) = match params.word("format")? {
+            "gqa-4" => {
+                multiple("heads", heads, 4)?;
+                (heads / 4, dim, Format::Float)
+            }
+            "int8" => (heads, dim, Format::Int8),
+            "mla" => {
+                multiple("dim", dim, 8)?;
+                (1, dim + dim / 8, Format::Latent)
+            }
+            _ => (heads, dim, Format::Float),
+        };
+        Ok(Self { heads, len, key, value: dim, groups, format })
+    }
+
+    /// Bytes of the cache.
+    fn cache(&self) -> Result<u64, ParamError> {
+        let token = match self.format {
+            Format::Float => 4 * (self.key + self.value),
+            Format::Latent => 4 * self.key,
+            Format::Int8 => self.key + self.value + 8,
+        };
+        product("the cache", &[self.groups, self.len, token])
+    }
+
+    /// Products behind one head of the reference.
+    const fn row_cost(&self) -> u64 {
+        self.len.saturating_mul(2 * (self.key + self.value))
+    }
+
+    fn layout(&self) -> Result<Layout, ParamError> {
+        let count = |n: u64| usize::try_from(n).map_err(|_| ParamError::TooLarge(format!("{n} elements")));
+        let share = count(self.heads / self.groups)?;
+        let (groups, len, key, value) = (count(self.groups)?, count(self.len)?, count(self.key)?, count(self.value)?);
+        Ok(Layout { groups, share, len, key, value })
+    }
+}
+
+impl Kernel for KvDecode {
+    fn info(&self) -> &'static KernelInfo {
+        &INFO
+    }
+
+    fn work(&self, params: &Params) -> Result<Work, ParamError> {
+        let sizes = Sizes::of(params)?;
+        let Sizes { heads, len, key, value, .. } = sizes;
+        let flops = product("2·heads·len·(key + value)", &[2, heads, len, key + value])?;
+        let queries = product("queries and outputs", &[4, heads, key + value])?;
+        let bytes = sum("cache, queries and outputs", &[sizes.cache()?, queries])?;
+        let reference = Reference::bytes(heads, value, sizes.row_cost()).unwrap_or(u64::MAX);
+        let scores = product("scores of the reference", &[16, len])?;
+        Work::new(flops, flops, bytes, sum("all buffers", &[bytes, reference, scores])?)
+    }
+
+    fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
+        self.work(params)?;
+        Ok(Box::new(DecodeProgram::build(&Sizes::of(params)?, context)?))
+    }
+}
+
+/// Decoding ready to run.
+struct DecodeProgram {
+    cache: Cache,
+    format: Format,
+    queries: Buffer<f32>,
+    output: Buffer<f32>,
+    decoder: Decoder,
+    reference: Reference,
+}
+
+impl DecodeProgram {
+    fn build(sizes: &Sizes, context: &BuildContext<'_>) -> Result<Self, KernelError> {
+        let BuildContext { seed, team, isa } = *context;
+        let layout = sizes.layout()?;
+        let queries = normal_buffer::<f32>(layout.heads() * layout.key, "queries", SplitMix64::new(seed, 1), team)?;
+        let cache = Cache::random(layout, sizes.format, seed, team)?;
+        let shape = (layout.heads(), layout.value);
+        let reference = Reference::compute(shape, sizes.row_cost(), seed, team, &|head, output, scale| {
+            exact::head(&cache, &queries, head, output, scale);
+        })?;
+        let output = output_buffer(layout.heads() * layout.value, "the output", team)?;
+        let decoder = Decoder::new(layout, isa, team.threads())?;
+        Ok(Self { cache, format: sizes.format, queries, output, decoder, reference })
+    }
+}
+
+impl Program for DecodeProgram {
+    fn path(&self) -> String {
+        format!("{}/split", self.decoder.isa())
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        vec![("huge-pages", self.cache.pages().to_owned())]
+    }
+
+    fn poison(&mut self) {
+        self.output.fill(f32::NAN);
+    }
+
+    fn run(&mut self, team: &dyn Team) {
+        self.decoder.run(&self.cache, &self.queries, &mut self.output, team);
+    }
+
+    fn check(&mut self) -> Correctness {
+        self.reference.compare(&self.output)
+    }
+
+    #[cfg(test)]
+    fn corrupt(&mut self, index: usize) {
+        super::verify::corrupt(&mut self.output, index);
+    }
+
+    fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
+        let failed = |e: KernelError| Canary { name: e.to_string(), error: None, limit: 0.0 };
+        let (like, isa) = (self.cache.layout(), self.decoder.isa());
+        Some(canary(like, self.format, isa, team, [&|x| x; 3]).unwrap_or_else(failed))
+    }
+}
+
+/// Four heads and a small cache through the same code.
+fn canary(
+    like: Layout,
+    format: Format,
+    isa: Isa,
+    team: &dyn Team,
+    operands: exact::Operands<'_>,
+) -> Result<Canary, KernelError> {
+    let (cache, queries) = exact::canary(like, format, operands)?;
+    let mut output = vec![f32::NAN; cache.layout().heads() * like.value];
+    Decoder::new(cache.layout(), isa, team.threads())?.run(&cache, &queries, &mut output, team);
+    let (unrounded, queries) = exact::canary(like, format, [&|x| x; 3])?;
+    Ok(exact::judge(&unrounded, &queries, &output))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Registers of single precision loaded from narrower elements.
+
+#![expect(unsafe_code, reason = "vector instructions and raw loads")]
+
+#[cfg(target_arch = "x86_64")]
+use super::{Avx2, Avx512};
+use super::{Portable, Simd};
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+/// Conversion while loading, for an instruction set.
+pub(crate) trait Widen: Simd<Elem = f32> {
+    /// `LANES` signed bytes as numbers.
+    ///
+    /// # Safety
+    /// As for [`Simd`].
+    unsafe fn widen_i8(from: *const i8) -> Self::V;
+
+    /// Asks for a line of memory for the second-level cache; any address will do. Nothing where the instruction set has
+    /// no such instruction.
+    #[inline(always)]
+    fn ask<T>(_line: *const T) {}
+}
+
+/// An element that a register of single precision can be loaded from.
+pub(crate) trait Cell: Copy {
+    /// `LANES` elements as numbers.
+    ///
+    /// # Safety
+    /// As for [`Simd`].
+    unsafe fn load<S: Widen>(from: *const Self) -> S::V;
+
+    /// The first `n < LANES` elements as numbers, zeros behind them.
+    ///
+    /// # Safety
+    /// As for [`Simd`].
+    unsafe fn load_first<S: Widen>(from: *const Self, n: usize) -> S::V;
+}
+
+impl Cell for f32 {
+    #[inline(always)]
+    unsafe fn load<S: Widen>(from: *const Self) -> S::V {
+        // SAFETY: passed on to the caller.
+        unsafe { S::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first<S: Widen>(from: *const Self, n: usize) -> S::V {
+        // SAFETY: passed on to the caller.
+        unsafe { S::load_first(from, n) }
+    }
+}
+
+impl Cell for i8 {
+    #[inline(always)]
+    unsafe fn load<S: Widen>(from: *const Self) -> S::V {
+        // SAFETY: passed on to the caller.
+        unsafe { S::widen_i8(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first<S: Widen>(from: *const Self, n: usize) -> S::V {
+        let mut bytes = [0; 64];
+        for (index, byte) in bytes.iter_mut().enumerate().take(n) {
+            // SAFETY: the caller promises n elements.
+            *byte = unsafe { *from.add(index) };
+        }
+        // SAFETY: no register of single precision has more than 64 lanes; the rest is the caller's promise.
+        unsafe { S::widen_i8(bytes.as_ptr()) }
+    }
+}
+
+impl Widen for Portable<f32> {
+    #[inline(always)]
+    unsafe fn widen_i8(from: *const i8) -> Self::V {
+        // SAFETY: the caller promises `LANES` elements.
+        std::array::from_fn(|lane| f32::from(unsafe { *from.add(lane) }))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Widen for Avx2<f32> {
+    #[inline(always)]
+    unsafe fn widen_i8(from: *const i8) -> Self::V {
+        // SAFETY: the caller promises the instruction set and 8 bytes.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))) }
+    }
+
+    #[inline(always)]
+    fn ask<T>(line: *const T) {
+        // SAFETY: a prefetch may name any address, and every processor with these registers has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) };
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Widen for Avx512<f32> {
+    #[inline(always)]
+    unsafe fn widen_i8(from: *const i8) -> Self::V {
+        // SAFETY: the caller promises the instruction set and 16 bytes.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()))) }
+    }
+
+    #[inline(always)]
+    fn ask<T>(line: *const T) {
+        // SAFETY: a prefetch may name any address, and every processor with these registers has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) };
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
+mod tests {
+    use super::*;
+    use crate::kernels::Isa;
+    use crate::kernels::simd::paths;
+
+    struct Args<'a, T> {
+        from: &'a [i8],
+        to: *mut T,
+    }
+
+    /// All bytes, then the first five lanes (three of the portable four) again.
+    #[inline(always)]
+    unsafe fn widen_all<S: Widen, const R: usize>(args: &Args<'_, f32>) {
+        let from = args.from.as_ptr();
+        for at in (0..args.from.len()).step_by(S::LANES) {
+            // SAFETY: both arrays hold whole registers of the widest set.
+            unsafe { S::store(args.to.add(at), <i8 as Cell>::load::<S>(from.add(at))) };
+        }
+        // SAFETY: there is room for one register more.
+        unsafe { S::store(args.to.add(args.from.len()), <i8 as Cell>::load_first::<S>(from, 3)) };
+    }
+    paths!(trait WidenPath: widen_all(Args), registers = [1, 1, 1], for f32);
+
+    #[test]
+    fn every_byte_becomes_its_number_on_every_path() {
+        let from: Vec<i8> = (i8::MIN..=i8::MAX).collect();
+        for isa in Isa::available() {
+            let mut to = vec![f32::NAN; 256 + 16];
+            // SAFETY: the set is available; both arrays are as long as the path needs.
+            unsafe { <f32 as WidenPath>::pick(isa)(&Args { from: &from, to: to.as_mut_ptr() }) };
+            assert!(to.iter().zip(&from).all(|(to, from)| *to == f32::from(*from)), "{isa}");
+            assert_eq!(to[256..260], [-128.0, -127.0, -126.0, 0.0], "{isa}");
+        }
+    }
+}
