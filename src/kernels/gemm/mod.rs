@@ -60,6 +60,7 @@ impl Kernel for Gemm {
         Ok(match params.dtype {
             Dtype::F32 => Box::new(Gemmed::<f32>::build(shape, context)?),
             Dtype::F64 => Box::new(Gemmed::<f64>::build(shape, context)?),
+            other => return Err(INFO.no_type(other).into()),
         })
     }
 }
