@@ -45,11 +45,15 @@ pub(crate) trait Short: Plain + PartialEq + std::fmt::Debug {
     type Sum: Sum;
     /// The type's name in suites.
     const DTYPE: Dtype;
+    /// Zero, which fills panels up.
+    const ZERO: Self;
 
     /// An operand from a standard normal number, never zero.
     fn from_normal(normal: f64) -> Self;
     /// Exact widening.
     fn to_f64(self) -> f64;
+    /// The whole part, for sums of integers.
+    fn whole(self) -> i32;
 }
 
 /// A type of sums.
@@ -59,6 +63,10 @@ pub(crate) trait Sum: Plain + std::fmt::Debug {
 
     /// Exact widening; NaN for the poison.
     fn to_f64(self) -> f64;
+    /// From the 32 bits that a register holds.
+    fn from_bits(bits: u32) -> Self;
+    /// Sum of two.
+    fn plus(self, other: Self) -> Self;
     /// The nearest sum.
     fn from_f64(value: f64) -> Self;
     /// Largest error of a right sum, relative to the sum of the terms' magnitudes.
@@ -68,6 +76,7 @@ pub(crate) trait Sum: Plain + std::fmt::Debug {
 impl Short for Bf16 {
     type Sum = f32;
     const DTYPE: Dtype = Dtype::Bf16;
+    const ZERO: Self = Self(0);
 
     fn from_normal(normal: f64) -> Self {
         Self::round(normal)
@@ -77,11 +86,18 @@ impl Short for Bf16 {
     fn to_f64(self) -> f64 {
         f64::from(self.to_f32())
     }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the whole part is the purpose")]
+    fn whole(self) -> i32 {
+        self.to_f32() as i32
+    }
 }
 
 impl Short for i8 {
     type Sum = i32;
     const DTYPE: Dtype = Dtype::I8;
+    const ZERO: Self = 0;
 
     /// Quantised as weights are, symmetrically with 32 steps to a standard deviation: the range of ±127
     /// ends at four of them. What would round to zero takes the smallest step instead.
@@ -96,6 +112,11 @@ impl Short for i8 {
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
+
+    #[inline(always)]
+    fn whole(self) -> i32 {
+        i32::from(self)
+    }
 }
 
 impl Sum for f32 {
@@ -103,6 +124,16 @@ impl Sum for f32 {
 
     fn to_f64(self) -> f64 {
         f64::from(self)
+    }
+
+    #[inline(always)]
+    fn from_bits(bits: u32) -> Self {
+        Self::from_bits(bits)
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        self + other
     }
 
     fn from_f64(value: f64) -> Self {
@@ -120,6 +151,16 @@ impl Sum for i32 {
 
     fn to_f64(self) -> f64 {
         if self == Self::POISON { f64::NAN } else { f64::from(self) }
+    }
+
+    #[inline(always)]
+    fn from_bits(bits: u32) -> Self {
+        bits.cast_signed()
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        self.wrapping_add(other)
     }
 
     fn from_f64(value: f64) -> Self {
