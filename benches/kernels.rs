@@ -16,6 +16,10 @@ const CASES: &[(&str, Dtype, &str)] = &[
     ("gemm", Dtype::F32, "m=1024 n=256 k=1024"),
     ("gemm", Dtype::F32, "m=1024 n=1024 k=1024"),
     ("gemm", Dtype::F64, "m=1024 n=1024 k=1024"),
+    ("gemm", Dtype::Bf16, "m=1024 n=1024 k=1024"),
+    ("gemm", Dtype::Bf16, "m=2048 n=2048 k=2048"),
+    ("gemm", Dtype::I8, "m=1024 n=1024 k=1024"),
+    ("gemm", Dtype::I8, "m=2048 n=2048 k=2048"),
     ("spmm-csr", Dtype::F32, "m=1024 k=1024 n=256 density=0.5"),
     ("spmm-csr", Dtype::F32, "m=1024 k=1024 n=256 density=0.1"),
     ("spmm-csr", Dtype::F32, "m=1024 k=1024 n=256 density=0.02"),
@@ -112,6 +116,8 @@ fn main() {
     let mut entries = vec![
         entry("fma-peak", Dtype::F32, ""),
         entry("fma-peak", Dtype::F64, ""),
+        entry("fma-peak", Dtype::Bf16, ""),
+        entry("fma-peak", Dtype::I8, ""),
         entry("read-bandwidth", Dtype::F32, "bytes=268435456"),
     ];
     if own.is_empty() {
@@ -142,11 +148,11 @@ fn main() {
             let ratios = entry.times.iter().zip(&probe.times).map(|(t, p)| own / t / (theirs / p));
             format!("{:.3}", median(ratios.collect()))
         };
-        let peak = &entries[usize::from(entry.dtype == Dtype::F64)];
+        let peak = entries.iter().find(|probe| probe.dtype == entry.dtype).unwrap();
         let time = median(entry.times.clone());
         let (rate, bandwidth) = (entry.flops / time / 1e9, entry.bytes / time / 1e9);
         let of_peak = of(peak, entry.flops, peak.flops);
-        let of_read = of(&entries[2], entry.bytes, entries[2].bytes);
+        let of_read = of(&entries[4], entry.bytes, entries[2].bytes);
         println!("{:<58} {rate:>9.2} {bandwidth:>9.2} {of_peak:>7} {of_read:>8}", entry.name);
     }
 }

@@ -12,11 +12,11 @@ use super::{Canary, Dtype};
 /// Length of the sums: 16 pairs keep every partial sum below 2^5.
 pub(crate) const LENGTH: usize = 32;
 
-/// The step of δ.
+/// The step of δ, for the types whose products are summed in the type itself.
 pub(crate) const fn step(dtype: Dtype) -> f64 {
     match dtype {
-        Dtype::F32 => 1.0 / (1_u64 << 18) as f64,
         Dtype::F64 => 1.0 / (1_u64 << 46) as f64,
+        _ => 1.0 / (1_u64 << 18) as f64,
     }
 }
 

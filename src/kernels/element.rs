@@ -16,7 +16,7 @@ macro_rules! plain {
         unsafe impl Plain for $t {}
     )* };
 }
-plain!(u8, u16, u32, u64, f32, f64);
+plain!(i8, i32, u8, u16, u32, u64, f32, f64);
 
 /// A floating-point type that kernels compute in.
 pub(crate) trait Element:

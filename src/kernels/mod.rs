@@ -12,6 +12,7 @@ mod canary;
 mod correctness;
 mod csr;
 mod decode;
+mod dot;
 mod element;
 mod fma;
 mod gemm;
@@ -23,6 +24,7 @@ mod params;
 pub mod random;
 mod read;
 mod reference;
+mod short;
 mod simd;
 mod split;
 mod spmm;
@@ -108,11 +110,16 @@ impl KernelInfo {
     /// [`ParamError`] for the first one that is missing, out of bounds or of the wrong kind.
     pub fn check(&self, params: &Params) -> Result<(), ParamError> {
         if !self.dtypes.contains(&params.dtype) {
-            let names: Vec<_> = self.dtypes.iter().map(|d| d.name()).collect();
-            let expected = format!("one of {}", names.join(", "));
-            return Err(ParamError::Invalid { name: "dtype", found: format!("`{}`", params.dtype), expected });
+            return Err(self.no_type(params.dtype));
         }
         self.params.iter().try_for_each(|spec| spec.check(params))
+    }
+
+    /// The error of a case whose element type this kernel does not compute in.
+    fn no_type(&self, dtype: Dtype) -> ParamError {
+        let names: Vec<_> = self.dtypes.iter().map(|d| d.name()).collect();
+        let expected = format!("one of {}", names.join(", "));
+        ParamError::Invalid { name: "dtype", found: format!("`{dtype}`"), expected }
     }
 }
 

@@ -11,11 +11,15 @@ pub enum Dtype {
     F32,
     /// IEEE 754 binary64.
     F64,
+    /// bfloat16: the upper half of a binary32, 8 significant bits. Sums are kept in binary32.
+    Bf16,
+    /// Integers of 8 bits, −128 to 127. Sums are kept in 32 bits and are exact.
+    I8,
 }
 
 impl Dtype {
     /// All element types, for help texts and suggestions.
-    pub const ALL: &'static [Self] = &[Self::F32, Self::F64];
+    pub const ALL: &'static [Self] = &[Self::F32, Self::F64, Self::Bf16, Self::I8];
 
     /// The name suites use.
     #[must_use]
@@ -23,6 +27,8 @@ impl Dtype {
         match self {
             Self::F32 => "f32",
             Self::F64 => "f64",
+            Self::Bf16 => "bf16",
+            Self::I8 => "i8",
         }
     }
 
@@ -32,15 +38,19 @@ impl Dtype {
         match self {
             Self::F32 => 4,
             Self::F64 => 8,
+            Self::Bf16 => 2,
+            Self::I8 => 1,
         }
     }
 
-    /// Unit roundoff u (half the machine epsilon).
+    /// Unit roundoff u (half the machine epsilon); zero for integers, whose arithmetic is exact.
     #[must_use]
     pub const fn unit_roundoff(self) -> f64 {
         match self {
             Self::F32 => f32::EPSILON as f64 / 2.0,
             Self::F64 => f64::EPSILON / 2.0,
+            Self::Bf16 => 1.0 / 256.0,
+            Self::I8 => 0.0,
         }
     }
 }

@@ -90,15 +90,20 @@ impl Reference {
 
     /// Compares `output` (row-major). Elements outside the chosen rows must at least be finite.
     pub(crate) fn compare<T: Element>(&self, output: &[T]) -> Correctness {
+        self.compare_as(output, T::to_f64, limit(T::DTYPE))
+    }
+
+    /// The same for any type of output and with a limit of its own; `widen` gives NaN for what is no result.
+    pub(crate) fn compare_as<T: Copy>(&self, output: &[T], widen: fn(T) -> f64, limit: f64) -> Correctness {
         let mut worst = Worst::default();
         for (index, row) in self.rows.iter().enumerate() {
             let values = &output[row * self.width..(row + 1) * self.width];
             let part = index * self.width..(index + 1) * self.width;
             for ((value, exact), scale) in values.iter().zip(&self.exact[part.clone()]).zip(&self.scale[part]) {
-                worst.see(value.to_f64(), *exact, *scale);
+                worst.see(widen(*value), *exact, *scale);
             }
         }
-        if self.rows.len() < self.of && output.iter().any(|v| !v.to_f64().is_finite()) {
+        if self.rows.len() < self.of && output.iter().any(|v| !widen(*v).is_finite()) {
             worst.invalid = true;
         }
         let coverage = if self.rows.len() == self.of {
@@ -106,7 +111,7 @@ impl Reference {
         } else {
             Coverage::Rows { checked: self.rows.len() as u64, of: self.of as u64 }
         };
-        Correctness { error: worst.error(), limit: limit(T::DTYPE), coverage }
+        Correctness { error: worst.error(), limit, coverage }
     }
 }
 

@@ -34,30 +34,38 @@ pub(crate) fn counts(dtype: Dtype, values: &[(&str, u64)]) -> Params {
 /// that was never written, or in which one element is wrong, does not.
 pub(crate) fn verify(kernel: &dyn Kernel, params: &Params) {
     for isa in Isa::available() {
-        for threads in [1, 2, 3] {
-            let team = Threads(threads);
-            let what = format!("{} {params:?} {isa} with {threads} threads", kernel.info().id);
-            let context = BuildContext { seed: 20_260_407, isa, team: &team };
-            let mut program = kernel.build(params, &context).unwrap_or_else(|e| panic!("{what}: {e}"));
-            program.poison();
-            assert!(!program.check().passed(), "{what}: poison passed");
-            // Twice: an iteration must not build on the output of the one before.
-            for _ in 0..2 {
-                program.run(&team);
-                let result = program.check();
-                assert!(result.passed(), "{what}: {result:?}");
-            }
-            for index in [0, 7, usize::MAX / 2] {
-                program.corrupt(index);
-                assert!(!program.check().passed(), "{what}: a wrong element {index} passed");
-                program.run(&team);
-                assert!(program.check().passed(), "{what}: not repaired");
-            }
-            if let Some(canary) = program.canary(&team) {
-                assert!(canary.passed(), "{what}: {canary:?}");
-            }
-            assert!(program.check().passed(), "{what}: the canary spoilt the output");
+        let what = format!("{} {params:?} {isa}", kernel.info().id);
+        verify_program(&what, &|team| kernel.build(params, &BuildContext { seed: 20_260_407, isa, team }));
+    }
+}
+
+/// What makes a program for a team.
+type Build<'a> = &'a dyn Fn(&dyn Team) -> Result<Box<dyn Program>, KernelError>;
+
+/// The same for one path, which `build` takes.
+pub(crate) fn verify_program(what: &str, build: Build<'_>) {
+    for threads in [1, 2, 3] {
+        let team = Threads(threads);
+        let what = format!("{what} with {threads} threads");
+        let mut program = build(&team).unwrap_or_else(|e| panic!("{what}: {e}"));
+        program.poison();
+        assert!(!program.check().passed(), "{what}: poison passed");
+        // Twice: an iteration must not build on the output of the one before.
+        for _ in 0..2 {
+            program.run(&team);
+            let result = program.check();
+            assert!(result.passed(), "{what}: {result:?}");
         }
+        for index in [0, 7, usize::MAX / 2] {
+            program.corrupt(index);
+            assert!(!program.check().passed(), "{what}: a wrong element {index} passed");
+            program.run(&team);
+            assert!(program.check().passed(), "{what}: not repaired");
+        }
+        if let Some(canary) = program.canary(&team) {
+            assert!(canary.passed(), "{what}: {canary:?}");
+        }
+        assert!(program.check().passed(), "{what}: the canary spoilt the output");
     }
 }
 

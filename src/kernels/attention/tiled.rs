@@ -43,7 +43,6 @@ pub(super) struct Tiled {
     shape: Shape,
     isa: Isa,
     /// Queries of a register tile: two registers for blocks, whose sides are powers of two, else three.
-    width: usize,
     /// Queries of a group.
     group: usize,
     /// For each thread: queries, unscaled outputs, scores, maxima, sums and factors.
@@ -67,7 +66,7 @@ impl Tiled {
         };
         let scratch = width * (group.div_ceil(width) * (2 * dim + 2) + SCORES + 1);
         let scratch = (0..threads).map(|_| Buffer::zeroed(scratch, "scratch of a thread")).collect::<Result<_, _>>()?;
-        Ok(Self { shape, isa, width, group, scratch })
+        Ok(Self { shape, isa, group, scratch })
     }
 
     /// The instruction set.

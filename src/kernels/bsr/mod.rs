@@ -125,6 +125,7 @@ impl Kernel for SpmmBsr {
         Ok(match params.dtype {
             Dtype::F32 => Box::new(BsrProgram::<f32>::build(params, context)?),
             Dtype::F64 => Box::new(BsrProgram::<f64>::build(params, context)?),
+            other => return Err(INFO.no_type(other).into()),
         })
     }
 

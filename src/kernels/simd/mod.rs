@@ -8,6 +8,8 @@
 #![expect(unsafe_code, reason = "vector instructions and raw loads")]
 
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;

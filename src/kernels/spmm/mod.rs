@@ -80,6 +80,7 @@ impl Kernel for Spmm {
         Ok(match params.dtype {
             Dtype::F32 => Box::new(SpmmProgram::<f32>::build(params, context)?),
             Dtype::F64 => Box::new(SpmmProgram::<f64>::build(params, context)?),
+            other => return Err(INFO.no_type(other).into()),
         })
     }
 

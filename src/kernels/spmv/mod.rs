@@ -64,6 +64,7 @@ impl Kernel for Spmv {
         Ok(match params.dtype {
             Dtype::F32 => Box::new(SpmvProgram::<f32>::build(params, context)?),
             Dtype::F64 => Box::new(SpmvProgram::<f64>::build(params, context)?),
+            other => return Err(INFO.no_type(other).into()),
         })
     }
 

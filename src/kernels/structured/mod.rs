@@ -72,6 +72,7 @@ impl Kernel for Structured {
         Ok(match params.dtype {
             Dtype::F32 => Box::new(StructuredProgram::<f32>::build(shape, context)?),
             Dtype::F64 => Box::new(StructuredProgram::<f64>::build(shape, context)?),
+            other => return Err(INFO.no_type(other).into()),
         })
     }
 

@@ -68,6 +68,7 @@ impl Kernel for Triad {
         Ok(match params.dtype {
             Dtype::F32 => Box::new(Triadic::<f32>::build(n, streaming, context)?),
             Dtype::F64 => Box::new(Triadic::<f64>::build(n, streaming, context)?),
+            other => return Err(INFO.no_type(other).into()),
         })
     }
 }
