@@ -42,7 +42,6 @@ const fn lanes(isa: Isa) -> usize {
 pub(super) struct Tiled {
     shape: Shape,
     isa: Isa,
-    /// Queries of a register tile: two registers for blocks, whose sides are powers of two, else three.
     /// Queries of a group.
     group: usize,
     /// For each thread: queries, unscaled outputs, scores, maxima, sums and factors.
@@ -56,6 +55,7 @@ impl Tiled {
     /// [`KernelError::OutOfMemory`].
     pub(super) fn new(shape: Shape, isa: Isa, threads: usize) -> Result<Self, KernelError> {
         let Shape { heads, seq, dim, .. } = shape;
+        // Queries of a register tile: two registers for blocks, whose sides are powers of two, else three.
         let (width, group) = match &shape.mask {
             Mask::Blocks(blocks) => (2 * lanes(isa), blocks.side()),
             _ => {
