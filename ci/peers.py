@@ -298,7 +298,7 @@ def versions():
 def table(results, rounds):
     loads = [r["load"] for r in results if "load" in r]
     out = [f"Machine: {machine()}. Load average {min(loads):.1f} to {max(loads):.1f} while measuring.", ""]
-    out += [f"Peers: {versions()}. {rounds} rounds of {TURN_S * 1000:.0f} ms a turn. Command: `ci/peers.sh`.", ""]
+    out += [f"Peers: {versions()}. {rounds} rounds of {TURN_S * 1000:.0f} ms a turn. Command: `ci/peers.sh FOLDER --rounds {rounds}`.", ""]
     out += ["| case | threads | GFLOP/s | of FMA peak | time of each peer over ours: median (quartiles) |"]
     out += ["|---|---|---|---|---|"]
     out += [rows(r) for r in results if "times" in r]
