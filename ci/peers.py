@@ -5,7 +5,7 @@ In every round all have their turn, in an order that moves on from round to roun
 or faster hits all alike; the figure is the median over the rounds of the ratio within a round. A peer whose answer
 differs from ours is not counted, and ours is compared with the double-precision reference by the product itself.
 
-`compare` drives and prints, `serve` is the process of one peer.
+`compare` drives and prints, `render` writes the tables of the last run again, `serve` is the process of one peer.
 """
 
 import argparse
@@ -83,8 +83,7 @@ def serve(args):
     import numpy as np
     from peer_libraries import PEERS
 
-    peer = next(p for p in PEERS if p.name == args.peer)(args.threads)
-    call = answer = None
+    peer = call = answer = None
 
     def run(seconds):
         start, cpu = time.perf_counter(), time.process_time()
@@ -103,6 +102,7 @@ def serve(args):
         try:
             if word == "case":
                 folder, *text = rest
+                peer = peer or next(p for p in PEERS if p.name == args.peer)(args.threads)
                 call, answer = peer.prepare(Case.of(" ".join(text)), arrays_of(folder))
                 reply = {}
             elif word == "run":
@@ -257,11 +257,11 @@ def rows(result):
         of = [flops / t / (facts["probe_flops"] / p) for t, p in zip(ours, times["fma-peak"])]
         peak = f"{statistics.median(of):.2f}"
     theirs = {name: t for name, t in times.items() if name not in ("wattproof", "fma-peak")}
-    best = min(theirs, key=lambda name: statistics.median(theirs[name]), default=None)
+    ratios = {name: quartiles([b / a for a, b in zip(ours, t)]) for name, t in theirs.items()}
     lines = []
-    for name, t in sorted(theirs.items(), key=lambda item: statistics.median(item[1])):
-        low, middle, high = quartiles([b / a for a, b in zip(ours, t)])
-        mark = "**" if name == best else ""
+    # The best first: it is the one to beat.
+    for name, (low, middle, high) in sorted(ratios.items(), key=lambda item: item[1][1]):
+        mark = "" if lines else "**"
         lines.append(f"{mark}{name} {middle:.2f}{mark} ({low:.2f}–{high:.2f})")
     for name in result["left_out"]:
         lines.append(f"{name}: not counted")
@@ -298,7 +298,7 @@ def versions():
 def table(results, rounds):
     loads = [r["load"] for r in results if "load" in r]
     out = [f"Machine: {machine()}. Load average {min(loads):.1f} to {max(loads):.1f} while measuring.", ""]
-    out += [f"Peers: {versions()}. {rounds} rounds of {TURN_S * 1000:.0f} ms a turn. Command: `ci/peers.sh`.", ""]
+    out += [f"Peers: {versions()}. {rounds} rounds of {TURN_S * 1000:.0f} ms a turn. Command: `ci/peers.sh FOLDER --rounds {rounds}`.", ""]
     out += ["| case | threads | GFLOP/s | of FMA peak | time of each peer over ours: median (quartiles) |"]
     out += ["|---|---|---|---|---|"]
     out += [rows(r) for r in results if "times" in r]
@@ -315,6 +315,13 @@ def write_docs(path, text):
     before, _, rest = Path(path).read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     Path(path).write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def render(args):
+    """The tables of the last run once more."""
+    results = json.loads(Path(args.folder, "results.json").read_text())
+    rounds = max(len(times) for r in results for times in r.get("times", {}).values())
+    write_docs(args.docs, table(results, rounds))
 
 
 def compare(args):
@@ -342,7 +349,7 @@ def compare(args):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["compare", "serve"])
+    parser.add_argument("what", choices=["compare", "render", "serve"])
     parser.add_argument("--folder", help="where operands and results lie")
     parser.add_argument("--server", help="the example kernel_server")
     parser.add_argument("--docs", help="document whose generated block is replaced, when all cases run")
@@ -355,6 +362,8 @@ def main():
     if args.what == "serve":
         args.threads = int(args.threads)
         serve(args)
+    elif args.what == "render":
+        render(args)
     else:
         compare(args)
 

@@ -129,12 +129,12 @@ mod tests {
                 assert_eq!(operands, kernel.operands(&params, &BuildContext { team: &three, ..context }).unwrap());
                 assert!(operands.iter().all(|a| a.shape.iter().product::<usize>() == count(a)), "{}", info.id);
                 let dense: Vec<_> = operands.iter().filter(|a| a.shape.len() == 2).collect();
+                if operands.is_empty() {
+                    continue;
+                }
                 let mut program = kernel.build(&params, &context).unwrap();
                 program.run(&one);
-                let Some(output) = program.output() else {
-                    assert!(operands.is_empty(), "{} hands out operands and no output", info.id);
-                    continue;
-                };
+                let output = program.output().expect("who hands out operands hands out an answer");
                 let [a, b] = dense[..] else { continue };
                 // Dense kernels can be computed again right here.
                 let exact = product(a, b);
