@@ -5,6 +5,7 @@ use super::{Event, Header, IdleWindow, Prepared, Sample, SamplerSummary, TracePo
 use crate::clock::Moment;
 use crate::suite::Case;
 use crate::units::Seconds;
+use std::collections::HashMap;
 
 /// A record, complete or partial.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,8 +99,11 @@ impl RunRecord {
             samples_digest,
             notes: Vec::new(),
         };
+        // The first of a name, should a plan have it twice.
+        let cases = record.header.plan.cases.iter().enumerate().rev();
+        let index: HashMap<String, usize> = cases.map(|(i, case)| (case.id.clone(), i)).collect();
         for event in events {
-            record.apply(event);
+            record.apply(event, &index);
         }
         wall::attach(&mut record);
         let repeats = record.header.profile.repeats;
@@ -122,7 +126,7 @@ impl RunRecord {
         idle.chain(samples).chain(trace).chain(pulses).max().unwrap_or_default()
     }
 
-    fn apply(&mut self, event: Event) {
+    fn apply(&mut self, event: Event, index: &HashMap<String, usize>) {
         match event {
             Event::Resumed { at, utc } => {
                 self.notes.push(format!("resumed at {utc}, {:.1} s into the run", at.seconds().get()))
@@ -134,25 +138,25 @@ impl RunRecord {
             Event::MeterRows { rows } => self.wall.rows.extend(rows),
             Event::SensorLost { sensor, reason, .. } => self.lost_sensors.push((sensor, reason)),
             Event::Prepared(prepared) => {
-                if let Some(m) = self.measurement_mut(&prepared.case) {
+                if let Some(m) = self.measurement_mut(&prepared.case, index) {
                     m.prepared = Some(prepared);
                 }
             }
             Event::Sample(sample) => {
-                if let Some(m) = self.measurement_mut(&sample.case) {
+                if let Some(m) = self.measurement_mut(&sample.case, index) {
                     m.samples.push(sample);
                 }
             }
             Event::Void { case, wrong_answer, reason } => {
-                if let Some(m) = self.measurement_mut(&case) {
+                if let Some(m) = self.measurement_mut(&case, index) {
                     m.outcome = if wrong_answer { Outcome::WrongAnswer { reason } } else { Outcome::Failed { reason } };
                 }
             }
         }
     }
 
-    fn measurement_mut(&mut self, case: &str) -> Option<&mut Measurement> {
-        let found = self.measurements.iter().position(|m| m.case.id == case);
+    fn measurement_mut(&mut self, case: &str, index: &HashMap<String, usize>) -> Option<&mut Measurement> {
+        let found = index.get(case).copied();
         if found.is_none() {
             self.notes.push(format!("an event names the case `{case}`, which the plan does not have"));
         }
