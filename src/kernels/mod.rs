@@ -17,6 +17,7 @@ mod fma;
 mod gemm;
 mod isa;
 mod params;
+mod quantized;
 pub mod random;
 mod read;
 mod reference;
@@ -43,6 +44,7 @@ use serde::{Deserialize, Serialize};
 /// Every kernel of the product, in the order in which `list kernels` prints them.
 pub const REGISTRY: &[&dyn Kernel] = &[
     &gemm::Gemm,
+    &quantized::Quantized,
     &spmv::Spmv,
     &spmm::Spmm,
     &bsr::SpmmBsr,
