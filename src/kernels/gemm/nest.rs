@@ -134,17 +134,20 @@ pub(super) struct Part<'a, S: Short> {
 /// Types that have a nest for every unit.
 pub(super) trait NestPath: Demanding {
     /// The compiled nest and the sizes of its workspace.
-    fn pick(unit: DotUnit) -> (Compiled<Self>, fn([usize; 3]) -> [usize; 4]);
+    fn pick(unit: DotUnit) -> (Compiled<Self>, Sizes);
 }
 
 /// A nest compiled for an instruction set, which must be available where it is called.
 pub(super) type Compiled<S> = unsafe fn(&mut Part<'_, S>);
 
+/// Words of packed A, of packed B, of sums, and columns of a block, for a shape m, n, k.
+pub(super) type Sizes = fn([usize; 3]) -> [usize; 4];
+
 /// The nest of one unit.
 pub(super) struct Nest<S: Short> {
     unit: DotUnit,
     compiled: Compiled<S>,
-    sizes: fn([usize; 3]) -> [usize; 4],
+    sizes: Sizes,
     operands: PhantomData<S>,
 }
 
@@ -447,7 +450,7 @@ mod x86 {
 }
 
 impl NestPath for Bf16 {
-    fn pick(unit: DotUnit) -> (Compiled<Self>, fn([usize; 3]) -> [usize; 4]) {
+    fn pick(unit: DotUnit) -> (Compiled<Self>, Sizes) {
         match unit {
             #[cfg(target_arch = "x86_64")]
             DotUnit::Avx2 => (x86::avx2_bf16, sizes::<super::vector::F32x256>),
@@ -463,7 +466,7 @@ impl NestPath for Bf16 {
 }
 
 impl NestPath for i8 {
-    fn pick(unit: DotUnit) -> (Compiled<Self>, fn([usize; 3]) -> [usize; 4]) {
+    fn pick(unit: DotUnit) -> (Compiled<Self>, Sizes) {
         match unit {
             #[cfg(target_arch = "x86_64")]
             DotUnit::Avx2 => (x86::avx2_int8, sizes::<super::vector::I16x256>),

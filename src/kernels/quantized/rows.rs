@@ -228,22 +228,22 @@ unsafe fn sums<S: Unpack, const R: usize, const T: usize, const INT4: bool>(
                             sums[r][0] = S::fma(weights, right[0], sums[r][0]);
                         } else {
                             let weights = S::mul(weights, S::splat(scale[r]));
-                            for t in 0..T {
-                                totals[r][t] = S::fma(weights, right[t], totals[r][t]);
+                            for (total, right) in totals[r].iter_mut().zip(right) {
+                                *total = S::fma(weights, right, *total);
                             }
                         }
                     }
                 }
             }
             if T == 1 {
-                for r in 0..R {
-                    totals[r][0] = S::fma(S::splat(scale[r]), sums[r][0], totals[r][0]);
+                for ((totals, sums), scale) in totals.iter_mut().zip(&sums).zip(scale) {
+                    totals[0] = S::fma(S::splat(scale), sums[0], totals[0]);
                 }
             }
         }
-        for r in 0..R {
-            for t in 0..T {
-                part.y.as_mut_ptr().add(rows[r] * m + token + t).write(S::sum(totals[r][t]));
+        for (row, totals) in rows.iter().zip(&totals) {
+            for (t, total) in totals.iter().enumerate() {
+                part.y.as_mut_ptr().add(row * m + token + t).write(S::sum(*total));
             }
         }
     }
