@@ -21,6 +21,7 @@ mod linear;
 mod operands;
 mod pack;
 mod params;
+mod quantized;
 pub mod random;
 mod read;
 mod reference;
@@ -48,6 +49,7 @@ use serde::{Deserialize, Serialize};
 /// Every kernel of the product, in the order in which `list kernels` prints them.
 pub const REGISTRY: &[&dyn Kernel] = &[
     &gemm::Gemm,
+    &quantized::Quantized,
     &spmv::Spmv,
     &spmm::Spmm,
     &bsr::SpmmBsr,

@@ -136,6 +136,7 @@ pub struct Profile {
 /// The suites that come with the product: id and text.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("certify-cpu", include_str!("../../suites/certify-cpu.yaml")),
+    ("quantization", include_str!("../../suites/quantization.yaml")),
     ("quick", include_str!("../../suites/quick.yaml")),
     ("reference-cpu", include_str!("../../suites/reference-cpu.yaml")),
     ("sparsity", include_str!("../../suites/sparsity.yaml")),

@@ -58,6 +58,12 @@ const MASK: ParamSpec = ParamSpec {
     kind: ParamKind::Choice(&["dense", "causal"]),
     default: Some(ParamDefault::Word("dense")),
 };
+const WEIGHTS: ParamSpec = ParamSpec {
+    name: "weights",
+    meaning: "type of the weights",
+    kind: ParamKind::Choice(&["int8", "int4"]),
+    default: Some(ParamDefault::Word("int8")),
+};
 const BOTH: &[Dtype] = &[Dtype::F32, Dtype::F64];
 
 const fn info(id: &'static str, role: Role, dtypes: &'static [Dtype], params: &'static [ParamSpec]) -> KernelInfo {
@@ -66,7 +72,7 @@ const fn info(id: &'static str, role: Role, dtypes: &'static [Dtype], params: &'
 
 static SAMPLES: &[Sample] = &[
     Sample {
-        info: info("gemm", Role::Workload, BOTH, &[count("m", None), count("n", None), count("k", None)]),
+        info: info("gemm", Role::Workload, Dtype::ALL, &[count("m", None), count("n", None), count("k", None)]),
         work: |p| {
             let (m, n, k) = (p.integer("m")? as f64, p.integer("n")? as f64, p.integer("k")? as f64);
             let bytes = p.dtype.size() as f64 * (m * k + k * n + m * n);
@@ -108,6 +114,18 @@ static SAMPLES: &[Sample] = &[
         },
     },
     Sample {
+        info: info(
+            "gemv-quantized",
+            Role::Workload,
+            &[Dtype::Bf16],
+            &[count("m", Some(1)), count("n", None), count("k", None), count("group", Some(128)), WEIGHTS],
+        ),
+        work: |p| {
+            let (m, n, k) = (p.integer("m")? as f64, p.integer("n")? as f64, p.integer("k")? as f64);
+            Ok([2.0 * m * n * k, n * k, n * k])
+        },
+    },
+    Sample {
         info: info("spmv-csr", Role::Workload, BOTH, &[count("m", None), count("k", None), DENSITY]),
         work: |p| {
             let nnz = p.integer("m")? as f64 * p.integer("k")? as f64 * p.real("density")?;
@@ -131,14 +149,14 @@ static SAMPLES: &[Sample] = &[
         info: info("triad", Role::Workload, BOTH, &[BYTES]),
         work: |p| p.integer("bytes").map(|b| [b as f64 / 6.0, b as f64, b as f64]),
     },
-    Sample { info: info("fma-peak", Role::ComputeCeiling, BOTH, &[]), work: |_| Ok([1e6, 0.0, 4096.0]) },
+    Sample { info: info("fma-peak", Role::ComputeCeiling, Dtype::ALL, &[]), work: |_| Ok([1e6, 0.0, 4096.0]) },
     Sample {
         info: info("read-bandwidth", Role::MemoryCeiling, &[Dtype::F32], &[BYTES]),
         work: |p| p.integer("bytes").map(|b| [b as f64 / 4.0, b as f64, b as f64]),
     },
 ];
 
-/// gemm, three spmm, spmv-csr, attention, triad and both ceiling probes.
+/// gemm, three spmm, gemv-quantized, spmv-csr, attention, triad and both ceiling probes.
 pub(crate) fn catalog() -> Catalog {
     Catalog::new(SAMPLES.iter().map(|s| s as &dyn Kernel).collect())
 }

@@ -37,7 +37,7 @@ static INFO: KernelInfo = KernelInfo {
     title: "FMA peak",
     summary: "independent chains of multiply-adds in registers, of the widest instruction: the arithmetic ceiling",
     role: Role::ComputeCeiling,
-    flops: "4·512·chains; 737,280 chains in f32, 368,640 in f64; 2·2048·1,966,080 in bf16, 2·4096·1,966,080 in i8",
+    flops: "4·512·chains; 737,280 chains in f32, 368,640 in f64; 2·4096·1,966,080 in bf16, 2·8192·1,966,080 in i8",
     bytes: "2·e·chains; 4·1,966,080 in bf16 and i8",
     source: "own probe: exact alternating recurrence, see the kernel's documentation",
     dtypes: &[Dtype::F32, Dtype::F64, Dtype::Bf16, Dtype::I8],

@@ -17,10 +17,30 @@ pub(super) const fn lanes(unit: DotUnit) -> usize {
     }
 }
 
+/// A thread that may run the loops of a unit: tiles stay configured as long as it lives.
+pub(super) struct Prepared {
+    #[cfg(target_arch = "x86_64")]
+    _tiles: Option<crate::kernels::simd::amx::Configured>,
+}
+
+impl Prepared {
+    /// Prepares this thread; `None` where tiles are asked for and there are none.
+    pub(super) fn on_this_thread(unit: DotUnit) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let tiles = crate::kernels::simd::amx::Configured::full;
+            let tiles = if unit == DotUnit::Amx { Some(tiles()?) } else { None };
+            Some(Self { _tiles: tiles })
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        (unit != DotUnit::Amx).then_some(Self {})
+    }
+}
+
 /// Adds `pairs` pairs of steps to a group of accumulators: `from` holds their start, `to` gets the result.
 ///
 /// # Safety
-/// The unit is available here, and both pointers are valid for [`GROUP`] values of 32 bits.
+/// The unit is available here and this thread is [`Prepared`] for it, and both pointers are valid for [`GROUP`] values of 32 bits.
 pub(super) unsafe fn group(
     unit: DotUnit,
     encoding: Encoding,
@@ -95,7 +115,7 @@ pub(super) unsafe fn plain(encoding: Encoding, operands: &Operands, from: *const
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{GROUP, Operands};
-    use crate::kernels::simd::amx::{Configured, ROW_BYTES};
+    use crate::kernels::simd::amx::ROW_BYTES;
     use std::arch::asm;
 
     /// A loop over the registers of a group. `$step` is a macro of one accumulator's step with an operand.
@@ -209,7 +229,6 @@ mod x86 {
             /// # Safety
             /// As for [`super::group`].
             pub(super) unsafe fn $name(operands: &Operands, from: *const u32, to: *mut u32, pairs: usize) {
-                let Some(_configured) = Configured::full() else { return };
                 // SAFETY: the caller promises tiles, which are configured, and a group of four tiles at both
                 // ends; the operands are three tiles. All registers written are named.
                 unsafe {

@@ -25,6 +25,38 @@ const fn place_b(depth: usize, line: usize) -> usize {
     depth / WORDS * (2 * TILE_BYTES / 4) + tile + depth % WORDS * WORDS + line % WORDS
 }
 
+/// Asks for eight lines of the next panel of B.
+macro_rules! prefetch {
+    ($first:literal) => {
+        concat!(
+            "prefetcht0 [{next} + ",
+            $first,
+            "]\n",
+            "prefetcht0 [{next} + ",
+            $first,
+            " + 64]\n",
+            "prefetcht0 [{next} + ",
+            $first,
+            " + 128]\n",
+            "prefetcht0 [{next} + ",
+            $first,
+            " + 192]\n",
+            "prefetcht0 [{next} + ",
+            $first,
+            " + 256]\n",
+            "prefetcht0 [{next} + ",
+            $first,
+            " + 320]\n",
+            "prefetcht0 [{next} + ",
+            $first,
+            " + 384]\n",
+            "prefetcht0 [{next} + ",
+            $first,
+            " + 448]",
+        )
+    };
+}
+
 macro_rules! tiles {
     ($(#[$doc:meta])* $name:ident: $short:ty, $elements:literal, |$e:ident| $word:expr, $dot:literal) => {
         $(#[$doc])*
@@ -39,6 +71,8 @@ macro_rules! tiles {
             const DEPTH: usize = 128;
             const TOGGLE: u32 = 0;
             const STAYS_A: bool = true;
+            const NATIVE: bool = true;
+            const RUN: usize = WORDS;
 
             #[inline(always)]
             fn word($e: impl Fn(usize) -> $short) -> u32 {
@@ -56,46 +90,51 @@ macro_rules! tiles {
             }
 
             #[inline(always)]
-            unsafe fn run(depth: usize, a: *const u32, b: *const u32, sums: *mut u32, first: bool) {
+            unsafe fn run(depth: usize, a: *const u32, b: *const u32, sums: *mut u32, pitch: usize, first: bool) {
                 // SAFETY: the caller promises configured tiles, whole steps of both panels and 32×32 sums in
-                // rows of 128 bytes. Tile registers keep their contents between the blocks: compiled code
-                // does not use them.
+                // rows `pitch` apart; all registers written are named.
                 unsafe {
-                    if first {
-                        asm!(
-                            "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
-                            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, options(nostack, nomem),
-                        );
-                    } else {
-                        asm!(
-                            "tileloadd tmm0, [{sums} + {row}*1]",
-                            "tileloadd tmm1, [{sums} + {row}*1 + 64]",
-                            "tileloadd tmm2, [{sums} + {row}*1 + 2048]",
-                            "tileloadd tmm3, [{sums} + {row}*1 + 2112]",
-                            sums = in(reg) sums, row = in(reg) 2 * ROW_BYTES,
-                            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, options(nostack, readonly),
-                        );
-                    }
+                    let lower = sums.add(ROWS * pitch);
+                    // Panels of B pass by one after the other: the next is asked for, eight lines at a time.
+                    let next = b.wrapping_add(depth * Self::TILE[1]);
                     asm!(
+                        "test {first}, {first}",
+                        "jnz 3f",
+                        "tileloadd tmm0, [{sums} + {pitch}*1]",
+                        "tileloadd tmm1, [{sums} + {pitch}*1 + 64]",
+                        "tileloadd tmm2, [{lower} + {pitch}*1]",
+                        "tileloadd tmm3, [{lower} + {pitch}*1 + 64]",
+                        "jmp 2f",
+                        "3:",
+                        "tilezero tmm0",
+                        "tilezero tmm1",
+                        "tilezero tmm2",
+                        "tilezero tmm3",
                         "2:",
                         "tileloadd tmm4, [{a} + {row}*1]",
                         "tileloadd tmm6, [{b} + {row}*1]",
                         concat!($dot, " tmm0, tmm4, tmm6"),
+                        prefetch!(0),
                         "tileloadd tmm7, [{b} + {row}*1 + 1024]",
                         concat!($dot, " tmm1, tmm4, tmm7"),
+                        prefetch!(512),
                         "tileloadd tmm5, [{a} + {row}*1 + 1024]",
                         concat!($dot, " tmm2, tmm5, tmm6"),
+                        prefetch!(1024),
                         concat!($dot, " tmm3, tmm5, tmm7"),
+                        prefetch!(1536),
                         "add {a}, 2048",
                         "add {b}, 2048",
+                        "add {next}, 2048",
                         "sub {steps}, 1",
                         "jnz 2b",
                         "tilestored [{sums} + {pitch}*1], tmm0",
                         "tilestored [{sums} + {pitch}*1 + 64], tmm1",
-                        "tilestored [{sums} + {pitch}*1 + 2048], tmm2",
-                        "tilestored [{sums} + {pitch}*1 + 2112], tmm3",
-                        a = inout(reg) a => _, b = inout(reg) b => _, steps = inout(reg) depth / WORDS => _,
-                        sums = in(reg) sums, row = in(reg) ROW_BYTES, pitch = in(reg) 2 * ROW_BYTES,
+                        "tilestored [{lower} + {pitch}*1], tmm2",
+                        "tilestored [{lower} + {pitch}*1 + 64], tmm3",
+                        a = inout(reg) a => _, b = inout(reg) b => _, next = inout(reg) next => _, steps = inout(reg) depth / WORDS => _,
+                        sums = in(reg) sums, lower = in(reg) lower, row = in(reg) ROW_BYTES, pitch = in(reg) 4 * pitch,
+                        first = in(reg) usize::from(first),
                         out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _, out("tmm4") _, out("tmm5") _,
                         out("tmm6") _, out("tmm7") _, options(nostack),
                     );

@@ -36,6 +36,8 @@ macro_rules! definition {
         const DEPTH: usize = 256;
         const TOGGLE: u32 = $toggle;
         const STAYS_A: bool = false;
+        const NATIVE: bool = size_of::<$short>() * $elements == 4;
+        const RUN: usize = 1;
 
         #[inline(always)]
         fn word($e: impl Fn(usize) -> $short) -> u32 {
@@ -43,9 +45,9 @@ macro_rules! definition {
         }
 
         #[inline(always)]
-        unsafe fn run(depth: usize, a: *const u32, b: *const u32, sums: *mut u32, first: bool) {
+        unsafe fn run(depth: usize, a: *const u32, b: *const u32, sums: *mut u32, pitch: usize, first: bool) {
             // SAFETY: passed on to the caller.
-            unsafe { $run(depth, a, b, sums, first) }
+            unsafe { $run(depth, a, b, sums, pitch, first) }
         }
     };
 }
@@ -66,7 +68,7 @@ macro_rules! micro {
             /// # Safety
             /// As for [`Micro::run`].
             #[target_feature(enable = $feature)]
-            unsafe fn tile(depth: usize, mut a: *const u32, mut b: *const u32, sums: *mut u32, first: bool) {
+            unsafe fn tile(depth: usize, mut a: *const u32, mut b: *const u32, sums: *mut u32, pitch: usize, first: bool) {
                 use std::arch::x86_64::*;
                 const HIGH: usize = $high;
                 let mut tile: [[$v; 2]; HIGH] = [[$zero(); 2]; HIGH];
@@ -75,8 +77,8 @@ macro_rules! micro {
                 unsafe {
                     if !first {
                         for (row, registers) in tile.iter_mut().enumerate() {
-                            registers[0] = $load(sums.add(row * $wide).cast());
-                            registers[1] = $load(sums.add(row * $wide + $lanes).cast());
+                            registers[0] = $load(sums.add(row * pitch).cast());
+                            registers[1] = $load(sums.add(row * pitch + $lanes).cast());
                         }
                     }
                     for _ in 0..depth {
@@ -92,8 +94,8 @@ macro_rules! micro {
                         b = b.add($wide);
                     }
                     for (row, registers) in tile.iter().enumerate() {
-                        $store(sums.add(row * $wide).cast(), registers[0]);
-                        $store(sums.add(row * $wide + $lanes).cast(), registers[1]);
+                        $store(sums.add(row * pitch).cast(), registers[0]);
+                        $store(sums.add(row * pitch + $lanes).cast(), registers[1]);
                     }
                 }
             }
@@ -158,7 +160,7 @@ const PORTABLE: [usize; 2] = [4, 8];
 /// As for [`Micro::run`].
 #[inline(always)]
 unsafe fn plain<T: Copy + Default>(
-    (depth, a, b, sums, first): (usize, *const u32, *const u32, *mut u32, bool),
+    (depth, a, b, sums, pitch, first): (usize, *const u32, *const u32, *mut u32, usize, bool),
     dot: impl Fn(T, u32, u32) -> T,
     of_bits: impl Fn(u32) -> T,
     bits: impl Fn(T) -> u32,
@@ -170,7 +172,7 @@ unsafe fn plain<T: Copy + Default>(
     unsafe {
         if !first {
             for (index, sum) in tile.as_flattened_mut().iter_mut().enumerate() {
-                *sum = of_bits(sums.add(index).read());
+                *sum = of_bits(sums.add(index / WIDE * pitch + index % WIDE).read());
             }
         }
         for step in 0..depth {
@@ -183,7 +185,7 @@ unsafe fn plain<T: Copy + Default>(
             }
         }
         for (index, sum) in tile.as_flattened().iter().enumerate() {
-            sums.add(index).write(bits(*sum));
+            sums.add(index / WIDE * pitch + index % WIDE).write(bits(*sum));
         }
     }
 }
@@ -194,10 +196,10 @@ pub(super) struct F32x128;
 impl F32x128 {
     /// # Safety
     /// As for [`Micro::run`].
-    unsafe fn tile(depth: usize, a: *const u32, b: *const u32, sums: *mut u32, first: bool) {
+    unsafe fn tile(depth: usize, a: *const u32, b: *const u32, sums: *mut u32, pitch: usize, first: bool) {
         let dot = |sum: f32, a: u32, b: u32| sum + f32::from_bits(a) * f32::from_bits(b);
         // SAFETY: passed on to the caller.
-        unsafe { plain((depth, a, b, sums, first), dot, f32::from_bits, f32::to_bits) }
+        unsafe { plain((depth, a, b, sums, pitch, first), dot, f32::from_bits, f32::to_bits) }
     }
 }
 
@@ -211,12 +213,12 @@ pub(super) struct I16x128;
 impl I16x128 {
     /// # Safety
     /// As for [`Micro::run`].
-    unsafe fn tile(depth: usize, a: *const u32, b: *const u32, sums: *mut u32, first: bool) {
+    unsafe fn tile(depth: usize, a: *const u32, b: *const u32, sums: *mut u32, pitch: usize, first: bool) {
         let low = |word: u32| i32::from((word & 0xFFFF) as i16);
         let high = |word: u32| i32::from((word >> 16) as i16);
         let dot = |sum: i32, a: u32, b: u32| sum.wrapping_add(low(a) * low(b) + high(a) * high(b));
         // SAFETY: passed on to the caller.
-        unsafe { plain((depth, a, b, sums, first), dot, u32::cast_signed, i32::cast_unsigned) }
+        unsafe { plain((depth, a, b, sums, pitch, first), dot, u32::cast_signed, i32::cast_unsigned) }
     }
 }
 

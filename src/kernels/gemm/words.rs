@@ -2,9 +2,9 @@
 //!
 //! Operands are cut into words of 32 bits: what one lane of an instruction multiplies at once (one bf16 widened
 //! to binary32, two bf16, two integers widened to 16 bits, or four integers). A and B are packed word by word
-//! into panels that a micro-kernel reads in order, filled up with zeros, so that it knows no ragged edges. The
-//! sums of a block of C stay in a scratch that the second-level cache holds until the depth is walked through;
-//! then they are written out once. Blocking after Goto and van de Geijn, ACM TOMS 34, 2008.
+//! into panels that a micro-kernel reads in order, filled up with zeros, so that it knows no ragged edges. Whole
+//! tiles of C are summed in place, a block of C at a time, which the second-level cache holds; ragged ones, and
+//! those that need a correction, in a scratch of whole tiles that is written out when the packed depth is done. Blocking after Goto and van de Geijn, ACM TOMS 34, 2008.
 
 #![expect(unsafe_code, reason = "micro-kernels on packed operands, for instruction sets found available")]
 
@@ -41,6 +41,11 @@ pub(super) trait Micro {
     /// A word of elements in the order of depth.
     fn word(elements: impl Fn(usize) -> Self::Short) -> u32;
 
+    /// Whether a word is elements as they lie in memory on a little-endian machine.
+    const NATIVE: bool;
+    /// Words of a row that lie side by side in a panel of A; divides `STEP`.
+    const RUN: usize;
+
     /// Where word `depth` of row `line` lies in a panel of A.
     #[inline(always)]
     fn place_a(depth: usize, line: usize) -> usize {
@@ -53,13 +58,13 @@ pub(super) trait Micro {
         depth * Self::TILE[1] + line
     }
 
-    /// Adds a panel of A times a panel of B, `depth` words deep, to a tile of sums (row-major), or sets the
-    /// tile to it.
+    /// Adds a panel of A times a panel of B, `depth` words deep, to a tile of sums whose rows are `pitch` sums
+    /// apart, or sets the tile to it.
     ///
     /// # Safety
     /// The instruction set is available (for tiles: configured), the panels hold `depth` words for each row
     /// and column of the tile, and `depth` is a positive multiple of `STEP`.
-    unsafe fn run(depth: usize, a: *const u32, b: *const u32, sums: *mut u32, first: bool);
+    unsafe fn run(depth: usize, a: *const u32, b: *const u32, sums: *mut u32, pitch: usize, first: bool);
 }
 
 /// Sizes of the blocks of a nest: rows and columns of C, words of depth of packed B.
@@ -70,8 +75,8 @@ struct Blocking {
     packed: usize,
 }
 
-/// 256 KiB to 512 KiB of scratch, up to 1 MiB of packed B and 128 KiB of packed A lie in the second-level
-/// cache together.
+/// A block of C of half a MiB, up to 1 MiB of packed B and 128 KiB of packed A lie in the second-level cache
+/// together.
 const fn blocking<M: Micro>() -> Blocking {
     Blocking { rows: 256 / M::TILE[0] * M::TILE[0], columns: 512, packed: 4 * M::DEPTH }
 }
@@ -129,17 +134,20 @@ pub(super) struct Part<'a, S: Short> {
 /// Types that have a nest for every unit.
 pub(super) trait NestPath: Demanding {
     /// The compiled nest and the sizes of its workspace.
-    fn pick(unit: DotUnit) -> (Compiled<Self>, fn([usize; 3]) -> [usize; 4]);
+    fn pick(unit: DotUnit) -> (Compiled<Self>, Sizes);
 }
 
 /// A nest compiled for an instruction set, which must be available where it is called.
 pub(super) type Compiled<S> = unsafe fn(&mut Part<'_, S>);
 
+/// Words of packed A, of packed B, of sums, and columns of a block, for a shape m, n, k.
+pub(super) type Sizes = fn([usize; 3]) -> [usize; 4];
+
 /// The nest of one unit.
 pub(super) struct Nest<S: Short> {
     unit: DotUnit,
     compiled: Compiled<S>,
-    sizes: fn([usize; 3]) -> [usize; 4],
+    sizes: Sizes,
     operands: PhantomData<S>,
 }
 
@@ -239,14 +247,13 @@ fn pack_b<M: Micro>(part: &mut Part<'_, M::Short>, columns: &Range<usize>, packe
                 let column = columns.start + panel * wide;
                 let have = (columns.end - column).min(wide);
                 if have == wide && inside == M::ELEMENTS {
-                    // Whole rows of the panel: bounds are checked once a row, so that the loop is vectors.
-                    let row = |q: usize| &part.b[(first + q) * n + column..][..wide];
-                    let rows = [row(0), row(1 % M::ELEMENTS), row(2 % M::ELEMENTS), row(3 % M::ELEMENTS)];
-                    for half in 0..2 {
-                        let line = half * wide / 2;
-                        let place = M::place_b(word, line);
-                        for (at, to) in to[place..place + wide / 2].iter_mut().enumerate() {
-                            *to = M::word(|q| rows[q][line + at]);
+                    let rows = &part.b[first * n + column..];
+                    for line in (0..wide).step_by(wide / 2) {
+                        let to = &mut to[M::place_b(word, line)..][..wide / 2];
+                        match wide / 2 {
+                            16 => interleave::<M, 16>(&rows[line..], n, to),
+                            8 => interleave::<M, 8>(&rows[line..], n, to),
+                            _ => interleave::<M, 4>(&rows[line..], n, to),
                         }
                     }
                 } else {
@@ -287,10 +294,24 @@ fn pack_a<M: Micro>(part: &mut Part<'_, M::Short>, rows: &Range<usize>, words: &
                 continue;
             }
             let from = &part.a[row * k + words.start * M::ELEMENTS..(row + 1) * k];
-            for (word, elements) in from.chunks_exact(M::ELEMENTS).take(whole).enumerate() {
-                to[M::place_a(word, line)] = M::word(|q| elements[q]) ^ M::TOGGLE;
+            let runs = whole / M::RUN;
+            for (run, elements) in from.chunks_exact(M::ELEMENTS * M::RUN).take(runs).enumerate() {
+                let place = M::place_a(run * M::RUN, line);
+                let to = &mut to[place..place + M::RUN];
+                if M::NATIVE && cfg!(target_endian = "little") {
+                    // SAFETY: both are as many bytes as `RUN` words; every pattern is a valid word.
+                    unsafe {
+                        let from = elements.as_ptr().cast::<u8>();
+                        from.copy_to_nonoverlapping(to.as_mut_ptr().cast::<u8>(), 4 * M::RUN);
+                    }
+                } else {
+                    for (word, to) in to.iter_mut().enumerate() {
+                        *to = M::word(|q| elements[word * M::ELEMENTS + q]);
+                    }
+                }
+                to.iter_mut().for_each(|word| *word ^= M::TOGGLE);
             }
-            for word in whole..deep {
+            for word in runs * M::RUN..deep {
                 let value = |q: usize| from.get(word * M::ELEMENTS + q).copied();
                 // What lies beyond the depth meets zeros of B.
                 let word_of = M::word(|q| value(q).unwrap_or(M::Short::ZERO));
@@ -298,6 +319,20 @@ fn pack_a<M: Micro>(part: &mut Part<'_, M::Short>, rows: &Range<usize>, words: &
             }
         }
     }
+}
+
+/// `WIDE` words from as many columns of `ELEMENTS` rows, `pitch` elements apart. The words pass through an array
+/// of their own, so that the compiler sees that nothing overlaps and uses vectors.
+#[inline(always)]
+fn interleave<M: Micro, const WIDE: usize>(rows: &[M::Short], pitch: usize, to: &mut [u32]) {
+    let row = |q: usize| -> [M::Short; WIDE] {
+        let from = &rows[q % M::ELEMENTS * pitch..][..WIDE];
+        // SAFETY: the slice has as many elements as the array.
+        unsafe { from.as_ptr().cast::<[M::Short; WIDE]>().read() }
+    };
+    let rows = [row(0), row(1), row(2), row(3)];
+    let words: [u32; WIDE] = std::array::from_fn(|at| M::word(|q| rows[q][at]));
+    to.copy_from_slice(&words);
 }
 
 /// Multiplies the packed operands of a block, and writes its sums out after the last words of packed depth.
@@ -321,16 +356,24 @@ unsafe fn tiles<M: Micro>(
         let (i, j) = if M::STAYS_A { (index / across, index % across) } else { (index % down, index / down) };
         let a = &part.memory.a[i * deep * high..(i + 1) * deep * high];
         let b = &part.memory.b[before + j * deep * wide..before + (j + 1) * deep * wide];
+        let (row, column) = (rows.start + i * high, columns.start + j * wide);
+        let (tall, have) = ((rows.end - row).min(high), (columns.end - column).min(wide));
+        if tall == high && have == wide && !M::CORRECTED {
+            // SAFETY: the whole tile lies in this thread's block of C, whose sums have 32 bits; the rest as below.
+            unsafe {
+                let sums = part.c.as_mut_ptr().add(row * part.shape[1] + column).cast::<u32>();
+                M::run(deep, a.as_ptr(), b.as_ptr(), sums, part.shape[1], words.start == 0);
+            }
+            continue;
+        }
         let tile = (i * across + j) * high * wide;
         let sums = &mut part.memory.sums[tile..tile + high * wide];
         // SAFETY: panels and tile have the sizes that the micro-kernel needs; the rest is the caller's
         // promise.
-        unsafe { M::run(deep, a.as_ptr(), b.as_ptr(), sums.as_mut_ptr(), words.start == packed.start) };
+        unsafe { M::run(deep, a.as_ptr(), b.as_ptr(), sums.as_mut_ptr(), wide, words.start == packed.start) };
         if words.end == packed.end {
-            let column = columns.start + j * wide;
-            let have = (columns.end - column).min(wide);
-            for line in 0..high.min(rows.end - rows.start - i * high) {
-                let at = (rows.start + i * high + line) * part.shape[1] + column;
+            for line in 0..tall {
+                let at = (row + line) * part.shape[1] + column;
                 // SAFETY: the tile's rows and columns lie in this thread's block of C.
                 let to = unsafe { part.c.range(at..at + have) };
                 let corrections = &part.memory.corrections[j * wide..];
@@ -344,6 +387,13 @@ unsafe fn tiles<M: Micro>(
 /// Writes a row of a tile to C, or adds it.
 #[inline(always)]
 fn write_out<M: Micro>(from: &[u32], corrections: &[i32], to: &mut [<M::Short as Short>::Sum], first: bool) {
+    let have = to.len().min(from.len());
+    if first && !M::CORRECTED {
+        let to = to.as_mut_ptr().cast::<u32>();
+        // SAFETY: a sum has 32 bits and every pattern of them is valid; the row of C is no longer than the tile's.
+        unsafe { from.as_ptr().copy_to_nonoverlapping(to, have) };
+        return;
+    }
     for (column, (to, from)) in to.iter_mut().zip(from).enumerate() {
         let correction = if M::CORRECTED { 128 * corrections[column] } else { 0 };
         let sum = <M::Short as Short>::Sum::from_bits(from.wrapping_sub(correction.cast_unsigned()));
@@ -400,7 +450,7 @@ mod x86 {
 }
 
 impl NestPath for Bf16 {
-    fn pick(unit: DotUnit) -> (Compiled<Self>, fn([usize; 3]) -> [usize; 4]) {
+    fn pick(unit: DotUnit) -> (Compiled<Self>, Sizes) {
         match unit {
             #[cfg(target_arch = "x86_64")]
             DotUnit::Avx2 => (x86::avx2_bf16, sizes::<super::vector::F32x256>),
@@ -416,7 +466,7 @@ impl NestPath for Bf16 {
 }
 
 impl NestPath for i8 {
-    fn pick(unit: DotUnit) -> (Compiled<Self>, fn([usize; 3]) -> [usize; 4]) {
+    fn pick(unit: DotUnit) -> (Compiled<Self>, Sizes) {
         match unit {
             #[cfg(target_arch = "x86_64")]
             DotUnit::Avx2 => (x86::avx2_int8, sizes::<super::vector::I16x256>),

@@ -1,0 +1,304 @@
+//! Weight-only quantised product, Y = W·X: the weights of a linear layer in 8 or 4 bits with a scale for each
+//! group, a few columns of activations in bf16, sums in binary32.
+//!
+//! With one column it reads every weight once and is bound by memory, which is what quantising weights is for.
+//! Weights are static, so packing them lies outside the window, as in a deployment ([`pack`]).
+
+mod pack;
+mod rows;
+
+use super::dot::DotUnit;
+use super::params::{product, sum};
+use super::random::SplitMix64;
+use super::reference::{Reference, Worst, limit};
+use super::short::{Bf16, Short, fill_short};
+use super::split::{even, fill, fill_repeating, output_buffer};
+use super::{
+    Buffer, BuildContext, Canary, Correctness, Dtype, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
+    ParamSpec, Params, Program, Role, Team, Work,
+};
+use pack::{CHUNK, Width};
+use rows::Rows;
+
+/// The `gemv-quantized` kernel.
+pub(super) struct Quantized;
+
+/// Random weights repeat after this many: drawing half a gigabyte of them would take longer than measuring.
+const BLOCK: usize = 1 << 16;
+
+static INFO: KernelInfo = KernelInfo {
+    id: "gemv-quantized",
+    title: "Weight-only quantised product",
+    summary: "Y = W·X with W n×k in 8 or 4 bits and a binary32 scale for each group, X k×m in bf16, Y n×m in binary32",
+    role: Role::Workload,
+    flops: "2·m·n·k",
+    bytes: "n·k·bits/8 + 4·n·k/group + 2·k·m + 4·n·m",
+    source: "Frantar, Ashkboos, Hoefler and Alistarh, GPTQ, ICLR 2023 (weights in groups, activations wider)",
+    dtypes: &[Dtype::Bf16],
+    params: &[
+        ParamSpec {
+            name: "m",
+            meaning: "columns of X and Y: tokens",
+            kind: ParamKind::Count { min: 1, max: 256 },
+            default: Some(super::ParamDefault::Integer(1)),
+        },
+        ParamSpec {
+            name: "n",
+            meaning: "rows of W and Y: outputs of the layer",
+            kind: ParamKind::Count { min: 1, max: 1 << 24 },
+            default: None,
+        },
+        ParamSpec {
+            name: "k",
+            meaning: "columns of W, rows of X: inputs of the layer, a multiple of `group`",
+            kind: ParamKind::Count { min: CHUNK as u64, max: 1 << 20 },
+            default: None,
+        },
+        ParamSpec {
+            name: "group",
+            meaning: "weights of a row that share a scale, a multiple of 128",
+            kind: ParamKind::Count { min: CHUNK as u64, max: 1 << 20 },
+            default: Some(super::ParamDefault::Integer(CHUNK as u64)),
+        },
+        ParamSpec {
+            name: "weights",
+            meaning: "type of the weights",
+            kind: ParamKind::Choice(&["int8", "int4"]),
+            default: Some(super::ParamDefault::Word("int8")),
+        },
+    ],
+};
+
+/// Sizes of a case.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    m: usize,
+    n: usize,
+    k: usize,
+    group: usize,
+    width: Width,
+}
+
+impl Shape {
+    fn of(params: &Params) -> Result<Self, ParamError> {
+        let [m, n, k, group] = [params.count("m")?, params.count("n")?, params.count("k")?, params.count("group")?];
+        let wrong = |name: &'static str, value: usize, expected: String| {
+            Err(ParamError::Invalid { name, found: format!("`{value}`"), expected })
+        };
+        if !group.is_multiple_of(CHUNK) {
+            return wrong("group", group, format!("a multiple of {CHUNK}"));
+        }
+        if !k.is_multiple_of(group) {
+            return wrong("k", k, format!("a multiple of `group`, {group}"));
+        }
+        let width = if params.word("weights")? == "int4" { Width::Int4 } else { Width::Int8 };
+        Ok(Self { m, n, k, group, width })
+    }
+}
+
+impl Kernel for Quantized {
+    fn info(&self) -> &'static KernelInfo {
+        &INFO
+    }
+
+    fn work(&self, params: &Params) -> Result<Work, ParamError> {
+        INFO.check(params)?;
+        let shape = Shape::of(params)?;
+        let [m, n, k, group] = [shape.m as u64, shape.n as u64, shape.k as u64, shape.group as u64];
+        let flops = product("2·m·n·k", &[2, m, n, k])?;
+        let bits = product("the weights", &[n, k, shape.width.bits()])?;
+        let scales = product("the scales", &[4, n, k / group])?;
+        let columns = sum("X and Y", &[product("X", &[2, k, m])?, product("Y", &[4, n, m])?])?;
+        let bytes = sum("the operands", &[bits / 8, scales, columns])?;
+        let reference = Reference::bytes(n, m, k * m).unwrap_or(u64::MAX);
+        // Activations are there once more, widened.
+        let footprint = sum("all buffers", &[bytes, reference, product("X", &[4, k, m])?])?;
+        Work::new(flops, flops, bytes, footprint)
+    }
+
+    fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
+        self.work(params)?;
+        let unit = DotUnit::best(Dtype::Bf16, context.isa);
+        Ok(Box::new(Layer::build(Shape::of(params)?, unit, context)?))
+    }
+}
+
+/// A layer ready to run.
+struct Layer {
+    rows: Rows,
+    y: Buffer<f32>,
+    reference: Reference,
+}
+
+impl Layer {
+    fn build(shape: Shape, unit: DotUnit, context: &BuildContext<'_>) -> Result<Self, KernelError> {
+        let BuildContext { seed, team, .. } = *context;
+        let Shape { m, n, k, group, width } = shape;
+        let mut x = Buffer::<Bf16>::zeroed(m * k, "X")?;
+        fill(&mut x, team, &|first, part| fill_short(SplitMix64::new(seed, 2), first, part));
+        let mut block = vec![0_i8; BLOCK.min(n * k)];
+        fill_short(SplitMix64::new(seed, 1), 0, &mut block);
+        block.iter_mut().for_each(|weight| *weight = width.quantised(*weight));
+        let weight = |row: usize, depth: usize| block[(row * k + depth) % block.len()];
+        let mut scales = Buffer::<f32>::zeroed(n * (k / group), "the scales")?;
+        let mut few = vec![0.0_f32; 4096.min(scales.len())];
+        SplitMix64::new(seed, 3).fill_normal(0, &mut few);
+        // Standard deviation 1/√k to 2/√k, as of a layer's initial weights after its type's range.
+        few.iter_mut().for_each(|x| *x = (1.0 + x.abs().min(1.0)) / ((k as f32).sqrt() * width.largest()));
+        fill_repeating(&mut scales, &few, team);
+        let reference = Reference::compute((n, m), (k * m) as u64, seed, team, &|row, exact, scale| {
+            for depth in 0..k {
+                let value = f64::from(weight(row, depth)) * f64::from(scales[row * (k / group) + depth / group]);
+                for (token, (exact, scale)) in exact.iter_mut().zip(scale.iter_mut()).enumerate() {
+                    let term = value * x[token * k + depth].to_f64();
+                    *exact += term;
+                    *scale += term.abs();
+                }
+            }
+        })?;
+        let rows = Rows::pack([m, n, k], group, width, unit, scales, &x, &weight, team)?;
+        Ok(Self { rows, y: output_buffer(n * m, "Y", team)?, reference })
+    }
+}
+
+impl Program for Layer {
+    fn path(&self) -> String {
+        self.rows.path()
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        vec![("huge-pages", self.rows.pages().name().to_owned())]
+    }
+
+    fn poison(&mut self) {
+        self.y.fill(f32::NAN);
+    }
+
+    fn run(&mut self, team: &dyn Team) {
+        self.rows.multiply(&mut self.y, team);
+    }
+
+    fn check(&mut self) -> Correctness {
+        self.reference.compare(&self.y)
+    }
+
+    #[cfg(test)]
+    fn corrupt(&mut self, index: usize) {
+        super::verify::corrupt(&mut self.y, index);
+    }
+
+    fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
+        canary(self.rows.unit(), self.rows.width(), self.rows.tokens(), team, &|x| x).ok()
+    }
+}
+
+/// Pairs q·(1 + α) − q·1 with α one to eight steps of 2⁻⁷ and scales that are powers of two: exact in binary32
+/// in any order. Activations in fewer than 8 bits, or sums in bf16, lose α. `operand` is applied to each
+/// activation (the identity, except where a test imitates hardware that rounds them).
+fn canary(
+    unit: DotUnit,
+    width: Width,
+    tokens: usize,
+    team: &dyn Team,
+    operand: &dyn Fn(f64) -> f64,
+) -> Result<Canary, KernelError> {
+    const N: usize = 37;
+    const K: usize = 2 * CHUNK;
+    let weight =
+        |row: usize, depth: usize| width.quantised(i8::try_from(1 + (row * 7 + depth / 2 * 11) % 127).unwrap_or(1));
+    let value = |token: usize, depth: usize| match depth % 2 {
+        0 => 1.0 + (1 + (3 * token + depth / 2) % 8) as f64 / 128.0,
+        _ => -1.0,
+    };
+    let mut x = Buffer::<Bf16>::zeroed(tokens * K, "X")?;
+    for (index, x) in x.iter_mut().enumerate() {
+        *x = Bf16::round(operand(value(index / K, index % K)));
+    }
+    let mut scales = Buffer::<f32>::zeroed(N * 2, "the scales")?;
+    (0..).zip(scales.iter_mut()).for_each(|(index, scale)| *scale = if index % 2 == 0 { 1.0 } else { 0.125 });
+    let scale = |row: usize, depth: usize| f64::from(scales[row * 2 + depth / CHUNK]);
+    let exact: Vec<f64> = (0..N * tokens)
+        .map(|index| {
+            let (row, token) = (index / tokens, index % tokens);
+            (0..K).map(|k| f64::from(weight(row, k)) * scale(row, k) * value(token, k)).sum()
+        })
+        .collect();
+    let mut rows = Rows::pack([tokens, N, K], CHUNK, width, unit, scales, &x, &weight, team)?;
+    let mut y = vec![f32::NAN; N * tokens];
+    rows.multiply(&mut y, team);
+    let mut worst = Worst::default();
+    y.iter().zip(&exact).for_each(|(y, exact)| worst.see(f64::from(*y), *exact, exact.abs()));
+    let name = "activations that cancel to their last bits".to_owned();
+    Ok(Canary { name, error: worst.error(), limit: limit(Dtype::F32) })
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
+mod tests {
+    use super::*;
+    use crate::kernels::canary::round_mantissa;
+    use crate::kernels::verify::{Threads, params, verify, verify_program};
+    use crate::kernels::{Isa, ParamValue};
+
+    fn case(m: u64, n: u64, k: u64, group: u64, weights: &str) -> Params {
+        let [m, n, k, group] = [m, n, k, group].map(ParamValue::Integer);
+        let weights = ParamValue::Word(weights.to_owned());
+        params(Dtype::Bf16, &[("m", m), ("n", n), ("k", k), ("group", group), ("weights", weights)])
+    }
+
+    fn units() -> Vec<DotUnit> {
+        DotUnit::available(Dtype::Bf16, Isa::Avx512).into_iter().filter(|unit| *unit <= DotUnit::Avx512).collect()
+    }
+
+    #[test]
+    fn every_shape_and_unit_matches_the_reference() {
+        for weights in ["int8", "int4"] {
+            for (m, n, k, group) in
+                [(1, 1, 128, 128), (1, 67, 384, 128), (2, 5, 512, 256), (5, 31, 256, 128), (9, 64, 768, 384)]
+            {
+                let case = case(m, n, k, group, weights);
+                for unit in units() {
+                    verify_program(&format!("{case:?} {unit:?}"), &|team| {
+                        let context = BuildContext { seed: 3, isa: Isa::detect(), team };
+                        Ok(Box::new(Layer::build(Shape::of(&case)?, unit, &context)?))
+                    });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_kernel_takes_the_best_unit_of_each_set() {
+        for weights in ["int8", "int4"] {
+            verify(&Quantized, &case(1, 40, 256, 128, weights));
+        }
+    }
+
+    #[test]
+    fn work_follows_the_formulas() {
+        let work = Quantized.work(&case(3, 10, 256, 128, "int4")).unwrap();
+        assert_eq!(work.useful.get(), 2.0 * 3.0 * 10.0 * 256.0);
+        assert_eq!(work.bytes.get(), 1280.0 + 4.0 * 20.0 + 2.0 * 768.0 + 4.0 * 30.0);
+        let work = Quantized.work(&case(1, 10, 256, 256, "int8")).unwrap();
+        assert_eq!(work.bytes.get(), 2560.0 + 4.0 * 10.0 + 512.0 + 40.0);
+    }
+
+    #[test]
+    fn groups_that_do_not_fit_are_refused() {
+        let refused = |k: u64, group: u64| Quantized.work(&case(1, 1, k, group, "int8")).unwrap_err().to_string();
+        assert!(refused(384, 256).contains("`k`") && refused(384, 192).contains("`group`"));
+    }
+
+    #[test]
+    fn rounded_activations_fail_the_canary() {
+        let team = Threads(2);
+        for unit in units() {
+            for width in [Width::Int8, Width::Int4] {
+                let canary = |bits: u32| canary(unit, width, 3, &team, &|x| round_mantissa(x, bits)).unwrap();
+                assert_eq!(canary(7).error, Some(0.0), "{unit:?} {width:?}");
+                // What quantising activations to eight bits with a scale leaves of 1 + α.
+                assert!(!canary(6).passed() && !canary(3).passed());
+            }
+        }
+    }
+}
