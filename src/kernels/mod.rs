@@ -17,11 +17,13 @@ mod fma;
 mod gemm;
 mod isa;
 mod linear;
+mod moe;
 mod params;
 pub mod random;
 mod read;
 mod reference;
 mod simd;
+mod skip;
 mod split;
 mod spmm;
 mod spmv;
@@ -52,6 +54,8 @@ pub const REGISTRY: &[&dyn Kernel] = &[
     &attention::BlockAttention,
     &linear::LinearAttention,
     &decode::KvDecode,
+    &moe::Moe,
+    &skip::ReluSkip,
     &triad::Triad,
     &fma::FmaPeak,
     &read::ReadBandwidth,

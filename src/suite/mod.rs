@@ -135,6 +135,7 @@ pub struct Profile {
 
 /// The suites that come with the product: id and text.
 pub const SHIPPED: &[(&str, &str)] = &[
+    ("attention", include_str!("../../suites/attention.yaml")),
     ("certify-cpu", include_str!("../../suites/certify-cpu.yaml")),
     ("quick", include_str!("../../suites/quick.yaml")),
     ("reference-cpu", include_str!("../../suites/reference-cpu.yaml")),

@@ -75,6 +75,8 @@ pub(crate) trait SimdExp: Simd<Elem = f32> {
     unsafe fn split(v: Self::V) -> (Self::V, Self::V);
     /// v·2^⌊n⌋ for the n of [`split`](Self::split) and v from 1 to 2; zero where n is below −126.
     unsafe fn scale(v: Self::V, n: Self::V) -> Self::V;
+    /// a / b.
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
     /// The largest lane.
     unsafe fn top(v: Self::V) -> f32;
 }
