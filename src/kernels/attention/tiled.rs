@@ -42,8 +42,6 @@ const fn lanes(isa: Isa) -> usize {
 pub(super) struct Tiled {
     shape: Shape,
     isa: Isa,
-    /// Queries of a register tile: two registers for blocks, whose sides are powers of two, else three.
-    width: usize,
     /// Queries of a group.
     group: usize,
     /// For each thread: queries, unscaled outputs, scores, maxima, sums and factors.
@@ -57,6 +55,7 @@ impl Tiled {
     /// [`KernelError::OutOfMemory`].
     pub(super) fn new(shape: Shape, isa: Isa, threads: usize) -> Result<Self, KernelError> {
         let Shape { heads, seq, dim, .. } = shape;
+        // Register tiles are two registers wide for blocks, whose sides are powers of two mostly, else three.
         let (width, group) = match &shape.mask {
             Mask::Blocks(blocks) => (2 * lanes(isa), blocks.side()),
             _ => {
@@ -67,7 +66,7 @@ impl Tiled {
         };
         let scratch = width * (group.div_ceil(width) * (2 * dim + 2) + SCORES + 1);
         let scratch = (0..threads).map(|_| Buffer::zeroed(scratch, "scratch of a thread")).collect::<Result<_, _>>()?;
-        Ok(Self { shape, isa, width, group, scratch })
+        Ok(Self { shape, isa, group, scratch })
     }
 
     /// The instruction set.

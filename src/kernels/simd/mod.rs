@@ -91,7 +91,8 @@ pub(crate) trait SimdExp: Simd<Elem = f32> {
 /// As for [`Simd`].
 #[inline(always)]
 pub(crate) unsafe fn exp2_non_positive<S: SimdExp>(x: S::V) -> S::V {
-    const POLYNOMIAL: [f32; 6] = [1.269_216_6e-3, 9.652_195_5e-3, 5.549_602_2e-2, 0.240_227_21, 0.693_147_2, 1.0];
+    const POLYNOMIAL: [f32; 6] =
+        [1.269_216_6e-3, 9.652_195_5e-3, 5.549_602_2e-2, 0.240_227_21, std::f32::consts::LN_2, 1.0];
     // SAFETY: passed on to the caller.
     unsafe {
         let (n, r) = S::split(x);
