@@ -268,7 +268,9 @@ mod tests {
             for (unit, h) in units.iter().enumerate().filter(|(_, h)| **h <= 0.0) {
                 program.layer.down[unit * 40..(unit + 1) * 40].fill(f32::NAN);
                 if rank > 0 {
-                    program.layer.up[unit * 40..(unit + 1) * 40].fill(f32::NAN);
+                    // Read, it would be active.
+                    let row = &mut program.layer.up[unit * 40..(unit + 1) * 40];
+                    row.iter_mut().zip(program.layer.x.iter()).for_each(|(up, x)| *up = 1e6 * x);
                 }
                 assert!(*h < 0.0);
             }
