@@ -58,10 +58,23 @@ const MASK: ParamSpec = ParamSpec {
     kind: ParamKind::Choice(&["dense", "causal"]),
     default: Some(ParamDefault::Word("dense")),
 };
+const FORMAT: ParamSpec = ParamSpec {
+    name: "format",
+    meaning: "how a cache is stored",
+    kind: ParamKind::Choice(&["mha", "gqa-4", "int8", "mla"]),
+    default: Some(ParamDefault::Word("mha")),
+};
 const BOTH: &[Dtype] = &[Dtype::F32, Dtype::F64];
 
 const fn info(id: &'static str, role: Role, dtypes: &'static [Dtype], params: &'static [ParamSpec]) -> KernelInfo {
     KernelInfo { id, title: id, summary: "for tests", role, flops: "", bytes: "", source: "", dtypes, params }
+}
+
+/// Work of attention whose heads have so many pairs of a query and a key.
+fn heads_by_pairs(p: &Params, pairs: f64) -> Result<[f64; 3], ParamError> {
+    let (heads, dim) = (p.integer("heads")? as f64, p.integer("dim")? as f64);
+    let bytes = 16.0 * heads * p.integer("seq")? as f64 * dim;
+    Ok([4.0 * heads * pairs * dim, bytes, bytes])
 }
 
 static SAMPLES: &[Sample] = &[
@@ -128,6 +141,45 @@ static SAMPLES: &[Sample] = &[
         },
     },
     Sample {
+        info: info(
+            "attention-window",
+            Role::Workload,
+            &[Dtype::F32],
+            &[count("heads", Some(1)), count("seq", None), count("dim", Some(64)), count("window", Some(512))],
+        ),
+        work: |p| heads_by_pairs(p, p.integer("seq")? as f64 * p.integer("window")? as f64),
+    },
+    Sample {
+        info: info(
+            "attention-block",
+            Role::Workload,
+            &[Dtype::F32],
+            &[count("heads", Some(1)), count("seq", None), count("dim", Some(64)), count("block", Some(64)), DENSITY],
+        ),
+        work: |p| heads_by_pairs(p, (p.integer("seq")? as f64).powi(2) * p.real("density")?),
+    },
+    Sample {
+        info: info(
+            "attention-linear",
+            Role::Workload,
+            &[Dtype::F32],
+            &[count("heads", Some(1)), count("seq", None), count("dim", Some(64))],
+        ),
+        work: |p| heads_by_pairs(p, p.integer("seq")? as f64 * p.integer("dim")? as f64),
+    },
+    Sample {
+        info: info(
+            "kv-decode",
+            Role::Workload,
+            &[Dtype::F32],
+            &[count("heads", Some(8)), count("len", None), count("dim", Some(128)), FORMAT],
+        ),
+        work: |p| {
+            let pairs = p.integer("heads")? as f64 * p.integer("len")? as f64 * p.integer("dim")? as f64;
+            Ok([4.0 * pairs, 8.0 * pairs, 8.0 * pairs])
+        },
+    },
+    Sample {
         info: info("triad", Role::Workload, BOTH, &[BYTES]),
         work: |p| p.integer("bytes").map(|b| [b as f64 / 6.0, b as f64, b as f64]),
     },
@@ -138,7 +190,7 @@ static SAMPLES: &[Sample] = &[
     },
 ];
 
-/// gemm, three spmm, spmv-csr, attention, triad and both ceiling probes.
+/// gemm, three spmm, spmv-csr, attention in four kinds, kv-decode, triad and both ceiling probes.
 pub(crate) fn catalog() -> Catalog {
     Catalog::new(SAMPLES.iter().map(|s| s as &dyn Kernel).collect())
 }

@@ -99,7 +99,7 @@ fn schema_and_parser_know_the_same_keys() {
     assert_eq!(keys(&schema), names(wire::SUITE.iter().map(|k| k.name)));
     assert_eq!(keys(&schema["properties"]["settings"]), names(NUMBERS.iter().map(|n| n.key)));
     let entries = schema["properties"]["cases"]["items"]["oneOf"].as_array().unwrap();
-    assert_eq!(entries.len(), 7);
+    assert_eq!(entries.len(), 11);
     for entry in entries {
         assert_eq!(keys(entry), names(wire::ENTRY.iter().map(|k| k.name)));
         let id = entry["properties"]["kernel"]["const"].as_str().unwrap();
