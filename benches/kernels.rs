@@ -42,6 +42,9 @@ const CASES: &[(&str, Dtype, &str)] = &[
     ("kv-decode", Dtype::F32, "heads=32 len=65536 dim=128 format=gqa-4"),
     ("kv-decode", Dtype::F32, "heads=16 len=65536 dim=128 format=int8"),
     ("kv-decode", Dtype::F32, "heads=4 len=131072 dim=512 format=mla"),
+    ("moe", Dtype::F32, "tokens=512 d=1024 f=2048 experts=8 top=2"),
+    ("relu-skip", Dtype::F32, "d=4096 f=16384 density=0.1 rank=0"),
+    ("relu-skip", Dtype::F32, "d=4096 f=16384 density=0.1 rank=256"),
     ("spmv-csr", Dtype::F32, "m=8192 k=8192 density=0.04"),
     ("triad", Dtype::F32, "bytes=67108864"),
 ];

@@ -18,6 +18,7 @@ mod fma;
 mod gemm;
 mod isa;
 mod linear;
+mod moe;
 mod operands;
 mod pack;
 mod params;
@@ -27,6 +28,7 @@ mod read;
 mod reference;
 mod short;
 mod simd;
+mod skip;
 mod split;
 mod spmm;
 mod spmv;
@@ -59,6 +61,8 @@ pub const REGISTRY: &[&dyn Kernel] = &[
     &attention::BlockAttention,
     &linear::LinearAttention,
     &decode::KvDecode,
+    &moe::Moe,
+    &skip::ReluSkip,
     &triad::Triad,
     &fma::FmaPeak,
     &read::ReadBandwidth,

@@ -135,6 +135,7 @@ pub struct Profile {
 
 /// The suites that come with the product: id and text.
 pub const SHIPPED: &[(&str, &str)] = &[
+    ("attention", include_str!("../../suites/attention.yaml")),
     ("certify-cpu", include_str!("../../suites/certify-cpu.yaml")),
     ("quantization", include_str!("../../suites/quantization.yaml")),
     ("quick", include_str!("../../suites/quick.yaml")),

@@ -64,10 +64,23 @@ const WEIGHTS: ParamSpec = ParamSpec {
     kind: ParamKind::Choice(&["int8", "int4"]),
     default: Some(ParamDefault::Word("int8")),
 };
+const FORMAT: ParamSpec = ParamSpec {
+    name: "format",
+    meaning: "how a cache is stored",
+    kind: ParamKind::Choice(&["mha", "gqa-4", "int8", "mla"]),
+    default: Some(ParamDefault::Word("mha")),
+};
 const BOTH: &[Dtype] = &[Dtype::F32, Dtype::F64];
 
 const fn info(id: &'static str, role: Role, dtypes: &'static [Dtype], params: &'static [ParamSpec]) -> KernelInfo {
     KernelInfo { id, title: id, summary: "for tests", role, flops: "", bytes: "", source: "", dtypes, params }
+}
+
+/// Work of attention whose heads have so many pairs of a query and a key.
+fn heads_by_pairs(p: &Params, pairs: f64) -> Result<[f64; 3], ParamError> {
+    let (heads, dim) = (p.integer("heads")? as f64, p.integer("dim")? as f64);
+    let bytes = 16.0 * heads * p.integer("seq")? as f64 * dim;
+    Ok([4.0 * heads * pairs * dim, bytes, bytes])
 }
 
 static SAMPLES: &[Sample] = &[
@@ -146,6 +159,78 @@ static SAMPLES: &[Sample] = &[
         },
     },
     Sample {
+        info: info(
+            "attention-window",
+            Role::Workload,
+            &[Dtype::F32],
+            &[count("heads", Some(1)), count("seq", None), count("dim", Some(64)), count("window", Some(512))],
+        ),
+        work: |p| heads_by_pairs(p, p.integer("seq")? as f64 * p.integer("window")? as f64),
+    },
+    Sample {
+        info: info(
+            "attention-block",
+            Role::Workload,
+            &[Dtype::F32],
+            &[count("heads", Some(1)), count("seq", None), count("dim", Some(64)), count("block", Some(64)), DENSITY],
+        ),
+        work: |p| heads_by_pairs(p, (p.integer("seq")? as f64).powi(2) * p.real("density")?),
+    },
+    Sample {
+        info: info(
+            "attention-linear",
+            Role::Workload,
+            &[Dtype::F32],
+            &[count("heads", Some(1)), count("seq", None), count("dim", Some(64))],
+        ),
+        work: |p| heads_by_pairs(p, p.integer("seq")? as f64 * p.integer("dim")? as f64),
+    },
+    Sample {
+        info: info(
+            "kv-decode",
+            Role::Workload,
+            &[Dtype::F32],
+            &[count("heads", Some(8)), count("len", None), count("dim", Some(128)), FORMAT],
+        ),
+        work: |p| {
+            let pairs = p.integer("heads")? as f64 * p.integer("len")? as f64 * p.integer("dim")? as f64;
+            Ok([4.0 * pairs, 8.0 * pairs, 8.0 * pairs])
+        },
+    },
+    Sample {
+        info: info(
+            "moe",
+            Role::Workload,
+            &[Dtype::F32],
+            &[
+                count("tokens", None),
+                count("d", None),
+                count("f", None),
+                count("experts", Some(8)),
+                count("top", Some(2)),
+            ],
+        ),
+        work: |p| {
+            let weights = p.integer("d")? as f64 * p.integer("f")? as f64;
+            let pairs = p.integer("tokens")? as f64 * p.integer("top")? as f64;
+            let bytes = 12.0 * p.integer("experts")? as f64 * weights;
+            Ok([6.0 * pairs * weights, bytes, bytes])
+        },
+    },
+    Sample {
+        info: info(
+            "relu-skip",
+            Role::Workload,
+            &[Dtype::F32],
+            &[count("d", None), count("f", None), DENSITY, count("rank", Some(0))],
+        ),
+        work: |p| {
+            let weights = p.integer("d")? as f64 * p.integer("f")? as f64;
+            let share = 1.0 + p.real("density")?;
+            Ok([2.0 * weights * share, 4.0 * weights * share, 8.0 * weights])
+        },
+    },
+    Sample {
         info: info("triad", Role::Workload, BOTH, &[BYTES]),
         work: |p| p.integer("bytes").map(|b| [b as f64 / 6.0, b as f64, b as f64]),
     },
@@ -156,7 +241,7 @@ static SAMPLES: &[Sample] = &[
     },
 ];
 
-/// gemm, three spmm, gemv-quantized, spmv-csr, attention, triad and both ceiling probes.
+/// Every family of workloads, and both ceiling probes.
 pub(crate) fn catalog() -> Catalog {
     Catalog::new(SAMPLES.iter().map(|s| s as &dyn Kernel).collect())
 }

@@ -118,18 +118,14 @@ pub(in crate::kernels) unsafe fn add_rows<S: Simd, const R: usize, const N: usiz
             step::<S, R, N>(beside(first, k * left.1), right.0.add(k * right.1), &mut sums);
         }
         for n in 0..N {
-            let factor = match factors {
-                Some(factors) => Some(S::load(factors.add(n * S::LANES))),
-                None => None,
+            let factor = if let Some(factors) = factors {
+                S::load(factors.add(n * S::LANES))
+            } else {
+                S::splat(S::Elem::from_f64(1.0))
             };
             for (i, sums) in sums.iter().enumerate() {
                 let at = out.0.add(i * out.1 + n * S::LANES);
-                let before = S::load(at);
-                let sum = match factor {
-                    Some(factor) => S::fma(before, factor, sums[n]),
-                    None => S::add(before, sums[n]),
-                };
-                S::store(at, sum);
+                S::store(at, S::fma(S::load(at), factor, sums[n]));
             }
         }
     }

@@ -55,7 +55,7 @@ impl Tiled {
     /// [`KernelError::OutOfMemory`].
     pub(super) fn new(shape: Shape, isa: Isa, threads: usize) -> Result<Self, KernelError> {
         let Shape { heads, seq, dim, .. } = shape;
-        // Queries of a register tile: two registers for blocks, whose sides are powers of two, else three.
+        // Register tiles are two registers wide for blocks, whose sides are powers of two mostly, else three.
         let (width, group) = match &shape.mask {
             Mask::Blocks(blocks) => (2 * lanes(isa), blocks.side()),
             _ => {

@@ -74,18 +74,19 @@ pub(super) fn canary(
     let root = (key as f64).sqrt();
     let mut queries = vec![0.0_f32; 4 * key];
     for (head, query) in queries.chunks_mut(key).enumerate() {
-        let pair = if head % 2 == 0 { [64.0 * root * (1.0 + CARRIED), 64.0 * root] } else { [-root / 128.0, 0.0] };
+        let pair =
+            if head.is_multiple_of(2) { [64.0 * root * (1.0 + CARRIED), 64.0 * root] } else { [-root / 128.0, 0.0] };
         (query[first], query[first + 1]) = (on_q(pair[0] as f32), on_q(pair[1] as f32));
     }
     let rows = layout.groups * TOKENS;
-    let sign = |row: usize| if row % 2 == 0 { 1.0 } else { -1.0 };
+    let sign = |row: usize| if row.is_multiple_of(2) { 1.0 } else { -1.0 };
     let high = std::f64::consts::E * (1.0 - RESIDUAL);
-    let size = |row: usize| on_v(if row % 2 == 0 { high as f32 } else { 1.0 });
+    let size = |row: usize| on_v(if row.is_multiple_of(2) { high as f32 } else { 1.0 });
     let store = if format == Format::Int8 {
         let (mut keys, mut values) = (Buffer::zeroed(rows * key, "keys")?, Buffer::zeroed(rows * value, "values")?);
         let (mut key_scales, mut value_scales) = (Buffer::zeroed(rows, "scales")?, Buffer::zeroed(rows, "scales")?);
         for row in 0..rows {
-            let byte = if row % 2 == 0 { 64_i8 } else { -64 };
+            let byte = if row.is_multiple_of(2) { 64_i8 } else { -64 };
             (keys[row * key], keys[row * key + 1]) = (byte.cast_unsigned(), (-byte).cast_unsigned());
             values[row * value..(row + 1) * value].fill(byte.cast_unsigned());
             (key_scales[row], value_scales[row]) = (on_k(1.0), size(row) / 64.0);

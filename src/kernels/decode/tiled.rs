@@ -183,6 +183,16 @@ unsafe fn decode<S: SimdExp + Widen, const R: usize>(args: &Args<'_, f32>) {
 }
 paths!(trait DecodePath: decode(Args), registers = [1, 1, 1], for f32);
 
+/// Asks for a row of the next tile, while this one is worked on: row by row, so that memory is never idle.
+#[inline(always)]
+fn ask_ahead<S: Widen, C>(row: *const C, apart: usize, len: usize) {
+    const LINE: usize = 64;
+    let from = row.wrapping_add(TOKENS * apart).cast::<u8>();
+    for at in (0..len * size_of::<C>()).step_by(LINE) {
+        S::ask(from.wrapping_add(at));
+    }
+}
+
 /// A register of row elements from `column` on; zeros beyond the last.
 ///
 /// # Safety
@@ -219,16 +229,15 @@ impl<C: Cell> Part<C> {
             }
             for first in (0..self.tokens).step_by(TOKENS) {
                 let count = TOKENS.min(self.tokens - first);
-                self.ask_ahead::<S>(first + TOKENS, key);
                 let mut head = 0;
                 while head < share {
                     let queries = self.queries.add(head * key_row);
                     let scores = self.scores.add(head * TOKENS);
                     if share - head >= 4 {
-                        self.scores::<S, 4>(first, count, key, (queries, key_row), scores);
+                        self.scores::<S, 4>(first, count, key, (queries, key_row), scores, head == 0);
                         head += 4;
                     } else {
-                        self.scores::<S, 1>(first, count, key, (queries, key_row), scores);
+                        self.scores::<S, 1>(first, count, key, (queries, key_row), scores, head == 0);
                         head += 1;
                     }
                 }
@@ -242,16 +251,17 @@ impl<C: Cell> Part<C> {
                         *factor = self.weights::<S>(first, count, self.scores.add((head + i) * TOKENS), state);
                     }
                     let scores = self.scores.add(head * TOKENS);
+                    let ask = head == 0 && !std::ptr::eq(self.keys, self.values);
                     let mut column = 0;
                     while column < value {
                         let registers = (value - column).div_ceil(S::LANES);
                         let (at, out) = ((first, count, column, value), (sums.add(column), width));
                         match (heads, registers) {
-                            (4, 4..) => self.add::<S, 4, 4>(at, scores, out, &factors),
-                            (4, _) => self.add::<S, 4, 1>(at, scores, out, &factors),
-                            (_, 8..) => self.add::<S, 1, 8>(at, scores, out, &factors),
-                            (_, 4..) => self.add::<S, 1, 4>(at, scores, out, &factors),
-                            _ => self.add::<S, 1, 1>(at, scores, out, &factors),
+                            (4, 4..) => self.add::<S, 4, 4>(at, scores, out, &factors, ask),
+                            (4, _) => self.add::<S, 4, 1>(at, scores, out, &factors, ask),
+                            (_, 8..) => self.add::<S, 1, 8>(at, scores, out, &factors, ask),
+                            (_, 4..) => self.add::<S, 1, 4>(at, scores, out, &factors, ask),
+                            _ => self.add::<S, 1, 1>(at, scores, out, &factors, ask),
                         }
                         let done = match (heads, registers) {
                             (4, 4..) | (_, 4..8) => 4,
@@ -266,20 +276,7 @@ impl<C: Cell> Part<C> {
         }
     }
 
-    /// Asks for the rows of the tile from `first` on, while the one before is worked on.
-    #[inline(always)]
-    fn ask_ahead<S: Widen>(&self, first: usize, key: usize) {
-        const LINE: usize = 64;
-        let size = size_of::<C>();
-        for (rows, apart) in [(self.keys, key), (self.values, self.apart)] {
-            let from = rows.wrapping_add(first * apart).cast::<u8>();
-            for line in 0..TOKENS.min(self.tokens.saturating_sub(first)) * apart * size / LINE {
-                S::ask(from.wrapping_add(line * LINE));
-            }
-        }
-    }
-
-    /// Scores of `count` tokens for H query heads.
+    /// Scores of `count` tokens for H query heads; asks for the next tile's keys if it is to.
     ///
     /// # Safety
     /// As for [`decode`].
@@ -291,6 +288,7 @@ impl<C: Cell> Part<C> {
         len: usize,
         (queries, row): (*const f32, usize),
         to: *mut f32,
+        ask: bool,
     ) {
         for token in (0..count).step_by(TOGETHER) {
             // SAFETY: tokens beyond the last repeat it and lie inside the tile of scores.
@@ -298,6 +296,11 @@ impl<C: Cell> Part<C> {
                 let mut keys = [self.keys; TOGETHER];
                 for (i, key) in keys.iter_mut().enumerate() {
                     *key = key.add((first + (token + i).min(count - 1)) * len);
+                }
+                if ask {
+                    for key in keys {
+                        ask_ahead::<S, C>(key, len, len);
+                    }
                 }
                 let mut sums = [[S::splat(0.0); H]; TOGETHER];
                 for column in (0..len).step_by(S::LANES) {
@@ -361,7 +364,8 @@ impl<C: Cell> Part<C> {
         }
     }
 
-    /// Adds the weighted values of `count` tokens to N registers of the sums of H heads.
+    /// Adds the weighted values of `count` tokens to N registers of the sums of H heads; asks for the next tile's values
+    /// of these columns if it is to.
     ///
     /// # Safety
     /// As for [`decode`].
@@ -372,12 +376,17 @@ impl<C: Cell> Part<C> {
         weights: *const f32,
         (out, row): (*mut f32, usize),
         factors: &[f32; 4],
+        ask: bool,
     ) {
         // SAFETY: N registers, the last one perhaps in part, lie inside the value.
         unsafe {
             let mut sums = [[S::splat(0.0); N]; H];
             for token in 0..count {
                 let from = self.values.add((first + token) * self.apart);
+                // Latent values came with their keys.
+                if ask {
+                    ask_ahead::<S, C>(from.add(column), self.apart, N * S::LANES);
+                }
                 let mut value = [S::splat(0.0); N];
                 for (n, value) in value.iter_mut().enumerate() {
                     *value = load::<S, C>(from, column + n * S::LANES, len);

@@ -98,6 +98,7 @@ impl SimdExp for Avx2<f32> {
             let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
             _mm256_mul_ps(v, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
         };
+        fn div(a: __m256, b: __m256) -> __m256 = _mm256_div_ps(a, b);
         fn top(v: __m256) -> f32 = top128(_mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v)));
     }
 }

@@ -41,6 +41,7 @@ impl SimdExp for Avx512<f32> {
         fn split(v: __m512) -> (__m512, __m512) = (v, _mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(v));
         fn scale(v: __m512, n: __m512) -> __m512 =
             _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(n, _mm512_set1_ps(-126.0)), v, n);
+        fn div(a: __m512, b: __m512) -> __m512 = _mm512_div_ps(a, b);
         fn top(v: __m512) -> f32 = _mm512_reduce_max_ps(v);
     }
 }

@@ -88,6 +88,8 @@ pub(crate) trait SimdExp: Simd<Elem = f32> {
     unsafe fn split(v: Self::V) -> (Self::V, Self::V);
     /// v·2^⌊n⌋ for the n of [`split`](Self::split) and v from 1 to 2; zero where n is below −126.
     unsafe fn scale(v: Self::V, n: Self::V) -> Self::V;
+    /// a / b.
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
     /// The largest lane.
     unsafe fn top(v: Self::V) -> f32;
 }
@@ -102,7 +104,8 @@ pub(crate) trait SimdExp: Simd<Elem = f32> {
 /// As for [`Simd`].
 #[inline(always)]
 pub(crate) unsafe fn exp2_non_positive<S: SimdExp>(x: S::V) -> S::V {
-    const POLYNOMIAL: [f32; 6] = [1.269_216_6e-3, 9.652_195_5e-3, 5.549_602_2e-2, 0.240_227_21, 0.693_147_2, 1.0];
+    const POLYNOMIAL: [f32; 6] =
+        [1.269_216_6e-3, 9.652_195_5e-3, 5.549_602_2e-2, 0.240_227_21, std::f32::consts::LN_2, 1.0];
     // SAFETY: passed on to the caller.
     unsafe {
         let (n, r) = S::split(x);

@@ -107,6 +107,10 @@ impl SimdExp for Portable<f32> {
         std::array::from_fn(|lane| v[lane] * f32::from_bits(((n[lane] as i32 + 127) as u32) << 23))
     }
     #[inline(always)]
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|lane| a[lane] / b[lane])
+    }
+    #[inline(always)]
     unsafe fn top(v: Self::V) -> f32 {
         v.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }

@@ -51,10 +51,9 @@ impl Transpose for Avx2<f32> {
                 fours[4 * half + 2] = _mm256_shuffle_ps::<0x44>(ab, cd);
                 fours[4 * half + 3] = _mm256_shuffle_ps::<0xEE>(ab, cd);
             }
-            for column in 0..4 {
-                let (low, high) = (fours[column], fours[4 + column]);
-                _mm256_storeu_ps(to.0.add(column * to.1), _mm256_permute2f128_ps::<0x20>(low, high));
-                _mm256_storeu_ps(to.0.add((column + 4) * to.1), _mm256_permute2f128_ps::<0x31>(low, high));
+            for (column, (low, high)) in fours[..4].iter().zip(&fours[4..]).enumerate() {
+                _mm256_storeu_ps(to.0.add(column * to.1), _mm256_permute2f128_ps::<0x20>(*low, *high));
+                _mm256_storeu_ps(to.0.add((column + 4) * to.1), _mm256_permute2f128_ps::<0x31>(*low, *high));
             }
         }
     }
@@ -66,21 +65,25 @@ impl Transpose for Avx512<f32> {
     unsafe fn transpose(from: (*const f32, usize), to: (*mut f32, usize)) {
         // SAFETY: the caller promises the instruction set and both tiles.
         unsafe {
-            // Quarter q, column c: lane group g holds column 4·g + c of rows 4·q to 4·q + 3.
+            // Column c, quarter q: lane group g holds column 4·g + c of rows 4·q to 4·q + 3.
             let mut fours = [[_mm512_setzero_ps(); 4]; 4];
-            for (quarter, fours) in fours.iter_mut().enumerate() {
+            for quarter in 0..4 {
                 let row = from.0.add(4 * quarter * from.1);
                 let (a, b) = (_mm512_loadu_ps(row), _mm512_loadu_ps(row.add(from.1)));
                 let (c, d) = (_mm512_loadu_ps(row.add(2 * from.1)), _mm512_loadu_ps(row.add(3 * from.1)));
-                let (ab, cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
-                fours[0] = _mm512_shuffle_ps::<0x44>(ab, cd);
-                fours[1] = _mm512_shuffle_ps::<0xEE>(ab, cd);
-                let (ab, cd) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
-                fours[2] = _mm512_shuffle_ps::<0x44>(ab, cd);
-                fours[3] = _mm512_shuffle_ps::<0xEE>(ab, cd);
+                let (low_ab, low_cd) = (_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d));
+                let (high_ab, high_cd) = (_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d));
+                let columns = [
+                    _mm512_shuffle_ps::<0x44>(low_ab, low_cd),
+                    _mm512_shuffle_ps::<0xEE>(low_ab, low_cd),
+                    _mm512_shuffle_ps::<0x44>(high_ab, high_cd),
+                    _mm512_shuffle_ps::<0xEE>(high_ab, high_cd),
+                ];
+                for (fours, column) in fours.iter_mut().zip(columns) {
+                    fours[quarter] = column;
+                }
             }
-            for column in 0..4 {
-                let [a, b, c, d] = [fours[0][column], fours[1][column], fours[2][column], fours[3][column]];
+            for (column, [a, b, c, d]) in fours.into_iter().enumerate() {
                 // Groups 0 and 2, then 1 and 3, of two quarters each.
                 let (ab, cd) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0x88>(c, d));
                 _mm512_storeu_ps(to.0.add(column * to.1), _mm512_shuffle_f32x4::<0x88>(ab, cd));

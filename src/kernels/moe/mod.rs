@@ -1,0 +1,265 @@
+//! Mixture of experts: each token goes through a few SwiGLU experts, and their outputs are added by weight.
+//!
+//! Work follows the tokens of each expert, so the routing is drawn by the seed with equal loads, as balancing losses aim
+//! for: it is an input, and the router's own product, 2·tokens·experts·d operations, is no part of the kernel.
+
+mod exact;
+mod grouped;
+mod routing;
+
+use super::params::{product, sum};
+use super::random::SplitMix64;
+use super::reference::Reference;
+use super::split::{fill, normal_buffer, output_buffer};
+use super::{
+    Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
+    ParamSpec, Params, Program, Role, Team, Work,
+};
+use grouped::Grouped;
+use routing::Routing;
+
+/// The `moe` kernel.
+pub(super) struct Moe;
+
+const DIMENSION: ParamKind = ParamKind::Count { min: 1, max: 1 << 16 };
+
+static INFO: KernelInfo = KernelInfo {
+    id: "moe",
+    title: "Mixture of SwiGLU experts",
+    summary: "y = Σ gate·(silu(x·G)∘(x·U))·D over the `top` experts of each token; G and U d×f, D f×d; experts get equal \
+              numbers of tokens, chosen by the seed; the router's own product is no part of it",
+    role: Role::Workload,
+    flops: "6·tokens·top·d·f; silu and gates are not counted",
+    bytes: "12·touched·d·f + 8·tokens·d + 8·tokens·top, touched = min(experts, tokens·top)",
+    source: "Shazeer et al., Outrageously Large Neural Networks, 2017; SwiGLU: Shazeer, GLU Variants, 2020; Jiang et al., \
+             Mixtral of Experts, 2024",
+    dtypes: &[Dtype::F32],
+    params: &[
+        ParamSpec {
+            name: "tokens",
+            meaning: "tokens in a batch",
+            kind: ParamKind::Count { min: 1, max: 1 << 24 },
+            default: None,
+        },
+        ParamSpec { name: "d", meaning: "elements of a token", kind: DIMENSION, default: None },
+        ParamSpec { name: "f", meaning: "hidden units of an expert", kind: DIMENSION, default: None },
+        ParamSpec {
+            name: "experts",
+            meaning: "experts there are",
+            kind: ParamKind::Count { min: 1, max: 1 << 12 },
+            default: Some(super::ParamDefault::Integer(8)),
+        },
+        ParamSpec {
+            name: "top",
+            meaning: "experts of each token",
+            kind: ParamKind::Count { min: 1, max: 64 },
+            default: Some(super::ParamDefault::Integer(2)),
+        },
+    ],
+};
+
+/// Sizes of a case.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    tokens: usize,
+    d: usize,
+    f: usize,
+    experts: usize,
+    top: usize,
+}
+
+/// The weights of all experts, expert by expert.
+struct Weights {
+    /// G and U side by side, `d × 2f`.
+    up: Buffer<f32>,
+    /// D, `f × d`.
+    down: Buffer<f32>,
+}
+
+impl Kernel for Moe {
+    fn info(&self) -> &'static KernelInfo {
+        &INFO
+    }
+
+    fn work(&self, params: &Params) -> Result<Work, ParamError> {
+        INFO.check(params)?;
+        let [tokens, d, f] = [params.integer("tokens")?, params.integer("d")?, params.integer("f")?];
+        let [experts, top] = [params.integer("experts")?, params.integer("top")?];
+        if top > experts {
+            let expected = format!("at most the {experts} experts");
+            return Err(ParamError::Invalid { name: "top", found: top.to_string(), expected });
+        }
+        let useful = product("6·tokens·top·d·f", &[6, tokens, top, d, f])?;
+        let dense = product("6·tokens·experts·d·f", &[6, tokens, experts, d, f])?;
+        let touched = experts.min(product("slots", &[tokens, top])?);
+        let weights = product("the weights", &[12, touched, d, f])?;
+        let activations = sum("tokens", &[product("rows", &[8, tokens, d])?, product("routing", &[8, tokens, top])?])?;
+        let bytes = sum("weights and tokens", &[weights, activations])?;
+        let all = product("all weights", &[12, experts, d, f])?;
+        let hidden = product("hidden units", &[4, tokens, top, 2 * d + 3 * f])?;
+        let reference = Reference::bytes(tokens, d, row_cost(top, d, f)).unwrap_or(u64::MAX);
+        Work::new(useful, dense, bytes, sum("all buffers", &[all, activations, hidden, reference])?)
+    }
+
+    fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
+        self.work(params)?;
+        let [tokens, d, f] = [params.count("tokens")?, params.count("d")?, params.count("f")?];
+        let shape = Shape { tokens, d, f, experts: params.count("experts")?, top: params.count("top")? };
+        Ok(Box::new(MoeProgram::build(shape, context)?))
+    }
+}
+
+/// Products behind one row of the reference.
+const fn row_cost(top: u64, d: u64, f: u64) -> u64 {
+    top.saturating_mul(d).saturating_mul(f).saturating_mul(3)
+}
+
+/// Experts ready to run.
+struct MoeProgram {
+    weights: Weights,
+    routing: Routing,
+    x: Buffer<f32>,
+    output: Buffer<f32>,
+    grouped: Grouped,
+    reference: Reference,
+}
+
+impl MoeProgram {
+    fn build(shape: Shape, context: &BuildContext<'_>) -> Result<Self, KernelError> {
+        let BuildContext { seed, team, isa } = *context;
+        let Shape { tokens, d, f, experts, top } = shape;
+        // Divided by the root of the length of the sums, so that hidden units stay of the order of 1.
+        let scaled = |len: usize, what, stream: u64, length: usize| {
+            let (mut buffer, generator) = (Buffer::zeroed(len, what)?, SplitMix64::new(seed, stream));
+            #[expect(clippy::cast_possible_truncation, reason = "weights are single precision")]
+            let factor = (1.0 / (length as f64).sqrt()) as f32;
+            fill(&mut buffer, team, &|first, part: &mut [f32]| {
+                generator.fill_normal(first, part);
+                part.iter_mut().for_each(|x| *x *= factor);
+            });
+            Ok::<_, KernelError>(buffer)
+        };
+        let weights =
+            Weights { up: scaled(experts * d * 2 * f, "G and U", 1, d)?, down: scaled(experts * f * d, "D", 2, f)? };
+        let x = normal_buffer::<f32>(tokens * d, "tokens", SplitMix64::new(seed, 3), team)?;
+        let routing = Routing::random(tokens, experts, top, SplitMix64::new(seed, 4))?;
+        let cost = row_cost(top as u64, d as u64, f as u64);
+        let reference = Reference::compute((tokens, d), cost, seed, team, &|row, output, scale| {
+            exact::row(shape, &weights, &routing, &x, row, output, scale);
+        })?;
+        let output = output_buffer(tokens * d, "the output", team)?;
+        let grouped = Grouped::new(shape, &routing, isa, team.threads())?;
+        Ok(Self { weights, routing, x, output, grouped, reference })
+    }
+}
+
+impl Program for MoeProgram {
+    fn path(&self) -> String {
+        format!("gemm-crate/{}", self.grouped.isa())
+    }
+
+    fn facts(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("largest-expert", self.routing.largest().to_string()),
+            ("huge-pages", self.weights.up.pages().name().to_owned()),
+        ]
+    }
+
+    fn poison(&mut self) {
+        self.output.fill(f32::NAN);
+    }
+
+    fn run(&mut self, team: &dyn Team) {
+        self.grouped.run(&self.weights, &self.routing, &self.x, &mut self.output, team);
+    }
+
+    fn check(&mut self) -> Correctness {
+        self.reference.compare(&self.output)
+    }
+
+    #[cfg(test)]
+    fn corrupt(&mut self, index: usize) {
+        super::verify::corrupt(&mut self.output, index);
+    }
+
+    fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
+        let failed = |e: KernelError| Canary { name: e.to_string(), error: None, limit: 0.0 };
+        Some(canary(self.grouped.isa(), team, [&|x| x; 3]).unwrap_or_else(failed))
+    }
+}
+
+/// What happens to the elements of tokens, G and U, and D.
+type Operands<'a> = [&'a dyn Fn(f32) -> f32; 3];
+
+/// Two small experts through the same code.
+fn canary(isa: Isa, team: &dyn Team, operands: Operands<'_>) -> Result<Canary, KernelError> {
+    let exact::Small { shape, weights, routing, x, exact } = exact::canary(operands)?;
+    let mut output = vec![f32::NAN; shape.tokens * shape.d];
+    Grouped::new(shape, &routing, isa, team.threads())?.run(&weights, &routing, &x, &mut output, team);
+    Ok(super::canary::judge("pairs that cancel to the last bits", &output, &exact))
+}
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
+mod tests {
+    use super::*;
+    use crate::kernels::canary::round_mantissa;
+    use crate::kernels::verify::{Threads, counts, verify};
+
+    fn case([tokens, d, f, experts, top]: [u64; 5]) -> Params {
+        counts(Dtype::F32, &[("tokens", tokens), ("d", d), ("f", f), ("experts", experts), ("top", top)])
+    }
+
+    #[test]
+    fn every_shape_matches_the_reference() {
+        // One token, experts without tokens, fewer experts than threads and more, ragged loads, every expert chosen.
+        for sizes in [[1, 5, 7, 4, 2], [3, 16, 33, 8, 1], [37, 24, 40, 1, 1], [53, 33, 19, 5, 2], [20, 64, 48, 3, 3]] {
+            verify(&Moe, &case(sizes));
+        }
+    }
+
+    #[test]
+    fn work_follows_the_formulas() {
+        let work = Moe.work(&case([100, 20, 30, 8, 2])).unwrap();
+        assert_eq!(work.useful.get(), 6.0 * 200.0 * 600.0);
+        assert_eq!(work.dense_equivalent.get(), 6.0 * 800.0 * 600.0);
+        assert_eq!(work.bytes.get(), 12.0 * 8.0 * 600.0 + 8.0 * 2000.0 + 8.0 * 200.0);
+        // A single token touches two experts.
+        let work = Moe.work(&case([1, 20, 30, 8, 2])).unwrap();
+        assert_eq!(work.bytes.get(), 12.0 * 2.0 * 600.0 + 8.0 * 20.0 + 16.0);
+    }
+
+    #[test]
+    fn more_choices_than_experts_are_refused() {
+        let error = Moe.work(&case([1, 1, 1, 2, 3])).unwrap_err();
+        assert_eq!(error.to_string(), "parameter `top` is 3, expected at most the 2 experts");
+    }
+
+    #[test]
+    fn rounding_any_operand_fails_the_canary() {
+        let keep = |x: f32| x;
+        for isa in Isa::available() {
+            assert_eq!(canary(isa, &Threads(2), [&keep; 3]).unwrap().error, Some(0.0), "{isa}");
+            for bits in [7, 10] {
+                let round = |x: f32| round_mantissa(x, bits);
+                for which in 0..3 {
+                    let mut operands: Operands<'_> = [&keep; 3];
+                    operands[which] = &round;
+                    let found = canary(isa, &Threads(1), operands).unwrap();
+                    assert!(!found.passed(), "{isa}, {bits} bits, operand {which}: {found:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rounded_tokens_fail_the_ordinary_check_too() {
+        let team = Threads(1);
+        let context = BuildContext { seed: 2, isa: Isa::detect(), team: &team };
+        let shape = Shape { tokens: 64, d: 32, f: 48, experts: 4, top: 2 };
+        let mut program = MoeProgram::build(shape, &context).unwrap();
+        program.x.iter_mut().for_each(|x| *x = round_mantissa(*x, 7));
+        program.run(&team);
+        assert!(!program.check().passed());
+    }
+}
