@@ -29,7 +29,7 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum From {
     Criterion(CriterionArgs),
-    Meter(meter::Args),
+    Meter(Box<meter::Args>),
 }
 
 /// What the criterion harness saved below a folder

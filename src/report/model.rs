@@ -344,8 +344,19 @@ pub struct CrossoverChart {
 pub struct CrossoverSeries {
     /// Its name.
     pub label: String,
-    /// Density, ratio and the interval of the ratio, densities rising.
-    pub points: Vec<(f64, f64, Option<(f64, f64)>)>,
+    /// Densities rising.
+    pub points: Vec<CrossoverPlace>,
+}
+
+/// A sparse case.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct CrossoverPlace {
+    /// Density.
+    pub x: f64,
+    /// Dense over sparse.
+    pub y: f64,
+    /// Interval of `y`.
+    pub interval: Option<(f64, f64)>,
 }
 
 /// Power over the run.

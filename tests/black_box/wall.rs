@@ -178,7 +178,7 @@ fn a_log_exported_after_the_run_becomes_part_of_a_new_record() {
     let again = ["import", "meter", "out-metered", "exported.csv"];
     sandbox.run(&again).expect(2).says(&["out-metered", "has the log of a wall meter already"]);
     let flat: String = (0..5000).map(|n| format!("{}.5;40\n", 9000 + n)).collect();
-    sandbox.write("other.csv", &format!("time;power_w\n{flat}"));
+    sandbox.write("other.csv", format!("time;power_w\n{flat}"));
     let other = ["import", "meter", "out", "other.csv", "--out", "other"];
     sandbox.run(&other).expect(2).says(&["other.csv", "nothing was written"]);
     sandbox.write("empty.csv", "");

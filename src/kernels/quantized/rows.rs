@@ -132,8 +132,6 @@ trait Unpack: Simd<Elem = f32> {
     /// # Safety
     /// As for [`Simd`].
     unsafe fn nibbles(from: *const u8, at: u32) -> Self::V;
-    /// Asks for a line of memory.
-    fn prefetch(from: *const u8);
 }
 
 /// The paths of a width and a number of columns.
@@ -209,9 +207,9 @@ unsafe fn sums<S: Unpack, const R: usize, const T: usize, const INT4: bool>(
             for chunk in index * chunks..(index + 1) * chunks {
                 for from in from {
                     let line = from.wrapping_add(chunk * chunk_bytes + AHEAD);
-                    S::prefetch(line);
+                    S::prefetch(line.cast());
                     if !INT4 {
-                        S::prefetch(line.wrapping_add(64));
+                        S::prefetch(line.wrapping_add(64).cast());
                     }
                 }
                 for piece in 0..CHUNK / S::LANES {
@@ -261,8 +259,6 @@ impl Unpack for Portable<f32> {
         let word = |lane: usize| u32::from_le_bytes(unsafe { from.add(4 * lane).cast::<[u8; 4]>().read() });
         std::array::from_fn(|lane| (word(lane) >> (4 * at) & 15).cast_signed() as f32 - 8.0)
     }
-    #[inline(always)]
-    fn prefetch(_from: *const u8) {}
 }
 
 /// Compiles the paths of an instruction set.
@@ -327,11 +323,6 @@ mod x86 {
                 _mm512_permutexvar_ps(words, _mm512_loadu_ps(VALUES.as_ptr()))
             }
         }
-        #[inline(always)]
-        fn prefetch(from: *const u8) {
-            // SAFETY: a prefetch may name any address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
-        }
     }
 
     impl Unpack for Avx2<f32> {
@@ -349,11 +340,6 @@ mod x86 {
                 let codes = _mm256_and_si256(words, _mm256_set1_epi32(15));
                 _mm256_sub_ps(_mm256_cvtepi32_ps(codes), _mm256_set1_ps(8.0))
             }
-        }
-        #[inline(always)]
-        fn prefetch(from: *const u8) {
-            // SAFETY: a prefetch may name any address.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
         }
     }
 

@@ -3,7 +3,7 @@
 use super::charts::log_range;
 use super::context::fact;
 use super::plain::shorten;
-use super::{Axis, Crossover, CrossoverChart, CrossoverSeries};
+use super::{Axis, Crossover, CrossoverChart, CrossoverPlace, CrossoverSeries};
 use crate::analysis::{self, BreakEven, CrossoverPoint, Figure, Summary};
 use crate::report::si;
 
@@ -31,8 +31,8 @@ pub(super) fn crossover(summary: &Summary) -> Crossover {
 fn chart(families: &[analysis::Crossover], what: &str, pick: fn(&CrossoverPoint) -> &Figure) -> CrossoverChart {
     let series: Vec<CrossoverSeries> = families.iter().filter_map(|family| line(family, pick)).collect();
     let points = || series.iter().flat_map(|s| s.points.iter());
-    let x = log_range(points().map(|p| p.0), "density: useful over dense operations");
-    let heights = points().flat_map(|p| [p.1, p.2.map_or(p.1, |i| i.0), p.2.map_or(p.1, |i| i.1)]);
+    let x = log_range(points().map(|p| p.x), "density: useful over dense operations");
+    let heights = points().flat_map(|p| [p.y, p.interval.map_or(p.y, |i| i.0), p.interval.map_or(p.y, |i| i.1)]);
     // The line at 1 is what the chart is about.
     let y = log_range(heights.chain([1.0]), &format!("{what} of dense over {what} of sparse"));
     CrossoverChart {
@@ -53,9 +53,9 @@ fn line(family: &analysis::Crossover, pick: fn(&CrossoverPoint) -> &Figure) -> O
     let points = family.points.iter().filter_map(|point| {
         let e = pick(point).estimate().filter(|e| e.median > 0.0)?;
         let interval = e.low.zip(e.high).filter(|(low, high)| *low > 0.0 && *high > 0.0);
-        Some((point.density, e.median, interval))
+        Some(CrossoverPlace { x: point.density, y: e.median, interval })
     });
-    let points: Vec<_> = points.filter(|p| p.0 > 0.0).collect();
+    let points: Vec<_> = points.filter(|p| p.x > 0.0).collect();
     (!points.is_empty()).then(|| CrossoverSeries { label: shorten(&family.label, 120), points })
 }
 

@@ -55,13 +55,13 @@ fn paint(chart: &CrossoverChart) -> Result<Figure, PlotError> {
         let clamp = |y: f64| y.clamp(chart.y.min, chart.y.max);
         for (i, series) in chart.series.iter().enumerate() {
             let at: Vec<(f64, f64)> =
-                series.points.iter().map(|p| scale.at(p.0.clamp(chart.x.min, chart.x.max), clamp(p.1))).collect();
+                series.points.iter().map(|p| scale.at(p.x.clamp(chart.x.min, chart.x.max), clamp(p.y))).collect();
             if at.len() > 1 {
                 sheet.path(&at, Ink::Series(i), 1.5)?;
             }
             for (point, (x, _)) in series.points.iter().zip(&at) {
-                if let Some((low, high)) = point.2 {
-                    let y = |v: f64| scale.at(point.0, clamp(v)).1;
+                if let Some((low, high)) = point.interval {
+                    let y = |v: f64| scale.at(point.x, clamp(v)).1;
                     sheet.line((*x, y(low)), (*x, y(high)), Ink::Text, 1.25)?;
                 }
             }

@@ -167,7 +167,7 @@ fn crossover(cases: usize, text: &dyn Fn(&str) -> String) -> Crossover {
     }
     let series = |label: &str, points: &[(f64, f64)]| CrossoverSeries {
         label: text(label),
-        points: points.iter().map(|&(x, y)| (x, y, Some((y * 0.95, y * 1.05)))).collect(),
+        points: (points.iter()).map(|&(x, y)| CrossoverPlace { x, y, interval: Some((y * 0.95, y * 1.05)) }).collect(),
     };
     let chart = CrossoverChart {
         title: text("Where sparsity pays: time"),
