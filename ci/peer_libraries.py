@@ -152,9 +152,18 @@ class Argument(ctypes.Structure):
     _fields_ = [("arg", c_int), ("memory", c_void_p)]
 
 
+# Element types of operands and product by `dnnl_data_type_t`, and operands in them: ours come in single precision,
+# which holds both.
+SHORT = {
+    "f32": (3, 3, lambda x: x, np.float32),
+    "bf16": (2, 3, lambda x: (x.view(np.uint32) >> 16).astype(np.uint16), np.float32),
+    "i8": (5, 4, lambda x: x.astype(np.int8), np.int32),
+}
+
+
 class OneDnn:
     name = "oneDNN"
-    kernels = {("gemm", "f32"), ("spmm-2-4", "f32")}
+    kernels = {("gemm", "f32"), ("gemm", "bf16"), ("gemm", "i8"), ("spmm-2-4", "f32")}
 
     def __init__(self, threads):
         self.lib = library("libdnnl.so.3")
@@ -165,16 +174,17 @@ class OneDnn:
             raise RuntimeError(f"dnnl_{function} answered with status {status}")
 
     def prepare(self, case, arrays):
-        a, b = place(arrays["A"]), place(arrays["B"])
-        c = empty((a.shape[0], b.shape[1]), a.dtype)
+        operand, result, short, out = SHORT[case.dtype]
+        a, b = place(short(arrays["A"])), place(short(arrays["B"]))
+        c = place(np.full((a.shape[0], b.shape[1]), -1, out))
         engine, stream, matmul, primitive = (c_void_p() for _ in range(4))
         self.do("engine_create", byref(engine), c_int(1), ctypes.c_size_t(0))
         self.do("stream_create", byref(stream), engine, c_int(1))
         descriptions, memories = [], []
-        for array in (a, b, c):
+        for array, kind in ((a, operand), (b, operand), (c, result)):
             description, memory = c_void_p(), c_void_p()
             sizes, strides = ((c_int64 * 2)(*x) for x in (array.shape, (array.shape[1], 1)))
-            self.do("memory_desc_create_with_strides", byref(description), c_int(2), sizes, c_int(3), strides)
+            self.do("memory_desc_create_with_strides", byref(description), c_int(2), sizes, c_int(kind), strides)
             self.do("memory_create", byref(memory), description, engine, at(array))
             descriptions.append(description)
             memories.append(memory)

@@ -30,7 +30,11 @@ gemm f64 m=1024 n=1024 k=1024
 gemm f64 m=2048 n=2048 k=2048
 gemm f64 m=256 n=256 k=256
 gemm bf16 m=1024 n=1024 k=1024
-gemm int8 m=1024 n=1024 k=1024
+gemm bf16 m=2048 n=2048 k=2048
+gemm bf16 m=256 n=256 k=256
+gemm i8 m=1024 n=1024 k=1024
+gemm i8 m=2048 n=2048 k=2048
+gemm i8 m=256 n=256 k=256
 spmv-csr f32 m=2048 k=2048 density=0.05
 spmv-csr f64 m=2048 k=2048 density=0.05
 spmv-csr f32 m=65536 k=65536 density=0.01

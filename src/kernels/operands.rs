@@ -39,6 +39,19 @@ impl Array {
         Self { name, shape: shape.to_vec(), values }
     }
 
+    /// An array of exact numbers, in single precision where `single` says that it holds them.
+    pub(crate) fn of_numbers(
+        name: &'static str,
+        shape: &[usize],
+        single: bool,
+        numbers: impl Iterator<Item = f64>,
+    ) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "the caller knows that single precision holds them")]
+        let values =
+            if single { Values::F32(numbers.map(|x| x as f32).collect()) } else { Values::F64(numbers.collect()) };
+        Self { name, shape: shape.to_vec(), values }
+    }
+
     /// An array of offsets or column numbers.
     pub(crate) fn of_indices(name: &'static str, values: Vec<u32>) -> Self {
         Self { name, shape: vec![values.len()], values: Values::U32(values) }

@@ -83,12 +83,11 @@ impl Kernel for Gemm {
     fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
         self.work(params)?;
         let shape = [params.count("m")?, params.count("n")?, params.count("k")?];
-        if params.dtype == Dtype::F32 {
-            operands::<f32>(shape, context)
-        } else if params.dtype == Dtype::F64 {
-            operands::<f64>(shape, context)
-        } else {
-            Ok(Vec::new())
+        match params.dtype {
+            Dtype::F32 => operands::<f32>(shape, context),
+            Dtype::F64 => operands::<f64>(shape, context),
+            Dtype::Bf16 => short::operands::<Bf16>(shape, context),
+            Dtype::I8 => short::operands::<i8>(shape, context),
         }
     }
 }

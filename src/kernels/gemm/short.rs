@@ -9,7 +9,7 @@ use crate::kernels::reference::{Reference, Worst};
 use crate::kernels::short::{Bf16, Short, Sum, fill_short};
 use crate::kernels::split::fill;
 use crate::kernels::{
-    Buffer, BuildContext, Canary, Correctness, Dtype, KernelError, ParamError, Params, Program, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, Dtype, KernelError, ParamError, Params, Program, Team, Work,
 };
 
 /// The longest sums of 8-bit products that surely fit 32 bits: k·128² < 2³¹.
@@ -31,6 +31,27 @@ pub(super) fn work(params: &Params) -> Result<Work, ParamError> {
     let bytes = sum("the matrices", &[product("A and B", &[params.dtype.size(), operands])?, output])?;
     let reference = Reference::bytes(m, n, row_cost(n, k)).unwrap_or(u64::MAX);
     Work::new(flops, flops, bytes, sum("the matrices and the reference", &[bytes, reference])?)
+}
+
+/// A and B.
+fn inputs<S: Short>([m, n, k]: [usize; 3], context: &BuildContext<'_>) -> Result<(Buffer<S>, Buffer<S>), KernelError> {
+    let BuildContext { seed, team, .. } = *context;
+    let operand = |len: usize, what: &'static str, stream: u64| -> Result<Buffer<S>, KernelError> {
+        let mut buffer = Buffer::zeroed(len, what)?;
+        fill(&mut buffer, team, &|first, part| fill_short(SplitMix64::new(seed, stream), first, part));
+        Ok(buffer)
+    };
+    Ok((operand(m * k, "A", 1)?, operand(k * n, "B", 2)?))
+}
+
+/// A and B for others, widened to single precision, which holds both types.
+///
+/// # Errors
+/// [`KernelError::OutOfMemory`].
+pub(super) fn operands<S: Short>(shape: [usize; 3], context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+    let ([m, n, k], (a, b)) = (shape, inputs::<S>(shape, context)?);
+    let wide = |name, shape: &[usize], x: &[S]| Array::of_numbers(name, shape, true, x.iter().map(|x| x.to_f64()));
+    Ok(vec![wide("A", &[m, k], &a), wide("B", &[k, n], &b)])
 }
 
 /// A product ready to run.
@@ -55,12 +76,7 @@ impl<S: NestPath> Shortened<S> {
 
     fn with([m, n, k]: [usize; 3], context: &BuildContext<'_>, unit: DotUnit) -> Result<Self, KernelError> {
         let BuildContext { seed, team, .. } = *context;
-        let operand = |len: usize, what: &'static str, stream: u64| -> Result<Buffer<S>, KernelError> {
-            let mut buffer = Buffer::zeroed(len, what)?;
-            fill(&mut buffer, team, &|first, part| fill_short(SplitMix64::new(seed, stream), first, part));
-            Ok(buffer)
-        };
-        let (a, b) = (operand(m * k, "A", 1)?, operand(k * n, "B", 2)?);
+        let (a, b) = inputs::<S>([m, n, k], context)?;
         let mut c = Buffer::zeroed(m * n, "C")?;
         fill(&mut c, team, &|_, part| part.fill(S::Sum::POISON));
         let reference = Reference::compute((m, n), row_cost(n as u64, k as u64), seed, team, &|row, exact, scale| {
@@ -99,6 +115,13 @@ impl<S: NestPath> Program for Shortened<S> {
 
     fn check(&mut self) -> Correctness {
         self.reference.compare_as(&self.c, S::Sum::to_f64, S::Sum::limit())
+    }
+
+    fn output(&self) -> Option<Array> {
+        let [m, n, _] = self.shape;
+        // Sums of bf16 are in single precision; those of i8 have 32 bits, which it does not hold.
+        let sums = self.c.iter().map(|x| x.to_f64());
+        Some(Array::of_numbers("C", &[m, n], S::DTYPE == Dtype::Bf16, sums))
     }
 
     #[cfg(test)]
