@@ -49,9 +49,26 @@ pub struct Canary {
 }
 
 impl Canary {
+    /// A canary that could not run: it has no error, so it does not pass, and its name says why.
+    pub(crate) fn failed(why: super::KernelError) -> Self {
+        Self { name: why.to_string(), error: None, limit: 0.0 }
+    }
+
     /// Whether the declared precision was really used.
     #[must_use]
     pub fn passed(&self) -> bool {
         self.error.is_some_and(|e| e <= self.limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_canary_that_could_not_run_does_not_pass() {
+        let canary = Canary::failed(crate::kernels::KernelError::OutOfMemory { bytes: 64, what: "the output" });
+        assert!(!canary.passed() && canary.name.contains("64"), "{canary:?}");
+        assert!(Canary { name: String::new(), error: Some(0.0), limit: 0.0 }.passed());
     }
 }

@@ -312,9 +312,8 @@ impl Program for AttentionProgram {
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
-        let failed = |e: KernelError| Canary { name: e.to_string(), error: None, limit: 0.0 };
         let inputs: Operands<'_> = [&|x| x; 3];
-        Some(canary(&self.shape, self.tiled.isa(), team, inputs).unwrap_or_else(failed))
+        Some(canary(&self.shape, self.tiled.isa(), team, inputs).unwrap_or_else(Canary::failed))
     }
 }
 

@@ -236,9 +236,8 @@ impl<T: BsrPath + PackPath> Program for BsrProgram<T> {
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
-        let failed = |e: KernelError| Canary { name: e.to_string(), error: None, limit: 0.0 };
         let (side, isa) = (self.tiled.matrix().side(), self.tiled.isa());
-        Some(canary::<T>(side, isa, team, &|x| x).unwrap_or_else(failed))
+        Some(canary::<T>(side, isa, team, &|x| x).unwrap_or_else(Canary::failed))
     }
 }
 

@@ -197,9 +197,8 @@ impl Program for DecodeProgram {
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
-        let failed = |e: KernelError| Canary { name: e.to_string(), error: None, limit: 0.0 };
         let (like, isa) = (self.cache.layout(), self.decoder.isa());
-        Some(canary(like, self.format, isa, team, [&|x| x; 3]).unwrap_or_else(failed))
+        Some(canary(like, self.format, isa, team, [&|x| x; 3]).unwrap_or_else(Canary::failed))
     }
 }
 

@@ -204,8 +204,7 @@ impl<T: NestPath> Program for Gemmed<T> {
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
-        let failed = |e: KernelError| Canary { name: e.to_string(), error: None, limit: 0.0 };
-        Some(canary::<T>(self.isa, team, &|x| x).unwrap_or_else(failed))
+        Some(canary::<T>(self.isa, team, &|x| x).unwrap_or_else(Canary::failed))
     }
 }
 

@@ -144,8 +144,7 @@ impl Program for LinearProgram {
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
-        let failed = |e: KernelError| Canary { name: e.to_string(), error: None, limit: 0.0 };
-        Some(canary(self.shape.dim, self.tiled.isa(), team, [&|x| x; 3]).unwrap_or_else(failed))
+        Some(canary(self.shape.dim, self.tiled.isa(), team, [&|x| x; 3]).unwrap_or_else(Canary::failed))
     }
 }
 

@@ -183,8 +183,7 @@ impl Program for MoeProgram {
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
-        let failed = |e: KernelError| Canary { name: e.to_string(), error: None, limit: 0.0 };
-        Some(canary(self.grouped.isa(), team, [&|x| x; 3]).unwrap_or_else(failed))
+        Some(canary(self.grouped.isa(), team, [&|x| x; 3]).unwrap_or_else(Canary::failed))
     }
 }
 

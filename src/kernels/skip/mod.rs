@@ -190,9 +190,8 @@ impl Program for SkipProgram {
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
-        let failed = |e: KernelError| Canary { name: e.to_string(), error: None, limit: 0.0 };
         let (rank, isa) = (self.layer.shape.rank, self.skipping.isa());
-        Some(canary(rank, isa, team, [&|x| x; 3]).unwrap_or_else(failed))
+        Some(canary(rank, isa, team, [&|x| x; 3]).unwrap_or_else(Canary::failed))
     }
 }
 

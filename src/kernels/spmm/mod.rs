@@ -181,8 +181,7 @@ impl<T: SpmmPath + PackPath> Program for SpmmProgram<T> {
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
-        let failed = |e: KernelError| Canary { name: e.to_string(), error: None, limit: 0.0 };
-        Some(canary::<T>(self.tiled.isa(), team, &|x| x).unwrap_or_else(failed))
+        Some(canary::<T>(self.tiled.isa(), team, &|x| x).unwrap_or_else(Canary::failed))
     }
 }
 

@@ -311,8 +311,7 @@ impl<T: SpmvPath> Program for SpmvProgram<T> {
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
-        let failed = |e: KernelError| Canary { name: e.to_string(), error: None, limit: 0.0 };
-        Some(canary::<T>(self.path, team, &|x| x).unwrap_or_else(failed))
+        Some(canary::<T>(self.path, team, &|x| x).unwrap_or_else(Canary::failed))
     }
 }
 
