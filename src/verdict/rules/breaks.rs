@@ -179,6 +179,11 @@ pub(crate) const BREAKS: &[Break] = &[
         c.id = format!("{}-{}", c.id, d.below(99)); }),
     fail("plan-of-suite", |b, d| { let n = d.below(8); let c = b.record.header.plan.cases.iter_mut().filter(|c| c.params.values.contains_key("n")).nth(n % 4).unwrap();
         c.params.values.insert("n".to_owned(), crate::kernels::ParamValue::Integer(64 + d.below(99) as u64)); }),
+    // Other work under the name of the suite's, consistent in plan, measurement and work.
+    fail("plan-of-suite", |b, d| { let m = b.record.measurements.iter_mut().find(|m| m.case.kernel == "gemm").unwrap();
+        m.case.params.values.insert("k".to_owned(), crate::kernels::ParamValue::Integer(1000 + d.below(24) as u64));
+        m.prepared.as_mut().unwrap().work = crate::kernels::find("gemm").unwrap().work(&m.case.params).unwrap();
+        let case = m.case.clone(); b.record.header.plan.cases.iter_mut().filter(|c| c.id == case.id).for_each(|c| c.clone_from(&case)); }),
     fail("work-by-formula", |b, d| { let w = &mut b.workload(d).prepared.as_mut().unwrap().work; w.useful = crate::units::Flops::new((w.useful.get() * d.between(1.001, 1.02)).round()).unwrap(); }),
     fail("work-by-formula", |b, d| { let w = &mut b.workload(d).prepared.as_mut().unwrap().work; w.bytes = crate::units::Bytes::new(w.bytes.get() + 64.0).unwrap(); }),
     spared("work-by-formula", |b, _| void_all(b)),
