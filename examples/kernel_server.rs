@@ -22,7 +22,7 @@ use wattproof::backends::{Backend, Workload};
 use wattproof::clock::{Clock, thread_cpu_time};
 use wattproof::host::Host;
 use wattproof::kernels::{self, Array, BuildContext, Dtype, Isa, Kernel, ParamValue, Params, Team};
-use wattproof::suite::{Case, Threads};
+use wattproof::suite::{Case, DeviceId, Threads};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -90,7 +90,14 @@ impl Server {
         let params = parameters(kernel, dtype, rest.iter().copied())?;
         let work = kernel.work(&params)?;
         let threads = Threads::Count(threads.parse().map_err(|_| format!("`{threads}` is no number of threads"))?);
-        let case = Case { id: words.join(" "), kernel: (*id).to_owned(), params: params.clone(), threads, line: 1 };
+        let case = Case {
+            id: words.join(" "),
+            kernel: (*id).to_owned(),
+            params: params.clone(),
+            threads,
+            device: DeviceId::cpu(),
+            line: 1,
+        };
         let workload = self.backend.prepare(&case, SEED)?;
         let program = workload.program();
         self.case = Some(Prepared { kernel, params, workload });

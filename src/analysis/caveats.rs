@@ -117,6 +117,17 @@ fn of_record(record: &RunRecord, cases: &[CaseSummary], list: &mut List) {
     for why in &header.simulated {
         list.add(Severity::Critical, "simulated", format!("no measurement of real hardware, never certified: {why}"));
     }
+    for device in header.devices.iter().filter(|d| d.software) {
+        let on_it = |c: &&CaseSummary| c.device.as_ref() == Some(&device.id);
+        if cases.iter().any(|c| on_it(&c)) {
+            let text = format!(
+                "{} is software on the processor ({}): answers count, times and energies are those of no such device, \
+                 and it is never certified",
+                device.id, device.name
+            );
+            list.add(Severity::Critical, "software-device", text);
+        }
+    }
     match header.state {
         RunState::Complete => {}
         RunState::Interrupted => {

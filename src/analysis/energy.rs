@@ -111,26 +111,34 @@ impl<'r> Meters<'r> {
     /// The meters whose energies are added for a case on `device`: one a domain, none inside another.
     ///
     /// A CPU case is rated on packages and memory; where no package is counted, on the smallest
-    /// enclosing domain there is (platform, node, wall). A wall meter of declared accuracy goes before
-    /// everything, on every device.
+    /// enclosing domain there is (platform, node, wall). A case on another device is rated on that device's own
+    /// domain and the host's packages and memory, never on another device's; where the device has no domain, on
+    /// what encloses the whole machine (node, wall) or on nothing. A software device is the processor. A wall
+    /// meter of declared accuracy goes before everything, on every device.
     pub(super) fn rated(&self, device: &DeviceId) -> Vec<&Meter> {
         // Whoever brings a meter and answers for its accuracy wants to be rated on it. It contains all.
         if let Some(wall) = self.all.iter().find(|m| m.domain == Domain::Wall && self.accuracy(m).is_some()) {
             return vec![wall];
         }
-        let on_gpu = device.0 != "cpu";
+        let placed = self.record.header.devices.iter().find(|d| d.id == *device);
+        let on_gpu = !device.is_cpu() && !placed.is_some_and(|d| d.software);
+        let own = placed.and_then(|d| d.domain.as_ref());
         let mut candidates: Vec<&Meter> = self
             .all
             .iter()
             .filter(|m| match m.domain {
                 Domain::Package { .. } | Domain::Dram { .. } | Domain::DramOfDie { .. } => true,
-                Domain::Gpu { .. } | Domain::GpuModule { .. } => on_gpu,
+                Domain::Gpu { .. } | Domain::GpuModule { .. } => on_gpu && own == Some(&m.domain),
                 Domain::Cores { .. } | Domain::Uncore { .. } | Domain::Other { .. } => false,
                 Domain::Psys | Domain::Node | Domain::Wall => false,
             })
             .collect();
-        if !candidates.iter().any(|m| matches!(m.domain, Domain::Package { .. })) && !on_gpu {
-            let whole = [Domain::Psys, Domain::Node, Domain::Wall];
+        let device_counted = candidates.iter().any(|m| own == Some(&m.domain));
+        let package_counted = candidates.iter().any(|m| matches!(m.domain, Domain::Package { .. }));
+        if if on_gpu { !device_counted } else { !package_counted } {
+            // The platform's regulator feeds processors; cards draw from the supply beside it.
+            let whole =
+                if on_gpu { &[Domain::Node, Domain::Wall][..] } else { &[Domain::Psys, Domain::Node, Domain::Wall] };
             candidates = whole.iter().find_map(|d| self.all.iter().find(|m| m.domain == *d)).into_iter().collect();
         }
         // Meters are sorted: the reader of record comes before those that check it, and the counter
@@ -170,6 +178,15 @@ impl<'r> Meters<'r> {
         Boundary { domains, text }
     }
 
+    /// Why no energy of a case on `device` is known.
+    pub(super) fn why_nothing_of(&self, device: &DeviceId) -> String {
+        let software = self.record.header.devices.iter().any(|d| d.id == *device && d.software);
+        if device.is_cpu() || software || self.all.is_empty() {
+            return self.why_nothing();
+        }
+        format!("no sensor counts the energy of {device}, and without it the rest of the machine would pass for all")
+    }
+
     /// Why no energy of a CPU case is known, from the answers of the sensors.
     pub(super) fn why_nothing(&self) -> String {
         let mut reasons: Vec<String> =
@@ -203,7 +220,7 @@ impl<'r> Meters<'r> {
     ) -> EnergyFigures {
         let rated = self.rated(device);
         if rated.is_empty() {
-            return EnergyFigures::missing(&self.why_nothing(), sparse(work));
+            return EnergyFigures::missing(&self.why_nothing_of(device), sparse(work));
         }
         self.figures(&rated, samples, work, by)
     }

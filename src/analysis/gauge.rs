@@ -133,7 +133,7 @@ fn energy(
 ) -> Result<EnergyGauge, String> {
     let rated: Vec<&Meter> = meters.rated(device);
     if rated.is_empty() {
-        return Err(meters.why_nothing());
+        return Err(meters.why_nothing_of(device));
     }
     let windows: Vec<Window<'_>> = samples.iter().filter_map(|s| Window::of(s, &rated)).collect();
     if windows.is_empty() {

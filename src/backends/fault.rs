@@ -1,9 +1,10 @@
 //! Faults injected on purpose, to see that the harness notices. A record made with one is
 //! `simulated` for ever.
 
-use super::{Backend, BackendError, DeviceId, ProgramInfo, Workload};
+use super::{Backend, BackendError, DeviceId, DeviceInfo, ProgramInfo, Workload};
 use crate::kernels::{Canary, Correctness};
 use crate::suite::Case;
+use crate::units::Seconds;
 
 /// What to spoil, and in which cases.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +69,12 @@ impl Spoiled {
 }
 
 impl Backend for Spoiled {
-    fn device(&self) -> DeviceId {
-        self.inner.device()
+    fn serves(&self, device: &DeviceId) -> bool {
+        self.inner.serves(device)
+    }
+
+    fn devices(&self) -> Vec<DeviceInfo> {
+        self.inner.devices()
     }
 
     fn prepare(&mut self, case: &Case, seed: u64) -> Result<Box<dyn Workload>, BackendError> {
@@ -77,7 +82,7 @@ impl Backend for Spoiled {
         if !self.fault.hits(&case.id) {
             return Ok(inner);
         }
-        Ok(Box::new(SpoiledWorkload { inner, kind: self.fault.kind, device: self.device(), runs: 0 }))
+        Ok(Box::new(SpoiledWorkload { inner, kind: self.fault.kind, device: case.device.clone(), runs: 0 }))
     }
 }
 
@@ -114,6 +119,10 @@ impl Workload for SpoiledWorkload {
             self.inner.poison();
         }
         self.inner.check()
+    }
+
+    fn device_time(&mut self) -> Option<Seconds> {
+        self.inner.device_time()
     }
 
     fn canary(&mut self) -> Option<Canary> {

@@ -3,26 +3,83 @@
 
 pub mod cpu;
 pub mod fault;
+mod fleet;
+mod judge;
 
-use crate::kernels::{Array, Canary, Correctness, KernelError};
+pub use crate::suite::DeviceId;
+pub use fleet::Fleet;
+pub use judge::{Judge, failed_canary};
+
+use crate::kernels::{Array, Canary, Correctness, KernelError, Target};
 use crate::suite::Case;
+use crate::units::{Bytes, Seconds};
 use serde::{Deserialize, Serialize};
 
-/// Which device a case runs on: `cpu`, later `cuda:0`, `wgpu:1`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct DeviceId(pub String);
-
-impl std::fmt::Display for DeviceId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
+/// A family of devices besides the processor.
+pub struct Family {
+    /// What ids of its devices begin with: `wgpu`.
+    pub id: &'static str,
+    /// Name for people.
+    pub title: &'static str,
+    /// Looks for devices. Never panics, whatever libraries are there or missing.
+    pub probe: fn() -> Probe,
 }
 
-/// A device that cases can run on.
-pub trait Backend {
+/// Every family, in the order in which `list devices` prints them. A build without one has it all the same, absent.
+pub const REGISTRY: &[Family] = &[];
+
+/// What looking for devices of a family came to.
+pub enum Probe {
+    /// There are some.
+    Ready(Box<dyn Backend>),
+    /// There is none.
+    Absent {
+        /// Why.
+        reason: String,
+    },
+    /// There may be some, but this user may not use them.
+    Denied {
+        /// What was refused.
+        reason: String,
+        /// How to allow it: an exact command.
+        remedy: String,
+    },
+}
+
+/// A device, described.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceInfo {
     /// Its id.
-    fn device(&self) -> DeviceId;
+    pub id: DeviceId,
+    /// Name for people.
+    pub name: String,
+    /// How it is reached: `Vulkan`, `CUDA 13.0`.
+    pub interface: String,
+    /// Driver and its version, where known.
+    pub driver: Option<String>,
+    /// PCI address in the form of the kernel, `0000:03:00.0`, where it has one.
+    pub pci: Option<String>,
+    /// Memory of the device, where known.
+    pub memory: Option<Bytes>,
+    /// Memory that is free on it, where known.
+    pub free: Option<Bytes>,
+    /// Whether it is the processor in disguise (llvmpipe, SwiftShader, WARP).
+    pub software: bool,
+    /// What programs for it are written in, and what it can do.
+    pub target: Target,
+    /// What else is worth knowing.
+    pub facts: Vec<(String, String)>,
+}
+
+/// Devices that cases can run on.
+pub trait Backend {
+    /// Whether it has this device.
+    fn serves(&self, device: &DeviceId) -> bool;
+
+    /// Its devices besides the processor, in the order of their ids.
+    fn devices(&self) -> Vec<DeviceInfo> {
+        Vec::new()
+    }
 
     /// Builds and allocates a case.
     ///
@@ -45,6 +102,12 @@ pub trait Workload {
     /// [`BackendError`] when the device fails.
     fn run(&mut self, iterations: u64) -> Result<(), BackendError>;
 
+    /// Time that the device itself counted since [`poison`](Workload::poison), by its own clock; `None` where it
+    /// counts none.
+    fn device_time(&mut self) -> Option<Seconds> {
+        None
+    }
+
     /// Compares what the last [`run`](Workload::run) left with the reference. Not timed.
     fn check(&mut self) -> Correctness;
 
@@ -57,7 +120,7 @@ pub trait Workload {
     /// The precision canary. Not timed.
     fn canary(&mut self) -> Option<Canary>;
 
-    /// Operating-system ids of the threads that do the work, for per-thread counters.
+    /// Operating-system ids of the threads that do the work, for per-thread counters; none where a device does it.
     fn thread_ids(&self) -> Vec<i32>;
 }
 
@@ -68,8 +131,11 @@ pub struct ProgramInfo {
     pub path: String,
     /// Logical CPU of each thread, in thread order; empty where threads could not be pinned.
     pub cpus: Vec<u32>,
-    /// Threads used.
+    /// Threads used; the one that submits where a device does the work.
     pub threads: u32,
+    /// Whether the device is the processor in disguise: answers count, energy and time say nothing of a device.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub software: bool,
     /// Facts of the instance: `nnz`, huge pages, index width.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<(String, String)>,

@@ -1,7 +1,7 @@
 //! `wattproof doctor`: which sensors work here, why the others do not, and how ready the machine
 //! is for measuring.
 
-use super::{Exit, Failure, Format, doubles::Doubles, duration, print, print_json, style, table};
+use super::{Exit, Failure, Format, devices, doubles::Doubles, duration, print, print_json, style, table};
 use crate::clock::Clock;
 use crate::host::{self, Advice, Readiness};
 use crate::kernels::Isa;
@@ -62,14 +62,21 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         findings.iter_mut().filter_map(|f| if let State::Ready(info) = &mut f.state { Some(info) } else { None });
     sensors::assign_roles(&mut ready.collect::<Vec<_>>());
     let counters = ActivityCounters::open(&[0]);
+    let devices = devices::Found::probe(&host, |_| true).findings;
     match args.format {
-        Format::Json => print_json(&as_json(&environment, &findings, &counters, &advice))?,
-        Format::Text => print(&as_text(&environment, &findings, &counters, &advice))?,
+        Format::Json => print_json(&as_json(&environment, &findings, &devices, &counters, &advice))?,
+        Format::Text => print(&as_text(&environment, &findings, &devices, &counters, &advice))?,
     }
     Ok(Exit::Ok)
 }
 
-fn as_text(environment: &Environment, findings: &[Finding], counters: &ActivityCounters, advice: &[Advice]) -> String {
+fn as_text(
+    environment: &Environment,
+    findings: &[Finding],
+    devices: &[devices::Finding],
+    counters: &ActivityCounters,
+    advice: &[Advice],
+) -> String {
     let mut text = format!("{}\n", style::bold("Machine"));
     text.push_str(&format!("  {}\n", headline(environment)));
     text.push_str(&format!("  code path: {} (of {})\n", Isa::detect().name(), isa_names()));
@@ -97,6 +104,7 @@ fn as_text(environment: &Environment, findings: &[Finding], counters: &ActivityC
             }
         }
     }
+    text.push_str(&device_lines(devices));
     text.push_str(&format!("\n{}\n", style::bold("Processor counters")));
     for name in counters.available() {
         text.push_str(&format!("  {}   {name}\n", style::good("ready")));
@@ -115,6 +123,20 @@ fn as_text(environment: &Environment, findings: &[Finding], counters: &ActivityC
         if let Some(fix) = &item.fix {
             text.push_str(&format!("           → {fix}\n"));
         }
+    }
+    text
+}
+
+/// Devices besides the processor, or why there are none; nothing where no family was looked for.
+fn device_lines(devices: &[devices::Finding]) -> String {
+    if devices.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("\n{}\n", style::bold("Devices"));
+    for row in devices::rows(devices).iter().skip(1) {
+        let state = if row[1] == "ready" { style::good("ready") } else { style::dim(&row[1]) };
+        let rest: Vec<&str> = row[2..].iter().map(String::as_str).filter(|cell| !cell.is_empty()).collect();
+        text.push_str(&format!("  {state}  {}: {}\n", row[0], rest.join(", ")));
     }
     text
 }
@@ -169,7 +191,13 @@ fn channel_row(channel: &sensors::Channel) -> Vec<String> {
     ]
 }
 
-fn as_json(environment: &Environment, findings: &[Finding], counters: &ActivityCounters, advice: &[Advice]) -> Value {
+fn as_json(
+    environment: &Environment,
+    findings: &[Finding],
+    devices: &[devices::Finding],
+    counters: &ActivityCounters,
+    advice: &[Advice],
+) -> Value {
     let sensors: Vec<Value> = findings
         .iter()
         .map(|f| match &f.state {
@@ -185,6 +213,7 @@ fn as_json(environment: &Environment, findings: &[Finding], counters: &ActivityC
         "environment": environment,
         "code_path": Isa::detect(),
         "sensors": sensors,
+        "devices": devices::as_json(devices),
         "counters": {
             "ready": counters.available().collect::<Vec<_>>(),
             "user_only": counters.is_user_only(),

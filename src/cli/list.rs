@@ -1,7 +1,8 @@
 //! `wattproof list`: what the program knows, straight from the registries.
 
-use super::{Exit, Failure, Format, print, print_json, run::read_suite, table};
+use super::{Exit, Failure, Format, devices, print, print_json, run::read_suite, table};
 use crate::gate;
+use crate::host::Host;
 use crate::interop;
 use crate::kernels::{self, ParamKind, ParamSpec};
 use crate::policy::Certification;
@@ -13,7 +14,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// List kernels, sensors, suites, formats or rules
+/// List kernels, devices, sensors, suites, formats or rules
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  wattproof list kernels\n  wattproof list suites --dir suites --format json")]
 pub(super) struct Args {
@@ -32,6 +33,8 @@ pub(super) struct Args {
 enum What {
     /// Kernels with their parameters and formulas
     Kernels,
+    /// Devices that cases can run on
+    Devices,
     /// Sensor families
     Sensors,
     /// Suites in a folder
@@ -59,6 +62,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
                 rows,
                 sensors::REGISTRY.iter().map(|f| json!({"id": f.id, "title": f.title})).collect(),
             )
+        }
+        What::Devices => {
+            let found = devices::Found::probe(&Host::real(), |_| true).findings;
+            (&["device", "state", "what", "memory", "where"], devices::rows(&found), devices::as_json(&found))
         }
         What::Suites => suites(&args.dir)?,
         What::Rules => rules(),

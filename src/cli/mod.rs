@@ -9,6 +9,7 @@ mod baseline;
 mod bundle;
 mod certify;
 mod completions;
+mod devices;
 mod doctor;
 mod documents;
 mod doubles;

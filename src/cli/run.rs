@@ -2,20 +2,20 @@
 
 use super::wall::{self, Attached, MeterArgs};
 use super::{
-    Exit, Failure, Format, answers, doubles::Doubles, list, print, print_json, progress, report, style, table,
+    Exit, Failure, Format, answers, devices::Found, doubles::Doubles, list, print, print_json, progress, report, style,
+    table,
 };
 use crate::analysis::Status;
-use crate::backends::cpu::CpuBackend;
 use crate::backends::{Backend, fault::Spoiled};
 use crate::clock::{Clock, Utc};
 use crate::host::Host;
-use crate::measure::{End, Remaining, Run};
+use crate::measure::{End, Remaining, Run, UsedDevice};
 use crate::meter::{self, Bank, Unmeasured, share};
 use crate::plan::{self, Capacity, Plan};
 use crate::policy::Policy;
 use crate::record::store::{self, Writer};
 use crate::record::{
-    Environment, Event, Header, Outcome, PolicyDigest, RunRecord, RunState, SCHEMA, SensorStatus, SuiteSource,
+    Device, Environment, Event, Header, Outcome, PolicyDigest, RunRecord, RunState, SCHEMA, SensorStatus, SuiteSource,
     TdpModel, Tool,
 };
 use crate::report::ReportModel;
@@ -66,6 +66,9 @@ pub(super) struct Args {
     /// Only cases whose id matches (`*` stands for anything); may be given again
     #[arg(long = "case", value_name = "PATTERN")]
     cases: Vec<String>,
+    /// Let `wgpu:*` stand for software devices too: right answers, and never a certificate
+    #[arg(long)]
+    allow_software: bool,
     /// Seed of inputs, order and bootstrap
     #[arg(long, default_value_t = DEFAULT_SEED)]
     seed: u64,
@@ -107,15 +110,16 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         (Some(path), None) => {
             let suite = read_suite(path, &catalog)?;
             let environment = crate::host::environment(&host, args.doubles.gpus());
-            let mut plan = plan::build(&suite, &capacity(&host, &environment), &catalog);
+            let found = Found::for_cases(&host, &suite.cases);
+            let mut plan = plan::build(&suite, &capacity(args, &host, &environment, &found), &catalog);
             select(&mut plan, &catalog, &args.cases, path)?;
             if args.dry_run {
                 return dry_run(args, &suite, &plan);
             }
             if args.verify {
-                return answers::run(&plan, args.seed, backend(args, &host).as_mut(), args.format);
+                return answers::run(&plan, args.seed, backend(args, found).as_mut(), args.format);
             }
-            fresh(args, &host, &suite, plan, environment)
+            fresh(args, &host, &suite, plan, environment, found)
         }
         (None, None) => Err(Failure::usage("give a suite, or --resume DIR")),
     }
@@ -126,21 +130,22 @@ pub(super) fn read_suite(path: &Path, catalog: &Catalog) -> Result<Suite, Failur
     Suite::load(path, catalog).map_err(|errors| Failure::usage(errors.render(style::colored())))
 }
 
-fn backend(args: &Args, host: &Host) -> Box<dyn Backend> {
-    let cpu = Box::new(CpuBackend::new(host));
+fn backend(args: &Args, found: Found) -> Box<dyn Backend> {
+    let fleet = Box::new(found.fleet);
     match &args.doubles.inject {
-        Some(fault) => Box::new(Spoiled::new(cpu, fault.clone())),
-        None => cpu,
+        Some(fault) => Box::new(Spoiled::new(fleet, fault.clone())),
+        None => fleet,
     }
 }
 
-fn capacity(host: &Host, environment: &Environment) -> Capacity {
+fn capacity(args: &Args, host: &Host, environment: &Environment, found: &Found) -> Capacity {
     let cpu = &environment.cpu;
     Capacity {
         usable_cpus: cpu.usable,
         cores: cpu.cores.unwrap_or(cpu.usable).min(cpu.usable),
         available_memory: crate::host::available_memory(host),
         last_level_cache: cpu.caches.iter().filter(|c| c.kind != "Instruction").max_by_key(|c| c.level).map(|c| c.size),
+        devices: found.for_plan(args.allow_software),
     }
 }
 
@@ -180,7 +185,14 @@ fn require_energy(bank: &Bank, statuses: &[SensorStatus]) -> Result<(), Failure>
     Err(Failure::missing(message))
 }
 
-fn fresh(args: &Args, host: &Host, suite: &Suite, plan: Plan, environment: Environment) -> Result<Exit, Failure> {
+fn fresh(
+    args: &Args,
+    host: &Host,
+    suite: &Suite,
+    plan: Plan,
+    environment: Environment,
+    found: Found,
+) -> Result<Exit, Failure> {
     let clock = Clock::start();
     let (mut sensors, ready) = meter::probe(host, |_| true);
     let mut bank = Bank::new(ready);
@@ -194,6 +206,7 @@ fn fresh(args: &Args, host: &Host, suite: &Suite, plan: Plan, environment: Envir
     let id = format!("{}-{}-{}", started_at.compact(), suite.id, random_suffix());
     let dir = args.out.clone().unwrap_or_else(|| Path::new("reports").join(&id));
     let remaining = Remaining::all(&plan, suite.profile.repeats);
+    let (devices, used) = found.used(&plan.cases, &environment.gpus, bank.infos());
     let header = Header {
         schema: SCHEMA,
         id,
@@ -207,13 +220,14 @@ fn fresh(args: &Args, host: &Host, suite: &Suite, plan: Plan, environment: Envir
         profile: suite.profile.clone(),
         environment,
         sensors,
+        devices,
         uncertainty_policy: Some(policy_in_force()),
         estimate: args.estimate,
         plan,
         samples: None,
     };
     let writer = Writer::create(&dir, &header)?;
-    measure(args, host, clock, bank, header, writer, remaining, wall.as_ref())
+    measure(args, host, clock, bank, header, writer, remaining, wall.as_ref(), (found, &used))
 }
 
 fn resume(args: &Args, host: &Host, dir: &Path) -> Result<Exit, Failure> {
@@ -223,6 +237,7 @@ fn resume(args: &Args, host: &Host, dir: &Path) -> Result<Exit, Failure> {
     }
     let environment = crate::host::environment(host, args.doubles.gpus());
     same_machine(&record.header.environment, &environment, dir)?;
+    let found = Found::for_cases(host, &record.header.plan.cases);
     let mut header = record.header.clone();
     header.simulated.extend(args.doubles.reasons().into_iter().filter(|r| !record.header.simulated.contains(r)));
     header.state = RunState::Running;
@@ -235,9 +250,25 @@ fn resume(args: &Args, host: &Host, dir: &Path) -> Result<Exit, Failure> {
         require_energy(&bank, &header.sensors)?;
     }
     bank.probe_periods(&clock);
+    let (devices, used) = found.used(&header.plan.cases, &environment.gpus, bank.infos());
+    same_devices(&header.devices, &devices, dir)?;
     let mut writer = Writer::reopen(dir, &header)?;
     writer.append(&Event::Resumed { at: resumed, utc: Utc::now() })?;
-    measure(args, host, clock, bank, header, writer, Remaining::of(&record), None)
+    measure(args, host, clock, bank, header, writer, Remaining::of(&record), None, (found, &used))
+}
+
+/// What was one device has to be the same one: its number alone could be another's by now.
+fn same_devices(then: &[Device], now: &[Device], dir: &Path) -> Result<(), Failure> {
+    let key = |d: &Device| (d.name.clone(), d.pci.clone(), d.driver.clone(), d.domain.clone());
+    match then.iter().find(|d| now.iter().find(|n| n.id == d.id).map(key) != Some(key(d))) {
+        None => Ok(()),
+        Some(device) => Err(Failure::usage(format!(
+            "{} was measured on {} ({}), which is not here as it was then; start a new run",
+            dir.display(),
+            device.id,
+            device.name
+        ))),
+    }
 }
 
 /// A record is of one machine. Sensors or a kernel update in between would mix two.
@@ -272,10 +303,11 @@ fn measure(
     writer: Writer,
     remaining: Remaining,
     wall: Option<&Attached<'_>>,
+    (found, devices): (Found, &[UsedDevice]),
 ) -> Result<Exit, Failure> {
     let dir = writer.dir().to_owned();
     let stop = interruptible()?;
-    let mut backend = backend(args, host);
+    let mut backend = backend(args, found);
     let mut display = progress::Display::new(&header, remaining.windows());
     let writer = Arc::new(Mutex::new(writer));
     let (plan, profile) = (header.plan.clone(), header.profile.clone());
@@ -292,6 +324,7 @@ fn measure(
         stop,
         remaining,
         memory,
+        devices,
         pulse: (wall.is_some() || args.meter_later).then(|| args.wall.pulse()),
     };
     let end = run.execute(&mut |event| display.show(&event)).map_err(|e| {

@@ -12,6 +12,7 @@ mod canary;
 mod correctness;
 mod csr;
 mod decode;
+mod device;
 mod dot;
 mod element;
 mod fma;
@@ -39,6 +40,10 @@ mod verify;
 
 pub(crate) use buffer::Buffer;
 pub use correctness::{Canary, Correctness, Coverage};
+pub use device::{
+    Api, Argument, DeviceBuffer, DeviceCanary, DeviceProgram, Format, Init, Judge, Launch, Library, Limits, NoProgram,
+    Target, operand,
+};
 pub use isa::Isa;
 pub use operands::{Array, Values};
 pub use params::{Default as ParamDefault, Dtype, ParamError, ParamKind, ParamSpec, ParamValue, Params};
@@ -229,6 +234,25 @@ pub trait Kernel: Sync {
         let _ = (params, context);
         Ok(Vec::new())
     }
+
+    /// The kernel's program for a device. Its answer is judged by the [`Program`] that [`build`](Kernel::build)
+    /// makes of the same case: [`Program::accept`], then [`Program::check`].
+    ///
+    /// # Errors
+    /// [`NoProgram`] when there is none for this device, this type or these parameters.
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        let _ = (params, target);
+        Err(NoProgram::Unwritten)
+    }
+
+    /// The precision canary as a case for a device; `None` where the kernel has none.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the parameters are invalid or memory does not suffice.
+    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
+        let _ = params;
+        Ok(None)
+    }
 }
 
 /// A kernel ready to run on CPU threads.
@@ -255,6 +279,15 @@ pub trait Program: Send {
     /// kernel does not hand it out.
     fn output(&self) -> Option<Array> {
         None
+    }
+
+    /// Takes the answer of another program in place of what [`run`](Program::run) would leave, so that
+    /// [`check`](Program::check) judges it: the inverse of [`output`](Program::output).
+    ///
+    /// # Errors
+    /// [`KernelError::Structure`] when it does not have the shape of the answer, or the kernel takes none.
+    fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
+        Err(KernelError::Structure(format!("this kernel takes no answer such as `{}` from elsewhere", answer.name)))
     }
 
     /// Changes one output element (`index` modulo their number), so that tests can see the check

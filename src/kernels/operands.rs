@@ -1,6 +1,7 @@
 //! Operands of a case as plain arrays, for whoever wants to compute it with another program.
 
 use super::Dtype;
+use super::KernelError;
 use super::csr::{Columns, Csr};
 use super::element::Element;
 
@@ -13,6 +14,33 @@ pub enum Values {
     F64(Vec<f64>),
     /// Offsets and column numbers.
     U32(Vec<u32>),
+}
+
+impl Values {
+    /// Number of elements.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::F64(values) => values.len(),
+            Self::U32(values) => values.len(),
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The elements in double precision, which holds all of them exactly.
+    pub fn numbers(&self) -> Box<dyn Iterator<Item = f64> + '_> {
+        match self {
+            Self::F32(values) => Box::new(values.iter().map(|x| f64::from(*x))),
+            Self::F64(values) => Box::new(values.iter().copied()),
+            Self::U32(values) => Box::new(values.iter().map(|x| f64::from(*x))),
+        }
+    }
 }
 
 /// A named array.
@@ -55,6 +83,19 @@ impl Array {
     /// An array of offsets or column numbers.
     pub(crate) fn of_indices(name: &'static str, values: Vec<u32>) -> Self {
         Self { name, shape: vec![values.len()], values: Values::U32(values) }
+    }
+
+    /// Writes the elements to `output`, each as `from` makes it of a number.
+    ///
+    /// # Errors
+    /// [`KernelError::Structure`] when there are more or fewer.
+    pub(crate) fn write_to<T>(&self, output: &mut [T], from: impl Fn(f64) -> T) -> Result<(), KernelError> {
+        let (found, expected) = (self.values.len(), output.len());
+        if found != expected {
+            return Err(KernelError::Structure(format!("the answer has {found} elements, expected are {expected}")));
+        }
+        output.iter_mut().zip(self.values.numbers()).for_each(|(to, x)| *to = from(x));
+        Ok(())
     }
 
     /// The array as a file in NumPy's format 1.0 (numpy.lib.format), little endian.
@@ -114,15 +155,6 @@ mod tests {
         assert_eq!(file[10 + length..], [0, 0, 0xc0, 0x3f, 0, 0, 0, 0xc0]);
     }
 
-    /// Elements of a shape.
-    fn count(array: &Array) -> usize {
-        match &array.values {
-            Values::F32(values) => values.len(),
-            Values::F64(values) => values.len(),
-            Values::U32(values) => values.len(),
-        }
-    }
-
     #[test]
     fn operands_are_those_that_the_program_was_built_with() {
         let sizes = [("m", 48), ("k", 32), ("n", 20), ("seq", 24), ("dim", 16), ("block", 16)];
@@ -140,7 +172,7 @@ mod tests {
                 let context = BuildContext { seed: 7, isa: Isa::detect(), team: &one };
                 let operands = kernel.operands(&params, &context).unwrap();
                 assert_eq!(operands, kernel.operands(&params, &BuildContext { team: &three, ..context }).unwrap());
-                assert!(operands.iter().all(|a| a.shape.iter().product::<usize>() == count(a)), "{}", info.id);
+                assert!(operands.iter().all(|a| a.shape.iter().product::<usize>() == a.values.len()), "{}", info.id);
                 let dense: Vec<_> = operands.iter().filter(|a| a.shape.len() == 2).collect();
                 if operands.is_empty() {
                     continue;

@@ -56,6 +56,13 @@ pub(crate) fn verify_program(what: &str, build: Build<'_>) {
             let result = program.check();
             assert!(result.passed(), "{what}: {result:?}");
         }
+        if let Some(answer) = program.output() {
+            program.poison();
+            program.accept(&answer).unwrap_or_else(|e| panic!("{what}: {e}"));
+            assert!(program.check().passed(), "{what}: its own answer was not taken back");
+            let longer = Array { values: Values::F32(vec![0.0; answer.values.len() + 1]), ..answer };
+            assert!(program.accept(&longer).is_err(), "{what}: an answer of another length was taken");
+        }
         for index in [0, 7, usize::MAX / 2] {
             program.corrupt(index);
             assert!(!program.check().passed(), "{what}: a wrong element {index} passed");

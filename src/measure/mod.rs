@@ -20,10 +20,11 @@ use crate::host::Host;
 use crate::meter::SharedBank;
 use crate::meter::bank;
 use crate::meter::sampler::Sampler;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedDevice, device_bytes};
 use crate::record::store::{StoreError, Writer};
 use crate::record::{Event, IdlePhase, IdleWindow};
-use crate::suite::Profile;
+use crate::sensors::Domain;
+use crate::suite::{Catalog, Profile};
 use crate::units::{Bytes, Seconds};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,9 +54,19 @@ pub struct Run<'a> {
     /// Memory that cases may occupy together; `None` when it is unknown, and then all are
     /// interleaved.
     pub memory: Option<Bytes>,
+    /// The devices besides the processor that cases run on.
+    pub devices: &'a [UsedDevice],
     /// Length of the load of the pulses before and after the cases, by which the log of a wall meter
     /// is aligned; `None` without such a meter.
     pub pulse: Option<Seconds>,
+}
+
+/// A device that cases run on.
+pub struct UsedDevice {
+    /// What it can do, and how much memory is free on it.
+    pub planned: PlannedDevice,
+    /// The domain whose energy is its own; `None` where no sensor has one.
+    pub domain: Option<Domain>,
 }
 
 /// How a run ended.
@@ -127,9 +138,13 @@ impl Run<'_> {
         let open: Vec<usize> = (0..self.plan.cases.len())
             .filter(|&i| !self.remaining.repeats(&self.plan.cases[i].id).is_empty())
             .collect();
-        let footprints: Vec<f64> = open.iter().map(|&i| self.footprint(i)).collect();
+        let footprints: Vec<Vec<f64>> = open.iter().map(|&i| self.footprint(i)).collect();
+        // Half of what is free, as on the host: drivers keep some for themselves.
+        let budget = |memory: Option<Bytes>| memory.map_or(f64::INFINITY, Bytes::get);
+        let devices = self.devices.iter().map(|d| budget(d.planned.memory.map(|m| m * 0.5)));
+        let budgets: Vec<f64> = std::iter::once(budget(self.memory)).chain(devices).collect();
         let mut tally = round::Tally { done: 0, planned: self.remaining.windows(), prepared: 0, cases: open.len() };
-        for group in order::groups(&footprints, self.memory.map_or(f64::INFINITY, Bytes::get)) {
+        for group in order::groups(&footprints, &budgets) {
             let indices: Vec<usize> = group.iter().map(|&g| open[g]).collect();
             if self.group(&indices, dither, &mut tally, observe)? == End::Interrupted {
                 return Ok(End::Interrupted);
@@ -138,11 +153,17 @@ impl Run<'_> {
         Ok(End::Complete)
     }
 
-    fn footprint(&self, case: usize) -> f64 {
+    /// Bytes that a case takes on the host and on each device.
+    fn footprint(&self, case: usize) -> Vec<f64> {
         let case = &self.plan.cases[case];
-        crate::kernels::find(&case.kernel)
+        let host = crate::kernels::find(&case.kernel)
             .and_then(|k| k.work(&case.params).ok())
-            .map_or(0.0, |work| work.footprint.get())
+            .map_or(0.0, |work| work.footprint.get());
+        let on = |device: &UsedDevice| match device.planned.id == case.device {
+            true => device_bytes(case, &device.planned, &Catalog::builtin()).map_or(0.0, Bytes::get),
+            false => 0.0,
+        };
+        std::iter::once(host).chain(self.devices.iter().map(on)).collect()
     }
 
     fn idle(&mut self, phase: IdlePhase, observe: &mut dyn FnMut(Progress<'_>)) -> Result<(), MeasureError> {

@@ -13,17 +13,18 @@ pub(super) fn round(cases: &[usize], repeat: u32) -> Vec<usize> {
     order
 }
 
-/// Splits cases, in order, into groups whose footprints fit into `budget` bytes together. Only
-/// cases of one group are interleaved. A case larger than the budget is a group of its own.
-pub(super) fn groups(footprints: &[f64], budget: f64) -> Vec<Vec<usize>> {
+/// Splits cases, in order, into groups whose footprints fit into `budgets` together: bytes of each memory, first
+/// the host's. Only cases of one group are interleaved. A case larger than a budget is a group of its own.
+pub(super) fn groups(footprints: &[Vec<f64>], budgets: &[f64]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
-    let mut used = 0.0;
-    for (index, &bytes) in footprints.iter().enumerate() {
-        if groups.is_empty() || used + bytes > budget {
+    let mut used = vec![0.0; budgets.len()];
+    for (index, bytes) in footprints.iter().enumerate() {
+        let beyond = used.iter().zip(bytes).zip(budgets).any(|((used, bytes), budget)| used + bytes > *budget);
+        if groups.is_empty() || beyond {
             groups.push(Vec::new());
-            used = 0.0;
+            used.fill(0.0);
         }
-        used += bytes;
+        used.iter_mut().zip(bytes).for_each(|(used, bytes)| *used += bytes);
         if let Some(group) = groups.last_mut() {
             group.push(index);
         }
@@ -69,9 +70,13 @@ mod tests {
 
     #[test]
     fn groups_keep_the_order_and_respect_the_budget() {
-        assert_eq!(groups(&[3.0, 3.0, 3.0, 20.0, 1.0], 7.0), [vec![0, 1], vec![2], vec![3], vec![4]]);
-        assert_eq!(groups(&[], 7.0), Vec::<Vec<usize>>::new());
-        assert_eq!(groups(&[3.0, 9.0], f64::INFINITY), [vec![0, 1]]);
+        let one = |bytes: &[f64]| -> Vec<Vec<f64>> { bytes.iter().map(|b| vec![*b]).collect() };
+        assert_eq!(groups(&one(&[3.0, 3.0, 3.0, 20.0, 1.0]), &[7.0]), [vec![0, 1], vec![2], vec![3], vec![4]]);
+        assert_eq!(groups(&[], &[7.0]), Vec::<Vec<usize>>::new());
+        assert_eq!(groups(&one(&[3.0, 9.0]), &[f64::INFINITY]), [vec![0, 1]]);
+        // Host memory for all three, and a device that holds two of them.
+        let both = [vec![1.0, 4.0], vec![1.0, 3.0], vec![1.0, 1.0], vec![5.0, 0.0]];
+        assert_eq!(groups(&both, &[9.0, 7.0]), [vec![0, 1], vec![2, 3]]);
     }
 
     #[test]

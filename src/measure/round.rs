@@ -7,7 +7,7 @@ use crate::kernels::{Role, find, random::case_seed};
 use crate::meter::bank;
 use crate::record::{Event, Prepared};
 use crate::sensors::perf::ActivityCounters;
-use crate::suite::Case;
+use crate::suite::{Case, DeviceId};
 use crate::units::Seconds;
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -105,21 +105,22 @@ impl Run<'_> {
                 format!("precision canary `{}` failed: error {error}, limit {:.3e}", failed.name, failed.limit);
             return Ok(Err(Failure { reason, wrong_answer: true }));
         }
-        let warm = warm_up::warm_up(workload.as_mut(), self.profile, &self.clock, &self.bank, self.stop);
+        let tau = self.slowest_period(&case.device);
+        let warm = warm_up::warm_up(workload.as_mut(), self.profile, &self.clock, (&self.bank, tau), self.stop);
         let (warm_up, per_iteration) = match warm {
             Ok(warm) => warm,
             Err(error) => return Ok(Err(Failure::new(&error))),
         };
         self.append(&Event::Prepared(Prepared {
             case: case.id.clone(),
-            device: self.backend.device(),
+            device: case.device.clone(),
             program: workload.program(),
             work,
             prepare,
             warm_up,
             canary,
         }))?;
-        let length = if kernel.info().role == Role::Workload { self.window_length() } else { self.profile.probe };
+        let length = if kernel.info().role == Role::Workload { self.window_length(tau) } else { self.profile.probe };
         Ok(Ok(Live {
             threads: workload.thread_ids(),
             watch: state::Watch::new(self.host, self.profile, &workload.program().cpus),
@@ -131,10 +132,15 @@ impl Run<'_> {
         }))
     }
 
+    /// Update period of the slowest counter that is rated for a case on `device`.
+    fn slowest_period(&self, device: &DeviceId) -> Option<Seconds> {
+        let own = self.devices.iter().find(|d| d.planned.id == *device).and_then(|d| d.domain.as_ref());
+        self.bank.lock().unwrap_or_else(PoisonError::into_inner).slowest_period(own)
+    }
+
     /// The longest of: the floor, m update periods of the slowest counter, and the length at
     /// which the alignment error τ/(T·√6) reaches its limit.
-    fn window_length(&self) -> Seconds {
-        let tau = self.bank.lock().unwrap_or_else(PoisonError::into_inner).slowest_cpu_period();
+    fn window_length(&self, tau: Option<Seconds>) -> Seconds {
         let of_tau = tau.map_or(0.0, |t| {
             let aligned = t.get() / (self.profile.alignment_limit * 6f64.sqrt());
             (t.get() * f64::from(self.profile.window_tau_multiple)).max(aligned)
@@ -156,10 +162,8 @@ impl Run<'_> {
         let case = &self.plan.cases[index];
         let bench = Bench { clock: &self.clock, bank: &self.bank, stop: self.stop };
         loop {
-            let (tau, power) = {
-                let bank = self.bank.lock().unwrap_or_else(PoisonError::into_inner);
-                (bank.slowest_cpu_period(), bank.power_now())
-            };
+            let tau = self.slowest_period(&case.device);
+            let power = self.bank.lock().unwrap_or_else(PoisonError::into_inner).power_now();
             observe(Progress::Window {
                 case: &case.id,
                 repeat: repeat + 1,

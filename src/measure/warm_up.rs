@@ -6,7 +6,6 @@ use crate::meter::bank::{self, SharedBank};
 use crate::record::WarmUp;
 use crate::suite::Profile;
 use crate::units::Seconds;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Windows over which the slope is taken.
@@ -16,15 +15,14 @@ const SHORTEST_S: f64 = 0.005;
 /// Update periods in a window: the alignment error of its power is then 2 %.
 const PERIODS: f64 = 20.0;
 
-/// Warms `workload` up. Returns how it went and the time of one iteration at the end of it.
+/// Warms `workload` up; `tau` is the update period of the slowest counter that is rated for it. Returns how it went and the time of one iteration at the end of it.
 pub(super) fn warm_up(
     workload: &mut dyn Workload,
     profile: &Profile,
     clock: &Clock,
-    sensors: &SharedBank,
+    (sensors, tau): (&SharedBank, Option<Seconds>),
     stop: &AtomicBool,
 ) -> Result<(WarmUp, Seconds), BackendError> {
-    let tau = sensors.lock().unwrap_or_else(PoisonError::into_inner).slowest_cpu_period();
     let window = window(profile, tau);
     let begin = clock.now();
     let (mut total, mut batch) = (0u64, 1u64);

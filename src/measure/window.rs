@@ -23,6 +23,7 @@ pub(super) struct Bench<'a> {
 pub(super) struct Timed {
     pub(super) start: Moment,
     pub(super) wall: Seconds,
+    pub(super) device_time: Option<Seconds>,
     pub(super) iterations: u64,
     pub(super) energy: Vec<EnergySpan>,
     pub(super) activity: Activity,
@@ -75,7 +76,8 @@ impl Bench<'_> {
         }
         let (energy, energy_flags) = Edge::spans(&first, &last);
         flags.extend(energy_flags);
-        Ok(Some(Timed { start, wall: end.since(start), iterations, energy, activity, state, flags }))
+        let (wall, device_time) = (end.since(start), workload.device_time());
+        Ok(Some(Timed { start, wall, device_time, iterations, energy, activity, state, flags }))
     }
 }
 
@@ -96,6 +98,7 @@ impl Timed {
             repeat,
             start: self.start,
             wall: self.wall,
+            device_time: self.device_time,
             iterations: self.iterations,
             energy: self.energy,
             activity: self.activity,

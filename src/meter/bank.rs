@@ -193,11 +193,15 @@ impl Bank {
         })
     }
 
-    /// Update period of the slowest energy counter that covers the CPU; `None` without one.
-    pub(crate) fn slowest_cpu_period(&self) -> Option<Seconds> {
+    /// Update period of the slowest energy counter that covers the CPU, or `device` besides it; `None` without one.
+    pub(crate) fn slowest_period(&self, device: Option<&Domain>) -> Option<Seconds> {
         let channels = self.slots.iter().filter(|s| s.lost.is_none()).flat_map(|s| &s.info.channels);
         let counters: Vec<&Channel> = channels
-            .filter(|c| matches!(c.quantity, Quantity::Energy { .. }) && c.counts() && covers_cpu(&c.domain))
+            .filter(|c| {
+                matches!(c.quantity, Quantity::Energy { .. })
+                    && c.counts()
+                    && (covers_cpu(&c.domain) || Some(&c.domain) == device)
+            })
             .collect();
         // Where packages are counted, a gauge of the whole machine that steps every few seconds has
         // no say in how long a window has to be.

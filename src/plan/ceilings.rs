@@ -1,8 +1,8 @@
 //! The ceiling probes that a set of cases needs: what the machine could do at best.
 
-use super::{Capacity, Planned, Skip, judge, resolved};
-use crate::kernels::{KernelInfo, ParamKind, ParamValue, Params, Role};
-use crate::suite::{Case, Catalog, Profile, Threads, identity};
+use super::{Capacity, Planned, Skip, devices, judge, resolved};
+use crate::kernels::{Dtype, KernelInfo, ParamKind, ParamValue, Params, Role};
+use crate::suite::{Case, Catalog, DeviceId, Profile, Threads, identity};
 use std::collections::BTreeMap;
 
 /// Most in-cache sizes whose bandwidth is probed.
@@ -24,7 +24,8 @@ pub(super) fn probes(
     let mut wanted = Vec::new();
     // The first word used for a thread count names the probe; counts keep the order of the suite.
     let mut counts: Vec<(u32, Threads)> = Vec::new();
-    for p in planned {
+    let on_cpu = || planned.iter().filter(|p| p.case.device.is_cpu());
+    for p in on_cpu() {
         let Threads::Count(n) = p.case.threads else { continue };
         if !counts.iter().any(|(m, _)| *m == n) {
             counts.push((n, p.asked));
@@ -34,9 +35,9 @@ pub(super) fn probes(
         for &dtype in info.dtypes {
             for &(n, asked) in &counts {
                 let used = |p: &Planned| p.case.params.dtype == dtype && p.case.threads == Threads::Count(n);
-                if let Some(first) = planned.iter().find(|p| used(p)) {
+                if let Some(first) = on_cpu().find(|p| used(p)) {
                     let params = Params { dtype, values: defaults(info) };
-                    wanted.push(probe(info, params, asked, first.case.line));
+                    wanted.push(probe(info, params, asked, &DeviceId::cpu(), first.case.line));
                 }
             }
         }
@@ -45,14 +46,14 @@ pub(super) fn probes(
         let Some(&dtype) = info.dtypes.first() else { continue };
         let Some((name, min, max)) = size_parameter(info) else { continue };
         for &(n, asked) in &counts {
-            let own = || planned.iter().filter(move |p| p.case.threads == Threads::Count(n));
+            let own = || on_cpu().filter(move |p| p.case.threads == Threads::Count(n));
             let Some(first) = own().next() else { continue };
             let mut sizes = in_cache(own(), capacity);
             sizes.push(bytes(profile.probe_size.get()));
             for size in sizes {
                 let mut values = defaults(info);
                 values.insert(name.to_owned(), ParamValue::Integer(size.clamp(min, max)));
-                wanted.push(probe(info, Params { dtype, values }, asked, first.case.line));
+                wanted.push(probe(info, Params { dtype, values }, asked, &DeviceId::cpu(), first.case.line));
             }
         }
     }
@@ -65,11 +66,37 @@ pub(super) fn probes(
             Err(reason) => skips.push(Skip { case, reason }),
         }
     }
+    probes.extend(on_devices(planned, profile, capacity, catalog));
     probes
 }
 
-fn probe(info: &KernelInfo, params: Params, threads: Threads, line: u32) -> Case {
-    Case { id: identity(info, &params, threads), kernel: info.id.to_owned(), params, threads, line }
+/// The probes of each device in use, as far as it has programs for them: arithmetic for each type in use, and read
+/// bandwidth of its memory. One that does not fit is left out: shares of it are then unknown.
+fn on_devices(planned: &[Planned], profile: &Profile, capacity: &Capacity, catalog: &Catalog) -> Vec<Case> {
+    let mut probes = Vec::new();
+    for device in &capacity.devices.found {
+        let own = || planned.iter().filter(|p| p.case.device == device.id);
+        let Some(line) = own().next().map(|p| p.case.line) else { continue };
+        let arithmetic = catalog.infos(Role::ComputeCeiling).flat_map(|info| {
+            let used = |dtype: &&Dtype| own().any(|p| p.case.params.dtype == **dtype);
+            info.dtypes.iter().filter(used).map(move |dtype| (info, Params { dtype: *dtype, values: defaults(info) }))
+        });
+        let memory = catalog.infos(Role::MemoryCeiling).filter_map(|info| {
+            let (name, min, max) = size_parameter(info)?;
+            let mut values = defaults(info);
+            values.insert(name.to_owned(), ParamValue::Integer(bytes(profile.probe_size.get()).clamp(min, max)));
+            Some((info, Params { dtype: *info.dtypes.first()?, values }))
+        });
+        let all = arithmetic.chain(memory);
+        let all = all.map(|(info, params)| probe(info, params, Threads::Count(1), &device.id, line));
+        probes.extend(all.filter(|case| devices::fits(case, device, capacity, catalog).is_ok()));
+    }
+    probes
+}
+
+fn probe(info: &KernelInfo, params: Params, threads: Threads, device: &DeviceId, line: u32) -> Case {
+    let id = identity(info, &params, threads, device);
+    Case { id, kernel: info.id.to_owned(), params, threads, device: device.clone(), line }
 }
 
 fn defaults(info: &KernelInfo) -> BTreeMap<String, ParamValue> {

@@ -3,9 +3,12 @@
 //! Planning is pure: the host's capacity is an argument, so a plan can be made for any machine.
 
 mod ceilings;
+mod devices;
+
+pub use devices::{Devices, PlannedDevice, device_bytes};
 
 use crate::kernels::{Params, Role, Work};
-use crate::suite::{Case, Catalog, Profile, Suite, Threads};
+use crate::suite::{Case, Catalog, DeviceId, Profile, Suite, Threads};
 use crate::units::{Bytes, Seconds};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -36,7 +39,7 @@ pub struct Skip {
 }
 
 /// What a host offers to a plan.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Capacity {
     /// Logical CPUs this process may use.
     pub usable_cpus: u32,
@@ -47,6 +50,8 @@ pub struct Capacity {
     pub available_memory: Option<Bytes>,
     /// Size of the last-level cache; `None` when unknown, and then no in-cache ceiling is probed.
     pub last_level_cache: Option<Bytes>,
+    /// Devices besides the processor.
+    pub devices: Devices,
 }
 
 impl Capacity {
@@ -63,13 +68,14 @@ impl Capacity {
 
 impl Plan {
     /// Keeps the workloads whose id is `wanted`, and the ceiling probes that they are compared with
-    /// (those of their thread counts). The estimate shrinks in proportion.
+    /// (those of their thread counts and devices). The estimate shrinks in proportion.
     pub fn retain(&mut self, catalog: &Catalog, wanted: impl Fn(&str) -> bool) {
         let is_workload = |case: &Case| catalog.find(&case.kernel).is_some_and(|k| k.info().role == Role::Workload);
         let before = self.cases.len();
-        let kept: Vec<Threads> =
-            self.cases.iter().filter(|c| is_workload(c) && wanted(&c.id)).map(|c| c.threads).collect();
-        self.cases.retain(|c| if is_workload(c) { wanted(&c.id) } else { kept.contains(&c.threads) });
+        let place = |c: &Case| (c.threads, c.device.clone());
+        let kept: Vec<(Threads, DeviceId)> =
+            self.cases.iter().filter(|c| is_workload(c) && wanted(&c.id)).map(place).collect();
+        self.cases.retain(|c| if is_workload(c) { wanted(&c.id) } else { kept.contains(&place(c)) });
         self.estimate = self.estimate * (self.cases.len() as f64 / before.max(1) as f64);
     }
 }
@@ -83,18 +89,32 @@ pub fn build(suite: &Suite, capacity: &Capacity, catalog: &Catalog) -> Plan {
     let mut skips = Vec::new();
     let mut taken: HashMap<String, String> = HashMap::new();
     for case in &suite.cases {
-        let threads = capacity.threads(case.threads);
-        match judge(case, threads, capacity, catalog) {
-            Err(reason) => skips.push(Skip { case: case.clone(), reason }),
-            Ok(work) => {
-                let key = identity(case, &case.params, threads);
-                if let Some(first) = taken.get(&key) {
-                    let reason = format!("the same as `{first}` on this machine: both come to {}", plural(threads));
-                    skips.push(Skip { case: case.clone(), reason });
-                } else {
-                    taken.insert(key, case.id.clone());
-                    planned.push(Planned { case: resolved(case, threads), asked: case.threads, work });
+        let candidates = match candidates(case, capacity, catalog) {
+            Ok(candidates) => candidates,
+            Err(reason) => {
+                skips.push(Skip { case: case.clone(), reason });
+                continue;
+            }
+        };
+        for (case, threads, work) in candidates {
+            let work = match work {
+                Ok(work) => work,
+                Err(reason) => {
+                    skips.push(Skip { case, reason });
+                    continue;
                 }
+            };
+            let key = identity(&case, &case.params, threads);
+            if let Some(first) = taken.get(&key) {
+                let both = if case.device.is_cpu() { plural(threads) } else { case.device.to_string() };
+                let reason = format!("the same as `{first}` on this machine: both come to {both}");
+                // The case of two entries, one of which names the device and the other all: one id, one outcome.
+                if *first != case.id {
+                    skips.push(Skip { case, reason });
+                }
+            } else {
+                taken.insert(key, case.id.clone());
+                planned.push(Planned { asked: case.threads, case: resolved(&case, threads), work });
             }
         }
     }
@@ -102,6 +122,29 @@ pub fn build(suite: &Suite, capacity: &Capacity, catalog: &Catalog) -> Plan {
     let estimate = estimate(&suite.profile, planned.len(), probes.len());
     let cases = probes.into_iter().chain(planned.into_iter().map(|p| p.case)).collect();
     Plan { cases, skips, estimate }
+}
+
+/// A case on one device, its threads, and its work or why it cannot run.
+type Candidate = (Case, u32, Result<Work, String>);
+
+/// What a case of the suite comes to here: itself, or itself on each device that it means.
+///
+/// # Errors
+/// Why there is no such device.
+fn candidates(case: &Case, capacity: &Capacity, catalog: &Catalog) -> Result<Vec<Candidate>, String> {
+    if case.device.is_cpu() {
+        let threads = capacity.threads(case.threads);
+        return Ok(vec![(case.clone(), threads, judge(case, threads, capacity, catalog))]);
+    }
+    let meant = capacity.devices.meant(&case.device)?;
+    Ok(meant
+        .into_iter()
+        .map(|device| {
+            let case = devices::placed(case, device);
+            let work = devices::fits(&case, device, capacity, catalog);
+            (case, 1, work)
+        })
+        .collect())
 }
 
 /// A case that runs.
@@ -143,7 +186,7 @@ fn resolved(case: &Case, threads: u32) -> Case {
 /// Equal for cases that do the same work here.
 fn identity(case: &Case, params: &Params, threads: u32) -> String {
     let values: Vec<String> = params.values.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    format!("{} {} {} {threads}", case.kernel, params.dtype, values.join(" "))
+    format!("{} {} {} {threads} {}", case.kernel, params.dtype, values.join(" "), case.device)
 }
 
 /// Idle twice, and for each case its warm-up and its windows. A warm-up ends between its bounds

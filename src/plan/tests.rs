@@ -4,7 +4,13 @@ use proptest::prelude::*;
 use std::collections::HashSet;
 use std::path::Path;
 
-const SMALL: Capacity = Capacity { usable_cpus: 2, cores: 2, available_memory: None, last_level_cache: None };
+const SMALL: Capacity = Capacity {
+    usable_cpus: 2,
+    cores: 2,
+    available_memory: None,
+    last_level_cache: None,
+    devices: Devices { found: Vec::new(), missing: Vec::new(), allow_software: false },
+};
 
 fn suite(cases: &str) -> Suite {
     let text = format!("version: 1\nsuite: test\ncases:\n{cases}");
@@ -130,6 +136,7 @@ fn spec() -> impl Strategy<Value = (String, Capacity)> {
             cores: cores.min(cpus),
             available_memory: free.and_then(memory),
             last_level_cache: cache.and_then(memory),
+            devices: Devices::default(),
         };
         (text, capacity)
     })

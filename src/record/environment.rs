@@ -105,6 +105,9 @@ pub struct Gpu {
     pub ecc: Option<bool>,
     /// Whether the board is split into MIG instances.
     pub mig: Option<bool>,
+    /// PCI address in the form of the kernel, `0000:03:00.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pci: Option<String>,
 }
 
 /// State that decides how fast and how hot the machine runs.

@@ -131,6 +131,9 @@ pub struct Sample {
     /// Length of the window.
     #[serde(rename = "wall_s")]
     pub wall: Seconds,
+    /// Time that the device counted for these iterations, by its own clock; `None` where it counts none.
+    #[serde(rename = "device_s", default, skip_serializing_if = "Option::is_none")]
+    pub device_time: Option<Seconds>,
     /// Kernel iterations inside the window.
     pub iterations: u64,
     /// Energy of every readable domain. Empty where no counter exists: energy is then unknown.

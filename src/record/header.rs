@@ -1,6 +1,6 @@
 //! `record.json`: everything about a run except its samples.
 
-use super::Environment;
+use super::{Device, Environment};
 use crate::clock::Utc;
 use crate::plan::Plan;
 use crate::sensors::SensorInfo;
@@ -39,6 +39,9 @@ pub struct Header {
     pub environment: Environment,
     /// Every sensor family and what its probe answered.
     pub sensors: Vec<SensorStatus>,
+    /// Devices besides the processor that cases were planned for; none in records before there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<Device>,
     /// The policy of uncertainty that was in force; `None` in records before it was written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncertainty_policy: Option<PolicyDigest>,

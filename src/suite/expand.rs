@@ -6,8 +6,8 @@ use super::problem::{Report, quoted};
 use super::quantity::size;
 use super::suggest::hint;
 use super::tree::Node;
-use super::wire::{self, WireEntry};
-use super::{Case, Threads};
+use super::wire::{self, WireEntry, WireSuite};
+use super::{Case, DeviceId, Threads, device};
 use crate::kernels::{Dtype, Kernel, KernelInfo, ParamKind, ParamValue, Params, Role};
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,16 +24,20 @@ struct Entry<'t> {
     label: Option<&'t str>,
     axes: Vec<Axis<'t>>,
     excludes: Vec<(&'t Node, Vec<Axis<'t>>)>,
+    devices: Vec<DeviceId>,
 }
 
 /// All cases of a suite in the order of the file.
-pub(super) fn expand(report: &mut Report, entries: &[WireEntry<'_>], catalog: &Catalog) -> Vec<Case> {
+pub(super) fn expand(report: &mut Report, suite: &WireSuite<'_>, catalog: &Catalog) -> Vec<Case> {
+    let common = suite.devices.map_or_else(|| Some(vec![DeviceId::cpu()]), |node| device::read(report, node));
+    let common = common.unwrap_or_default();
     let mut total: u128 = 0;
     let mut checked = Vec::new();
-    for wire in entries {
-        if let Some(entry) = check(report, wire, catalog) {
+    for wire in &suite.cases {
+        if let Some(entry) = check(report, wire, &common, catalog) {
             // Multiplied before anything is expanded: a short file can ask for 10^9 cases.
-            let product = entry.axes.iter().fold(1u128, |n, a| n.saturating_mul(a.choices.len() as u128));
+            let devices = entry.devices.len() as u128;
+            let product = entry.axes.iter().fold(devices, |n, a| n.saturating_mul(a.choices.len() as u128));
             let fits = total <= MAX_CASES as u128;
             total = total.saturating_add(product);
             if fits && total > MAX_CASES as u128 {
@@ -52,17 +56,23 @@ pub(super) fn expand(report: &mut Report, entries: &[WireEntry<'_>], catalog: &C
     for (index, entry) in checked.iter().enumerate() {
         let own = combinations(report, entry);
         let mut clashes = BTreeMap::new();
-        for (params, threads) in own {
-            let bare = identity(entry.kernel.info(), &params, threads);
+        for ((params, threads), device) in own.iter().flat_map(|c| entry.devices.iter().map(move |d| (c, d))) {
+            // Only the processor runs on threads that a suite chooses.
+            let threads = if device.is_cpu() { *threads } else { Threads::Count(1) };
+            let bare = identity(entry.kernel.info(), params, threads, device);
             if let Some(owner) = owners.get(&bare) {
-                clashes.entry(*owner).or_insert_with(|| (bare.clone(), 0)).1 += 1;
+                // Counts of threads of one entry all come to the same case on another device.
+                if device.is_cpu() || *owner != index {
+                    clashes.entry(*owner).or_insert_with(|| (bare.clone(), 0)).1 += 1;
+                }
                 continue;
             }
             // A full stop cannot stand in a label, and after one in a number comes no letter.
             let id = entry.label.map_or_else(|| bare.clone(), |label| format!("{label}.{bare}"));
             owners.insert(bare, index);
             let kernel = entry.kernel.info().id.to_owned();
-            cases.push(Case { id, kernel, params, threads, line: line(entry.at) });
+            let (params, device) = (params.clone(), device.clone());
+            cases.push(Case { id, kernel, params, threads, device, line: line(entry.at) });
         }
         for (owner, (id, n)) in clashes {
             let earlier = checked[owner].at;
@@ -84,8 +94,9 @@ fn line(kernel: &Node) -> u32 {
     kernel.mark().map_or(1, |m| m.line)
 }
 
-fn check<'t>(report: &mut Report, wire: &WireEntry<'t>, catalog: &Catalog) -> Option<Entry<'t>> {
+fn check<'t>(report: &mut Report, wire: &WireEntry<'t>, common: &[DeviceId], catalog: &Catalog) -> Option<Entry<'t>> {
     let before = report.count();
+    let devices = wire.devices.map_or_else(|| Some(common.to_vec()), |node| device::read(report, node));
     let label = wire.label.and_then(|node| wire::identifier(report, node, "label", 32));
     let name = wire.kernel.text().unwrap_or_default();
     let Some(kernel) = catalog.find(name) else {
@@ -113,7 +124,14 @@ fn check<'t>(report: &mut Report, wire: &WireEntry<'t>, catalog: &Catalog) -> Op
             missing(report, info, &axes, wire.kernel);
         }
     }
-    (report.count() == before && !wire.flawed).then_some(Entry { kernel, at: wire.kernel, label, axes, excludes })
+    (report.count() == before && !wire.flawed).then_some(Entry {
+        kernel,
+        at: wire.kernel,
+        label,
+        axes,
+        excludes,
+        devices: devices.unwrap_or_default(),
+    })
 }
 
 /// A parameter may be fixed in one place only.
@@ -183,7 +201,7 @@ fn combinations(report: &mut Report, entry: &Entry<'_>) -> Vec<(Params, Threads)
         if let Err(error) = entry.kernel.work(&params)
             && !std::mem::replace(&mut refused, true)
         {
-            let id = identity(info, &params, threads);
+            let id = identity(info, &params, threads, &DeviceId::cpu());
             report.at(
                 entry.at,
                 format!("kernel `{}` refuses case {}: {error}", info.id, quoted(&id)),
@@ -225,10 +243,10 @@ fn holds(info: &KernelInfo, set: &Assignment, params: &Params, threads: Threads)
     }
 }
 
-/// Kernel, type, parameters in the kernel's order and threads, safe as a file name.
+/// Kernel, type, parameters in the kernel's order and threads or device, safe as a file name.
 ///
 /// It is unique among the cases of a kernel because it spells every parameter out.
-pub(crate) fn identity(info: &KernelInfo, params: &Params, threads: Threads) -> String {
+pub(crate) fn identity(info: &KernelInfo, params: &Params, threads: Threads, device: &DeviceId) -> String {
     let mut id = format!("{}-{}", info.id, params.dtype);
     for spec in info.params {
         let Some(value) = params.values.get(spec.name) else { continue };
@@ -238,6 +256,9 @@ pub(crate) fn identity(info: &KernelInfo, params: &Params, threads: Threads) -> 
             (ParamKind::Size { .. }, ParamValue::Integer(n)) => format!("{}{}", spec.name, size(*n).replace(' ', "")),
             (_, value) => format!("{}{value}", spec.name),
         };
+    }
+    if !device.is_cpu() {
+        return format!("{id}-{}", device.word());
     }
     id + &match threads {
         Threads::Count(n) => format!("-t{n}"),

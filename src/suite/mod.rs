@@ -6,6 +6,7 @@
 
 mod axes;
 mod catalog;
+mod device;
 mod expand;
 pub(crate) mod problem;
 mod profile;
@@ -20,6 +21,7 @@ pub(crate) mod tree;
 pub(crate) mod wire;
 
 pub use catalog::Catalog;
+pub use device::DeviceId;
 pub(crate) use expand::identity;
 pub use problem::{Problem, SuiteErrors};
 pub use quantity::duration;
@@ -64,10 +66,29 @@ pub struct Case {
     pub kernel: String,
     /// Its parameters, defaults filled in.
     pub params: Params,
-    /// Threads to run on.
+    /// Threads to run on; on another device than the processor the one thread that submits.
     pub threads: Threads,
+    /// The device to run on: in a suite possibly every one of a family, in a plan one.
+    #[serde(default, skip_serializing_if = "DeviceId::is_cpu")]
+    pub device: DeviceId,
     /// Line of the suite it came from, counted from 1.
     pub line: u32,
+}
+
+impl Case {
+    /// The same case on one device of those that its own device stands for.
+    #[must_use]
+    pub fn on(&self, device: &DeviceId) -> Self {
+        let bare = self.id.strip_suffix(&self.device.word()).unwrap_or(&self.id);
+        let id = if self.device.is_cpu() { self.id.clone() } else { format!("{bare}{}", device.word()) };
+        Self { id, device: device.clone(), ..self.clone() }
+    }
+
+    /// Whether `planned` is this case of a suite, on a device that it stands for.
+    #[must_use]
+    pub fn plans_to(&self, planned: &Self) -> bool {
+        self.device.means(&planned.device) && self.on(&planned.device).id == planned.id
+    }
 }
 
 /// How many threads a case runs on.
@@ -165,7 +186,7 @@ impl Suite {
         let title = wire::prose(&mut report, wire.title, 200);
         let description = wire::prose(&mut report, wire.description, 2000);
         let profile = profile::resolve(&mut report, path, wire.profile, wire.settings);
-        let cases = expand::expand(&mut report, &wire.cases, catalog);
+        let cases = expand::expand(&mut report, &wire, catalog);
         report.finish()?;
         let Some(profile) = profile else {
             return Err(SuiteErrors::whole_file(
@@ -195,7 +216,7 @@ impl Suite {
         let (mut report, root) = Report::open(Path::new("suite.yaml"), text)?;
         let wire = WireSuite::read(&mut report, &root, &|name| axes::is_parameter(catalog, name));
         wire::check_version(&mut report, wire.version);
-        let cases = expand::expand(&mut report, &wire.cases, catalog);
+        let cases = expand::expand(&mut report, &wire, catalog);
         report.finish()?;
         Ok(cases)
     }

@@ -26,6 +26,7 @@ pub fn schema(catalog: &Catalog) -> Value {
         "description" => json!({"type": "string", "maxLength": 2000}),
         "profile" => json!({"anyOf": [{"enum": names}, {"type": "string", "pattern": r"(/|\.ya?ml$)"}]}),
         "settings" => closed(Map::clone(&settings), &[]),
+        "devices" => devices(),
         _ => json!({"type": "array", "minItems": 1, "items": {"oneOf": kernels}}),
     });
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
@@ -41,6 +42,7 @@ fn entry(info: &KernelInfo) -> Value {
         "label" => json!({"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", "maxLength": 32}),
         "with" => parameters(info, |value| value),
         "matrix" => parameters(info, one_or_more),
+        "devices" => devices(),
         _ => one_or_more(parameters(info, one_or_more)),
     });
     schema["title"] = json!(info.title);
@@ -86,6 +88,11 @@ fn shape(info: &KernelInfo) -> Value {
             json!({"anyOf": forms})
         }
     }
+}
+
+/// A list of devices, or one.
+fn devices() -> Value {
+    one_or_more(json!({"type": "string", "pattern": super::device::PATTERN}))
 }
 
 fn one_or_more(value: Value) -> Value {

@@ -27,6 +27,7 @@ pub(crate) const SUITE: &[Key] = &[
     key("description", false, "What the suite is for, in a sentence or two."),
     key("profile", false, "How to measure: quick, ci, certify or the path of a profile file; quick when left out."),
     key("settings", false, "Numbers that replace those of the profile."),
+    key("devices", false, "Where the cases run: `cpu`, `cuda:*`, `wgpu:0`; on the processor when left out."),
     key("cases", true, "What to measure: a list of entries, each one kernel."),
 ];
 
@@ -37,6 +38,7 @@ pub(crate) const ENTRY: &[Key] = &[
     key("with", false, "Parameters with one value each."),
     key("matrix", false, "Parameters with several values: every combination becomes a case."),
     key("exclude", false, "Combinations to leave out: a list of partial maps."),
+    key("devices", false, "Where the entry's cases run, instead of the suite's devices."),
 ];
 
 /// Keys of a profile file besides its numbers.
@@ -57,6 +59,7 @@ pub(crate) struct WireSuite<'t> {
     pub(crate) description: Option<&'t Node>,
     pub(crate) profile: Option<&'t Node>,
     pub(crate) settings: Option<&'t Node>,
+    pub(crate) devices: Option<&'t Node>,
     pub(crate) cases: Vec<WireEntry<'t>>,
 }
 
@@ -67,6 +70,7 @@ pub(crate) struct WireEntry<'t> {
     pub(crate) with: Option<&'t Node>,
     pub(crate) matrix: Option<&'t Node>,
     pub(crate) exclude: &'t [Node],
+    pub(crate) devices: Option<&'t Node>,
     /// Whether a key was unknown: what seems to be missing may then only be misspelt.
     pub(crate) flawed: bool,
 }
@@ -174,6 +178,7 @@ impl<'t> WireSuite<'t> {
             description: fields.get("description"),
             profile: fields.get("profile"),
             settings: fields.get("settings"),
+            devices: fields.get("devices"),
             cases,
         }
     }
@@ -193,6 +198,7 @@ impl<'t> WireEntry<'t> {
             with: fields.get("with"),
             matrix: fields.get("matrix"),
             exclude: fields.get("exclude").map_or(&[], Node::one_or_many),
+            devices: fields.get("devices"),
         })
     }
 }

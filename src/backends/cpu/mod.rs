@@ -74,7 +74,7 @@ impl CpuBackend {
 }
 
 fn device() -> DeviceId {
-    DeviceId("cpu".to_owned())
+    DeviceId::cpu()
 }
 
 fn failed(detail: String) -> BackendError {
@@ -82,8 +82,8 @@ fn failed(detail: String) -> BackendError {
 }
 
 impl Backend for CpuBackend {
-    fn device(&self) -> DeviceId {
-        device()
+    fn serves(&self, device: &DeviceId) -> bool {
+        device.is_cpu()
     }
 
     fn prepare(&mut self, case: &Case, seed: u64) -> Result<Box<dyn Workload>, BackendError> {
@@ -120,6 +120,7 @@ impl Workload for CpuWorkload {
             path: self.program.path(),
             cpus: self.cpus.clone(),
             threads: u32::try_from(self.pool.threads()).unwrap_or(u32::MAX),
+            software: false,
             facts: own.chain([("isa".to_owned(), self.isa.name().to_owned())]).collect(),
         }
     }

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::kernels::{Dtype, ParamValue, Params};
-use crate::suite::Threads;
+use crate::suite::{DeviceId, Threads};
 
 fn case(kernel: &str, threads: Threads, values: &[(&str, u64)]) -> Case {
     let values = values.iter().map(|(name, n)| ((*name).to_owned(), ParamValue::Integer(*n))).collect();
     let params = Params { dtype: Dtype::F32, values };
-    Case { id: "a-case".to_owned(), kernel: kernel.to_owned(), params, threads, line: 1 }
+    Case { id: "a-case".to_owned(), kernel: kernel.to_owned(), params, threads, device: DeviceId::cpu(), line: 1 }
 }
 
 #[test]

@@ -124,6 +124,11 @@ impl<S: NestPath> Program for Shortened<S> {
         Some(Array::of_numbers("C", &[m, n], S::DTYPE == Dtype::Bf16, sums))
     }
 
+    fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
+        // Rounding would hide what no sum gives: NaN becomes the poison.
+        answer.write_to(&mut self.c, |x| if x.is_nan() { S::Sum::POISON } else { S::Sum::from_f64(x) })
+    }
+
     #[cfg(test)]
     fn corrupt(&mut self, index: usize) {
         let index = index % self.c.len();

@@ -14,7 +14,7 @@ use super::reference::{Reference, Worst, limit};
 use super::short::{Bf16, Short, fill_short};
 use super::split::{even, fill, fill_repeating, output_buffer};
 use super::{
-    Buffer, BuildContext, Canary, Correctness, Dtype, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
+    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
     ParamSpec, Params, Program, Role, Team, Work,
 };
 use pack::{CHUNK, Width};
@@ -180,6 +180,11 @@ impl Program for Layer {
 
     fn check(&mut self) -> Correctness {
         self.reference.compare(&self.y)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "answers are in single precision")]
+    fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
+        answer.write_to(&mut self.y, |x| x as f32)
     }
 
     #[cfg(test)]

@@ -13,8 +13,8 @@ use super::random::SplitMix64;
 use super::reference::Reference;
 use super::split::{normal_buffer, output_buffer};
 use super::{
-    Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
-    ParamSpec, Params, Program, Role, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
+    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
 };
 use rows::Skipping;
 
@@ -182,6 +182,11 @@ impl Program for SkipProgram {
 
     fn check(&mut self) -> Correctness {
         self.reference.compare(&self.output)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "answers are in single precision")]
+    fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
+        answer.write_to(&mut self.output, |x| x as f32)
     }
 
     #[cfg(test)]

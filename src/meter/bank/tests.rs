@@ -240,8 +240,8 @@ fn a_gauge_of_the_whole_machine_does_not_stretch_windows_where_packages_are_coun
         battery.info.channels[0].update_period = Seconds::new(0.4).ok();
         Box::new(battery)
     };
-    assert_eq!(Bank::new(vec![rapl(), battery()]).slowest_cpu_period(), Seconds::new(0.001).ok());
-    assert_eq!(Bank::new(vec![battery()]).slowest_cpu_period(), Seconds::new(0.4).ok());
+    assert_eq!(Bank::new(vec![rapl(), battery()]).slowest_period(None), Seconds::new(0.001).ok());
+    assert_eq!(Bank::new(vec![battery()]).slowest_period(None), Seconds::new(0.4).ok());
 }
 
 /// A script of readings, one a second; after an error the sensor can be revived once.

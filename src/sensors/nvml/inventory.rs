@@ -10,12 +10,25 @@ use std::path::Path;
 /// record tells boards apart without naming one. The hash itself is [`Gpu::uuid_hash`].
 #[must_use]
 pub fn public_id(uuid: &str) -> String {
-    let hash = uuid_hash(uuid);
-    format!("GPU-{}", &hash[..12])
+    public_id_of(&uuid_hash(uuid))
+}
+
+/// The same, from a salted hash as [`Gpu::uuid_hash`] holds it.
+#[must_use]
+pub fn public_id_of(uuid_hash: &str) -> String {
+    format!("GPU-{}", uuid_hash.chars().take(12).collect::<String>())
 }
 
 fn uuid_hash(uuid: &str) -> String {
     salted_hash("gpu-uuid", uuid)
+}
+
+/// The PCI address as the kernel writes it: NVML's has eight digits of a domain and capital letters.
+fn kernel_address(bus_id: &str) -> Option<String> {
+    let lower = bus_id.trim().to_ascii_lowercase();
+    let (domain, rest) = lower.split_once(':')?;
+    let number = u32::from_str_radix(domain, 16).ok()?;
+    (rest.len() == 7).then(|| format!("{number:04x}:{rest}"))
 }
 
 /// Every GPU that the driver reports, through the NVML library at `library` or the system's when
@@ -39,5 +52,20 @@ fn describe(nvml: &Nvml, index: u32, driver: Option<String>) -> Option<Gpu> {
         memory: device.memory_info().ok().and_then(|m| Bytes::new(m.total as f64).ok()),
         ecc: device.is_ecc_enabled().ok().map(|e| e.currently_enabled),
         mig: device.mig_mode().ok().map(|m| m.current != 0),
+        pci: device.pci_info().ok().and_then(|pci| kernel_address(&pci.bus_id)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_take_the_form_of_the_kernel() {
+        assert_eq!(kernel_address("00000000:C1:00.0").as_deref(), Some("0000:c1:00.0"));
+        assert_eq!(kernel_address("00010000:03:00.0").as_deref(), Some("10000:03:00.0"));
+        for bad in ["", "x:03:00.0", "0000:03:00", "0000"] {
+            assert_eq!(kernel_address(bad), None, "{bad}");
+        }
+    }
 }

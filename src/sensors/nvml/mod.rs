@@ -3,7 +3,7 @@
 mod device;
 mod inventory;
 
-pub use inventory::{inventory, public_id};
+pub use inventory::{inventory, public_id, public_id_of};
 
 use super::{Probe, Reading, Sensor, SensorError, SensorFamily, SensorInfo};
 use crate::clock::Clock;

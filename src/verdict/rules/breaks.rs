@@ -4,8 +4,8 @@ use crate::analysis::summarise;
 use crate::clock::Moment;
 use crate::policy::{Certification, Table};
 use crate::record::{
-    Coverage, DeviceId, EnergyMethod, Flag, Gpu, IdlePhase, Measurement, Outcome, ReaderRole, Role, RunRecord,
-    RunState, Sample, SensorStatus, fixture,
+    Channel, Coverage, Device, DeviceId, Domain, EnergyMethod, EnergySpan, Flag, Gpu, IdlePhase, Measurement, Outcome,
+    ReaderRole, Role, RunRecord, RunState, Sample, SensorStatus, fixture,
 };
 use crate::units::{Celsius, Hertz, MicroJoules, Seconds};
 use crate::verdict::{Assessment, Status, Subject, assess};
@@ -129,9 +129,29 @@ fn on_gpu(bed: &mut Bed, mig: Option<bool>) {
         memory: None,
         ecc: None,
         mig,
+        pci: None,
     }];
+    let (id, domain) = (DeviceId("cuda:0".to_owned()), Domain::Gpu { uuid: "GPU-1d0c4e".to_owned() });
     for m in &mut bed.record.measurements {
-        m.prepared.as_mut().unwrap().device = DeviceId("gpu-1d0c4e".to_owned());
+        m.prepared.as_mut().unwrap().device = id.clone();
+    }
+    bed.record.header.devices = vec![Device {
+        id,
+        name: "a card".to_owned(),
+        interface: "CUDA 13.0".to_owned(),
+        driver: None,
+        pci: None,
+        memory: None,
+        software: false,
+        domain: Some(domain.clone()),
+    }];
+    // Its meter, which reads as that of the first package does.
+    let SensorStatus::Ready(info) = &mut bed.record.header.sensors[0] else { panic!("RAPL is ready") };
+    let channel = Channel { domain: domain.clone(), ..info.channels[0].clone() };
+    info.channels.push(channel);
+    let idle = bed.record.idle.iter_mut().map(|w| &mut w.energy);
+    for spans in bed.record.measurements.iter_mut().flat_map(|m| &mut m.samples).map(|s| &mut s.energy).chain(idle) {
+        spans.push(EnergySpan { domain: domain.clone(), ..spans[0].clone() });
     }
 }
 /// Another counter of package 0, reading `difference` more.
@@ -193,6 +213,8 @@ pub(crate) const BREAKS: &[Break] = &[
     unknown("table-complete", |b, _| b.table.rows.clear()),
     fail("device-category", |b, _| b.table.category = "gpu".to_owned()),
     spared("device-category", |b, _| void_all(b)),
+    fail("software-device", |b, d| b.workload(d).prepared.as_mut().unwrap().program.software = true),
+    spared("software-device", |b, _| void_all(b)),
     fail("evidence-grade", |b, d| b.record.header.environment.host.virtualization = Some(["KVM", "Xen", "VMware"][d.below(3)].to_owned())),
     fail("evidence-grade", |b, _| b.record.header.environment.host.container = Some("docker".to_owned())),
     fail("evidence-grade", |b, d| b.policy.grade.value = ['A', 'B'][d.below(2)]),
@@ -303,6 +325,7 @@ pub(crate) const NEVER: &[fn(&mut Bed, &mut Draw)] = &[
             info.simulated = true;
         }
     },
+    |b, d| b.workload(d).prepared.as_mut().unwrap().program.software = true,
     |b, d| b.window(d).correctness.as_mut().unwrap().error = Some(1.0),
     |b, d| b.workload(d).outcome = Outcome::WrongAnswer { reason: "error 1".to_owned() },
     |b, _| no_energy(b),

@@ -32,6 +32,7 @@ mod sampler_gap;
 mod sampler_overhead;
 mod sensor_lost;
 mod simulated;
+mod software_device;
 mod span_correction;
 mod steal;
 mod suite_allowed;
@@ -89,6 +90,7 @@ pub const REGISTRY: &[Rule] = &[
     work_by_formula::RULE,
     table_complete::RULE,
     device_category::RULE,
+    software_device::RULE,
     evidence_grade::RULE,
     sensor_lost::RULE,
     boundary_complete::RULE,

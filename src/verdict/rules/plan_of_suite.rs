@@ -42,7 +42,7 @@ fn contradiction(subject: &Subject<'_>, suite: &[Case], catalog: &Catalog) -> Op
     let is_workload = |case: &&Case| catalog.find(&case.kernel).is_none_or(|k| k.info().role == Role::Workload);
     let planned = || plan.cases.iter().filter(is_workload);
     for case in planned() {
-        match suite.iter().find(|c| c.id == case.id) {
+        match suite.iter().find(|c| c.plans_to(case)) {
             None => return Some(format!("`{}` is planned, and the suite has no such case", case.id)),
             Some(asked) => {
                 if let Some(text) = difference(asked, case) {
@@ -51,8 +51,12 @@ fn contradiction(subject: &Subject<'_>, suite: &[Case], catalog: &Catalog) -> Op
             }
         }
     }
-    let known = |id: &str| planned().any(|c| c.id == id) || plan.skips.iter().any(|s| s.case.id == id);
-    if let Some(lost) = suite.iter().find(|c| !known(&c.id)) {
+    // A case for every device of a family is one case on each of them, or one skip.
+    let known = |asked: &Case| {
+        planned().any(|c| asked.plans_to(c))
+            || plan.skips.iter().any(|s| asked.id == s.case.id || asked.plans_to(&s.case))
+    };
+    if let Some(lost) = suite.iter().find(|c| !known(c)) {
         return Some(format!("`{}` of the suite is neither planned nor skipped", lost.id));
     }
     let stray = record.measurements.iter().find(|m| !plan.cases.contains(&m.case));
@@ -62,6 +66,9 @@ fn contradiction(subject: &Subject<'_>, suite: &[Case], catalog: &Catalog) -> Op
 /// How a planned case departs from the one that the suite asks for.
 fn difference(asked: &Case, planned: &Case) -> Option<String> {
     let id = &asked.id;
+    if planned.device.is_any() {
+        return Some(format!("`{id}` is planned for `{}`, which is no device", planned.device));
+    }
     if asked.kernel != planned.kernel {
         return Some(format!("`{id}` is `{}` in the suite and `{}` in the plan", asked.kernel, planned.kernel));
     }

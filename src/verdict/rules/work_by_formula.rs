@@ -18,8 +18,13 @@ pub(super) const RULE: Rule = Rule {
 
 fn check(subject: &Subject<'_>) -> Vec<Finding> {
     RULE.each(subject, program("the work that the formulas give"), |case| {
-        let stated = case.measurement.prepared.as_ref()?.work;
+        let prepared = case.measurement.prepared.as_ref()?;
+        let stated = prepared.work;
         let case = &case.measurement.case;
+        // The device that was planned is the one whose work this is; older records name processors otherwise.
+        if !case.device.is_cpu() && prepared.device != case.device {
+            return Some(Seen::Broken(format!("planned for {}, ran on {}", case.device, prepared.device)));
+        }
         let Some(kernel) = kernels::find(&case.kernel) else {
             return Some(Seen::Broken(format!("this version has no kernel `{}`", case.kernel)));
         };
