@@ -155,7 +155,7 @@ fn main() {
         let time = median(entry.times.clone());
         let (rate, bandwidth) = (entry.flops / time / 1e9, entry.bytes / time / 1e9);
         let of_peak = of(peak, entry.flops, peak.flops);
-        let of_read = of(&entries[4], entry.bytes, entries[2].bytes);
+        let of_read = of(&entries[4], entry.bytes, entries[4].bytes);
         println!("{:<58} {rate:>9.2} {bandwidth:>9.2} {of_peak:>7} {of_read:>8}", entry.name);
     }
 }

@@ -127,7 +127,7 @@ pub trait Workload {
 /// How a workload runs, as it stands in the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProgramInfo {
-    /// Code path: `avx512/nest`, `gemm-crate/neon`.
+    /// Code path: `avx512/nest`, `portable/tiled`.
     pub path: String,
     /// Logical CPU of each thread, in thread order; empty where threads could not be pinned.
     pub cpus: Vec<u32>,

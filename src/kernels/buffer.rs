@@ -13,6 +13,11 @@ use std::ptr::NonNull;
 
 /// Size and alignment of a huge page on x86-64 and (with 4 KiB granules) on aarch64.
 const HUGE: usize = 2 << 20;
+/// Alignment of every buffer: a cache line, and the widest vector.
+const ALIGNMENT: usize = 64;
+/// In tests, small buffers end at so many bytes that nobody may touch: what reads or writes beyond a buffer, by
+/// whatever instruction, ends the test. A multiple of every usual size of a page.
+const FENCE: usize = 64 << 10;
 
 /// What was done about huge pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,25 +65,23 @@ impl<T: Plain> Buffer<T> {
         let refused = |bytes: u64| KernelError::OutOfMemory { what, bytes };
         let bytes = len.checked_mul(size_of::<T>()).filter(|b| *b < usize::MAX / 4).ok_or(refused(u64::MAX))?;
         let huge = bytes >= 2 * HUGE;
-        let mapped = if huge { bytes.next_multiple_of(HUGE) + HUGE } else { bytes.max(1) };
-        // SAFETY: an anonymous private mapping at an address of the system's choice touches
-        // no memory of ours.
-        let mapping = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                mapped,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
+        let fence = if cfg!(all(test, not(any(miri, wattproof_heap)))) && !huge { FENCE } else { 0 };
+        let mapped = if huge { bytes.next_multiple_of(HUGE) + HUGE } else { (bytes + fence).max(1) };
+        // With a fence the mapping is whole fences, so that the last can be one of its own.
+        let mapped = if fence > 0 { mapped.next_multiple_of(fence) } else { mapped };
+        let mapping = source::map(mapped).ok_or(refused(u64::try_from(mapped).unwrap_or(u64::MAX)))?;
+        let skip = match (huge, fence) {
+            (true, _) => mapping.as_ptr().align_offset(HUGE),
+            (false, 0) => 0,
+            // As near to the fence as the alignment allows.
+            (false, _) => mapped - fence - bytes.next_multiple_of(ALIGNMENT),
         };
-        let mapping = NonNull::new(mapping)
-            .filter(|p| p.as_ptr() != libc::MAP_FAILED)
-            .ok_or(refused(u64::try_from(mapped).unwrap_or(u64::MAX)))?;
-        let skip = if huge { mapping.as_ptr().align_offset(HUGE) } else { 0 };
-        // SAFETY: a huge mapping is one huge page longer than its data, so the aligned start and
-        // the data behind it lie inside.
+        if fence > 0 {
+            // SAFETY: the mapping is that of the line above, and whole fences long.
+            unsafe { source::close(mapping, mapped, fence) };
+        }
+        // SAFETY: a huge mapping is one huge page longer than its data, and one with a fence has room for the data
+        // before it, so the start and the data behind it lie inside.
         let data = unsafe { mapping.byte_add(skip) }.cast::<T>();
         let pages = if huge { advise_huge(data.cast(), bytes.next_multiple_of(HUGE)) } else { HugePages::TooSmall };
         Ok(Self { data, len, mapping, mapped, pages })
@@ -95,6 +98,69 @@ impl<T: Plain> Buffer<T> {
     pub(crate) const fn pages(&self) -> HugePages {
         self.pages
     }
+}
+
+/// Where the memory comes from: the system.
+#[cfg(not(any(miri, wattproof_heap)))]
+mod source {
+    use std::ptr::NonNull;
+
+    /// Fresh zero pages; `None` when the system refuses.
+    pub(super) fn map(bytes: usize) -> Option<NonNull<libc::c_void>> {
+        // SAFETY: an anonymous private mapping at an address of the system's choice touches no memory of ours.
+        let mapping = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        NonNull::new(mapping).filter(|p| p.as_ptr() != libc::MAP_FAILED)
+    }
+
+    /// Gives a mapping back.
+    ///
+    /// # Safety
+    /// [`map`] made it with so many bytes, and nobody uses it any more.
+    pub(super) unsafe fn unmap(mapping: NonNull<libc::c_void>, bytes: usize) {
+        // SAFETY: as promised.
+        unsafe { libc::munmap(mapping.as_ptr(), bytes) };
+    }
+
+    /// Forbids any access to the last `fence` bytes of a mapping.
+    ///
+    /// # Safety
+    /// [`map`] made it with `bytes`, and both are multiples of the size of a page.
+    pub(super) unsafe fn close(mapping: NonNull<libc::c_void>, bytes: usize, fence: usize) {
+        // SAFETY: the range lies inside a mapping of ours, which is not yet used.
+        unsafe { libc::mprotect(mapping.as_ptr().byte_add(bytes - fence), fence, libc::PROT_NONE) };
+    }
+}
+
+/// For tools that watch the heap byte by byte (Miri; with `--cfg wattproof_heap` AddressSanitizer and valgrind,
+/// see ci/sanitize.sh): the allocator.
+#[cfg(any(miri, wattproof_heap))]
+mod source {
+    use super::ALIGNMENT;
+    use std::alloc::{Layout, alloc_zeroed, dealloc};
+    use std::ptr::NonNull;
+
+    pub(super) fn map(bytes: usize) -> Option<NonNull<libc::c_void>> {
+        let layout = Layout::from_size_align(bytes, ALIGNMENT).ok()?;
+        // SAFETY: the caller asks for at least one byte.
+        NonNull::new(unsafe { alloc_zeroed(layout) }.cast())
+    }
+
+    pub(super) unsafe fn unmap(mapping: NonNull<libc::c_void>, bytes: usize) {
+        let Ok(layout) = Layout::from_size_align(bytes, ALIGNMENT) else { return };
+        // SAFETY: `map` allocated it with this layout.
+        unsafe { dealloc(mapping.as_ptr().cast(), layout) };
+    }
+
+    pub(super) unsafe fn close(_mapping: NonNull<libc::c_void>, _bytes: usize, _fence: usize) {}
 }
 
 #[cfg(target_os = "linux")]
@@ -116,7 +182,7 @@ impl<T: Plain> Drop for Buffer<T> {
     fn drop(&mut self) {
         if self.mapped > 0 {
             // SAFETY: the mapping was made in `zeroed` and nobody else holds it.
-            unsafe { libc::munmap(self.mapping.as_ptr(), self.mapped) };
+            unsafe { source::unmap(self.mapping, self.mapped) };
         }
     }
 }
@@ -156,11 +222,27 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri knows no huge pages")]
     fn big_buffers_ask_for_huge_pages_and_small_ones_do_not() {
         let big = Buffer::<f64>::zeroed(HUGE, "a test").unwrap();
         assert_eq!(big.as_ptr().align_offset(HUGE), 0);
         assert_ne!(big.pages(), HugePages::TooSmall);
         assert_eq!(Buffer::<u16>::zeroed(64, "a test").unwrap().pages(), HugePages::TooSmall);
+    }
+
+    #[test]
+    #[cfg(not(any(miri, wattproof_heap)))]
+    fn a_small_buffer_ends_at_its_fence() {
+        for len in [1, 16, 1000, 16 << 10] {
+            let buffer = Buffer::<f32>::zeroed(len, "a test").unwrap();
+            let end = buffer.as_ptr_range().end.addr();
+            let slack = end.next_multiple_of(ALIGNMENT) - end;
+            assert!((end + slack).is_multiple_of(4096) && slack < ALIGNMENT, "{len}: {slack} bytes to the fence");
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+            let closed = format!("{:x}-", end + slack);
+            let line = maps.lines().find(|line| line.starts_with(&closed));
+            assert!(maps.is_empty() || line.is_some_and(|line| line.contains(" ---p ")), "{len}: {line:?}");
+        }
     }
 
     #[test]

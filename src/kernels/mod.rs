@@ -15,6 +15,8 @@ mod decode;
 mod device;
 mod dot;
 mod element;
+#[cfg(test)]
+mod every;
 mod fma;
 mod gemm;
 mod isa;
@@ -257,7 +259,7 @@ pub trait Kernel: Sync {
 
 /// A kernel ready to run on CPU threads.
 pub trait Program: Send {
-    /// The code path taken, e.g. `avx512/nest` or `gemm-crate/neon`; it stands in the record.
+    /// The code path taken, e.g. `avx512/nest` or `portable/tiled`; it stands in the record.
     fn path(&self) -> String;
 
     /// Facts about the instance worth recording, e.g. `("nnz", "419430")`.

@@ -1,17 +1,15 @@
-//! Dense matrix product C = A·B, row-major: f32 and f64 by a loop nest of our own ([`nest`]) on x86-64, elsewhere by
-//! the `gemm` crate, which the tests compare the nest with; bf16 and i8 by nests over panels of 32-bit words
-//! ([`short`]). In every type the operands arrive row-major, and rearranging them is part of the product: two
-//! fresh matrices are multiplied, so types can be compared.
+//! Dense matrix product C = A·B, row-major: f32 and f64 by a loop nest ([`nest`]), bf16 and i8 by nests over panels of
+//! 32-bit words ([`short`]). In every type the operands arrive row-major, and rearranging them is part of the product:
+//! two fresh matrices are multiplied, so types can be compared.
 //!
 //! C is cut into one block per thread; each thread multiplies its own block, so no thread waits
 //! for another inside an iteration. The cut follows the shape that packs the fewest elements
 //! twice.
 
-#![expect(unsafe_code, reason = "the gemm crate takes raw pointers")]
-
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod nest;
+mod panels;
 mod short;
 mod vector;
 mod words;
@@ -22,12 +20,13 @@ use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::{Reference, add_product};
 use super::short::Bf16;
-use super::split::{Parts, even, normal_buffer, output_buffer};
+use super::split::{even, normal_buffer, output_buffer};
 use super::{
     Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
     ParamKind, ParamSpec, Params, Program, Role, Team, Work,
 };
 use nest::{Nest, NestPath};
+pub(super) use panels::Panels;
 use std::ops::Range;
 
 /// The `gemm` kernel.
@@ -113,44 +112,10 @@ const fn row_cost(n: u64, k: u64) -> u64 {
     n.saturating_mul(k)
 }
 
-/// What computes the product.
-enum Method<T: Element> {
-    /// Our own loop nest.
-    Own(Nest<T>),
-    /// The `gemm` crate, with the parts of C of each thread.
-    Crate([usize; 3], Vec<(Range<usize>, Range<usize>)>),
-}
-
-impl<T: NestPath> Method<T> {
-    fn new([m, n, k]: [usize; 3], isa: Isa, threads: usize) -> Result<Self, KernelError> {
-        let parts = blocks(m, n, threads);
-        if cfg!(target_arch = "x86_64") {
-            Ok(Self::Own(Nest::new([m, n, k], parts, isa)?))
-        } else {
-            Ok(Self::Crate([m, n, k], parts))
-        }
-    }
-
-    fn path(&self) -> String {
-        match self {
-            Self::Own(nest) => format!("{}/nest", nest.isa()),
-            Self::Crate(..) => format!("gemm-crate/{}", dispatched()),
-        }
-    }
-
-    fn multiply(&mut self, a: &[T], b: &[T], c: &mut [T], team: &dyn Team) {
-        match self {
-            Self::Own(nest) => nest.multiply(a, b, c, team),
-            Self::Crate(shape, parts) => multiply_by_crate(*shape, parts, (a, b, c), team),
-        }
-    }
-}
-
 /// A product ready to run.
 struct Gemmed<T: Element> {
     shape: [usize; 3],
-    method: Method<T>,
-    isa: Isa,
+    nest: Nest<T>,
     a: Buffer<T>,
     b: Buffer<T>,
     c: Buffer<T>,
@@ -167,14 +132,14 @@ impl<T: NestPath> Gemmed<T> {
                 add_product(*left, &b[depth * n..(depth + 1) * n], exact, scale);
             }
         })?;
-        let method = Method::new([m, n, k], isa, team.threads())?;
-        Ok(Self { shape: [m, n, k], method, isa, a, b, c, reference })
+        let nest = Nest::new([m, n, k], blocks(m, n, team.threads()), isa)?;
+        Ok(Self { shape: [m, n, k], nest, a, b, c, reference })
     }
 }
 
 impl<T: NestPath> Program for Gemmed<T> {
     fn path(&self) -> String {
-        self.method.path()
+        format!("{}/nest", self.nest.isa())
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
@@ -186,7 +151,7 @@ impl<T: NestPath> Program for Gemmed<T> {
     }
 
     fn run(&mut self, team: &dyn Team) {
-        self.method.multiply(&self.a, &self.b, &mut self.c, team);
+        self.nest.multiply(&self.a, &self.b, &mut self.c, team);
     }
 
     fn check(&mut self) -> Correctness {
@@ -208,7 +173,7 @@ impl<T: NestPath> Program for Gemmed<T> {
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
-        Some(canary::<T>(self.isa, team, &|x| x).unwrap_or_else(Canary::failed))
+        Some(canary::<T>(self.nest.isa(), team, &|x| x).unwrap_or_else(Canary::failed))
     }
 }
 
@@ -217,51 +182,9 @@ fn canary<T: NestPath>(isa: Isa, team: &dyn Team, operand: &dyn Fn(T) -> T) -> R
     const SIDE: usize = 96;
     let operands = Cancelling::new(SIDE, SIDE, operand);
     let mut output = vec![T::NAN; SIDE * SIDE];
-    let mut method = Method::new([SIDE, SIDE, LENGTH], isa, team.threads())?;
-    method.multiply(&operands.left, &operands.right, &mut output, team);
+    let mut nest = Nest::new([SIDE, SIDE, LENGTH], blocks(SIDE, SIDE, team.threads()), isa)?;
+    nest.multiply(&operands.left, &operands.right, &mut output, team);
     Ok(operands.judge(&output))
-}
-
-/// C = A·B by the `gemm` crate, one block of C on each thread.
-fn multiply_by_crate<T: Element>(
-    [m, n, k]: [usize; 3],
-    parts: &[(Range<usize>, Range<usize>)],
-    (a, b, c): (&[T], &[T], &mut [T]),
-    team: &dyn Team,
-) {
-    assert!(a.len() == m * k && b.len() == k * n && c.len() == m * n, "operands do not fit the shape");
-    let c = Parts::of(c);
-    team.run(&|thread| {
-        let Some((rows, columns)) = parts.get(thread) else { return };
-        if rows.is_empty() || columns.is_empty() {
-            return;
-        }
-        // SAFETY: rows and columns lie inside the shape, which fits the operands (asserted above);
-        // blocks of different threads do not overlap. All strides are row-major.
-        unsafe {
-            gemm::gemm(
-                rows.len(),
-                columns.len(),
-                k,
-                c.as_mut_ptr().add(rows.start * n + columns.start),
-                1,
-                n.cast_signed(),
-                false,
-                a.as_ptr().add(rows.start * k),
-                1,
-                k.cast_signed(),
-                b.as_ptr().add(columns.start),
-                1,
-                n.cast_signed(),
-                T::ZERO,
-                T::from_f64(1.0),
-                false,
-                false,
-                false,
-                gemm::Parallelism::None,
-            );
-        }
-    });
 }
 
 /// Cuts C into a grid of blocks. A block of r rows and c columns makes its thread pack r·k elements
@@ -272,20 +195,6 @@ fn blocks(m: usize, n: usize, threads: usize) -> Vec<(Range<usize>, Range<usize>
     // Multiples of the widest register tile, so that only the last block has ragged edges.
     let (rows, columns) = (even(m, down, 8), even(n, across, 64));
     rows.iter().flat_map(|r| columns.iter().map(move |c| (r.clone(), c.clone()))).collect()
-}
-
-/// What the crate's own dispatch takes on this processor (it cannot be restricted).
-fn dispatched() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            return "x86-v4";
-        }
-        if is_x86_feature_detected!("fma") {
-            return "x86-v3";
-        }
-    }
-    if cfg!(target_arch = "aarch64") { "neon" } else { "scalar" }
 }
 
 #[cfg(test)]
@@ -306,16 +215,22 @@ mod tests {
     }
 
     #[test]
-    fn the_nest_and_the_crate_agree() {
-        let (team, shape) = (Threads(2), [70, 530, 1100]);
+    fn the_nest_agrees_with_the_definition_element_by_element() {
+        // Several blocks of B in both directions, and a ragged last strip, panel and depth.
+        let (team, [m, n, k]) = (Threads(2), [70, 530, 1100]);
         for isa in Isa::available() {
             let context = BuildContext { seed: 3, isa, team: &team };
-            let (a, b) = inputs::<f64>(shape, &context).unwrap();
-            let mut outputs = [vec![f64::NAN; 70 * 530], vec![f64::NAN; 70 * 530]];
-            Nest::new(shape, blocks(70, 530, 2), isa).unwrap().multiply(&a, &b, &mut outputs[0], &team);
-            multiply_by_crate(shape, &blocks(70, 530, 2), (&a, &b, &mut outputs[1]), &team);
-            let far = outputs[0].iter().zip(&outputs[1]).find(|(x, y)| (*x - *y).abs() > 1e-11 || x.is_nan());
-            assert_eq!(far, None, "{isa}");
+            let (a, b) = inputs::<f64>([m, n, k], &context).unwrap();
+            let mut output = vec![f64::NAN; m * n];
+            Nest::new([m, n, k], blocks(m, n, 2), isa).unwrap().multiply(&a, &b, &mut output, &team);
+            for (row, output) in output.chunks(n).enumerate() {
+                let mut naive = vec![0.0; n];
+                for (left, right) in a[row * k..(row + 1) * k].iter().zip(b.chunks(n)) {
+                    naive.iter_mut().zip(right).for_each(|(sum, right)| *sum += left * right);
+                }
+                let far = output.iter().zip(&naive).position(|(x, y)| (x - y).abs() > 1e-11 || x.is_nan());
+                assert_eq!(far, None, "{isa}, row {row}");
+            }
         }
     }
 

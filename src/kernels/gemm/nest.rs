@@ -1,4 +1,4 @@
-//! The own program of `gemm`: a loop nest around one register tile.
+//! The program of `gemm` in f32 and f64: a loop nest around one register tile.
 //!
 //! B is packed in blocks that the second-level cache holds, in panels as wide as the tile. A strip of A as high
 //! as the tile is copied, row by row, into the first-level cache and swept across all panels of the block. The
@@ -46,8 +46,13 @@ const WIDTH: usize = 3;
 const LARGEST_TILE: usize = 9 * WIDTH * 16;
 
 /// Elements in a row of a block's panels.
-const fn tile_columns(isa: Isa, element: usize) -> usize {
+pub(super) const fn tile_columns(isa: Isa, element: usize) -> usize {
     WIDTH * isa.register_bytes() / element
+}
+
+/// Elements of the copy of a strip of A.
+pub(super) const fn strip_elements(isa: Isa, element: usize) -> usize {
+    tile_rows(isa) * PITCH_BYTES / element
 }
 
 /// What one thread packs.
@@ -80,7 +85,7 @@ impl<T: NestPath> Nest<T> {
     ) -> Result<Self, KernelError> {
         let columns = block_columns(second_level_bytes());
         let pieces = parts.iter().map(|_| {
-            let strip = Buffer::zeroed(tile_rows(isa) * PITCH_BYTES / size_of::<T>(), "a strip of A")?;
+            let strip = Buffer::zeroed(strip_elements(isa, size_of::<T>()), "a strip of A")?;
             // Room behind the last panel, so that fetching ahead stays inside.
             let block = Buffer::zeroed(columns * DEPTH_BYTES / size_of::<T>() + 4096, "a block of B")?;
             Ok(Scratch { strip, block })
@@ -112,12 +117,13 @@ impl<T: NestPath> Nest<T> {
                         a,
                         b,
                         c: &c,
-                        widths: [n, k],
+                        pitches: [k, n, n],
                         rows: rows.clone(),
                         columns: columns.clone(),
                         depth,
                         strip: own.strip.as_mut_ptr(),
                         block: own.block.as_mut_ptr(),
+                        fresh: true,
                     };
                     // SAFETY: the instruction set is available; the ranges lie inside the shape, which the
                     // operands fit; parts of different threads do not overlap; the scratch holds a strip and
@@ -127,6 +133,14 @@ impl<T: NestPath> Nest<T> {
             }
         });
     }
+}
+
+/// The blocks into which a k×n operand B of elements of so many bytes is cut: columns and depth of each.
+pub(super) fn blocks_of_b([n, k]: [usize; 2], isa: Isa, element: usize) -> Vec<[Range<usize>; 2]> {
+    let most = block_columns(second_level_bytes());
+    let deep =
+        move |columns: Range<usize>| pieces(0..k, DEPTH_BYTES / element, 1).map(move |depth| [columns.clone(), depth]);
+    pieces(0..n, most, tile_columns(isa, element)).flat_map(deep).collect()
 }
 
 /// Divides a range into as few pieces as `most` allows, about equally long; all but the last are multiples of
@@ -172,36 +186,45 @@ fn second_level_bytes() -> usize {
 }
 
 /// What one thread computes: a block of B times all rows of its part.
-pub(super) struct Args<'a, T: Element> {
-    a: &'a [T],
-    b: &'a [T],
-    c: &'a Parts<'a, T>,
-    /// Columns of B and C; columns of A.
-    widths: [usize; 2],
-    rows: Range<usize>,
-    columns: Range<usize>,
-    depth: Range<usize>,
-    strip: *mut T,
-    block: *mut T,
+pub(in crate::kernels) struct Args<'a, T: Element> {
+    pub(super) a: &'a [T],
+    pub(super) b: &'a [T],
+    pub(super) c: &'a Parts<'a, T>,
+    /// Elements from a row to the next of A, B and C.
+    pub(super) pitches: [usize; 3],
+    /// Rows of A and C; none to pack the block and nothing else.
+    pub(super) rows: Range<usize>,
+    /// Columns of B and C in the block.
+    pub(super) columns: Range<usize>,
+    /// Columns of A and rows of B in the block.
+    pub(super) depth: Range<usize>,
+    /// Room for a strip of A.
+    pub(super) strip: *mut T,
+    /// The packed block, which is only written where it is fresh.
+    pub(super) block: *mut T,
+    /// Whether the block is to be packed from B; else it was, and `b` is not read.
+    pub(super) fresh: bool,
 }
 
-/// Packs a block of B and multiplies all rows with it, in tiles of `R` rows.
+/// Packs a block of B, if it is fresh, and multiplies all rows with it, in tiles of `R` rows.
 ///
 /// # Safety
 /// As for [`Simd`]; operands fit, and no other thread computes the same part or uses the same scratch.
 #[inline(always)]
 unsafe fn rows_times_block<S: Simd, const R: usize>(args: &Args<'_, S::Elem>) {
-    let ([n, k], width, size) = (args.widths, WIDTH * S::LANES, size_of::<S::Elem>());
+    let ([of_a, _, of_c], width, size) = (args.pitches, WIDTH * S::LANES, size_of::<S::Elem>());
     let (depth, pitch) = (args.depth.len(), PITCH_BYTES / size);
-    let last_row = args.rows.end - 1;
+    let last_row = args.rows.end.saturating_sub(1);
     // SAFETY: strip and block hold what is packed; rows and columns lie inside the operands.
     unsafe {
-        pack_block::<S>(args);
+        if args.fresh {
+            pack_block::<S>(args);
+        }
         for row in args.rows.clone().step_by(R) {
             let height = R.min(args.rows.end - row);
-            let a = args.a.as_ptr().add(row * k + args.depth.start);
+            let a = args.a.as_ptr().add(row * of_a + args.depth.start);
             for index in 0..height {
-                a.add(index * k).copy_to_nonoverlapping(args.strip.add(index * pitch), depth);
+                a.add(index * of_a).copy_to_nonoverlapping(args.strip.add(index * pitch), depth);
             }
             for index in height..R {
                 args.strip.add(index * pitch).write_bytes(0, depth);
@@ -213,23 +236,24 @@ unsafe fn rows_times_block<S: Simd, const R: usize>(args: &Args<'_, S::Elem>) {
                 let tile = Tile {
                     a: args.strip,
                     b: args.block.add(panel * depth * width),
-                    c: args.c.as_mut_ptr().add(row * n + column),
-                    next: args.a.as_ptr().add(next * k + args.depth.start),
-                    n,
+                    c: args.c.as_mut_ptr().add(row * of_c + column),
+                    next: args.a.as_ptr().add(next * of_a + args.depth.start),
+                    n: of_c,
                     depth,
                     first: args.depth.start == 0,
                     size: [height, left],
                 };
-                match left.div_ceil(S::LANES) {
-                    3 => tile.compute::<S, R, 3>(),
-                    2 => tile.compute::<S, R, 2>(),
-                    _ => tile.compute::<S, R, 1>(),
+                // The last strip is seldom whole, and a tile costs what its rows cost.
+                match height {
+                    ..=3 if R > 3 => tile.rows::<S, 3>(),
+                    4..=6 if R > 6 => tile.rows::<S, 6>(),
+                    _ => tile.rows::<S, R>(),
                 }
             }
         }
     }
 }
-paths!(pub(super) trait NestPath: rows_times_block(Args), registers = [9, 4, 4], for f32, f64);
+paths!(pub(in crate::kernels) trait NestPath: rows_times_block(Args), registers = [9, 4, 4], for f32, f64);
 
 /// Copies a block of B into panels as wide as a tile, the last filled up with zeros.
 ///
@@ -237,7 +261,7 @@ paths!(pub(super) trait NestPath: rows_times_block(Args), registers = [9, 4, 4],
 /// As for [`rows_times_block`].
 #[inline(always)]
 unsafe fn pack_block<S: Simd>(args: &Args<'_, S::Elem>) {
-    let ([n, _], width, depth) = (args.widths, WIDTH * S::LANES, args.depth.len());
+    let (n, width, depth) = (args.pitches[1], WIDTH * S::LANES, args.depth.len());
     for (index, row) in args.depth.clone().enumerate() {
         for (panel, column) in args.columns.clone().step_by(width).enumerate() {
             let left = (args.columns.end - column).min(width);
@@ -282,6 +306,22 @@ struct Tile<T: Element> {
 }
 
 impl<T: Element> Tile<T> {
+    /// Adds the products of `M` rows and as many registers as there are columns for.
+    ///
+    /// # Safety
+    /// As for [`rows_times_block`]; the tile has at most `M` rows.
+    #[inline(always)]
+    unsafe fn rows<S: Simd<Elem = T>, const M: usize>(&self) {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            match self.size[1].div_ceil(S::LANES) {
+                3 => self.compute::<S, M, 3>(),
+                2 => self.compute::<S, M, 2>(),
+                _ => self.compute::<S, M, 1>(),
+            }
+        }
+    }
+
     /// Adds the products of `M` rows and `N` registers.
     ///
     /// # Safety

@@ -2,61 +2,133 @@
 //!
 //! A thread takes experts, or equal shares of an expert's tokens, and multiplies them by itself, so no thread waits inside
 //! an expert. Gathering, activation and the sum at the end belong to the kernel: without them there is no result.
+//!
+//! Weights stay while tokens come and go, so packing them is no part of it, as in a deployment.
 
-#![expect(unsafe_code, reason = "the gemm crate takes raw pointers; vector operations")]
+#![expect(unsafe_code, reason = "vector operations; lends scratch to threads")]
 
 use super::routing::Routing;
 use super::{Shape, Weights};
+use crate::kernels::gemm::Panels;
+use crate::kernels::params::{product, sum};
 use crate::kernels::simd::{SimdExp, exp2_non_positive, paths};
 use crate::kernels::split::{Parts, even};
-use crate::kernels::{Buffer, Isa, KernelError, Team};
+use crate::kernels::{Buffer, Isa, KernelError, ParamError, Team};
 
-/// Buffers of the program.
+/// The weights of all experts, packed expert by expert.
+struct Packed {
+    panels: Panels<f32>,
+    experts: Buffer<f32>,
+}
+
+impl Packed {
+    /// Packs `experts` operands of `n` columns and `k` rows (`[n, k]`), each by one of the threads.
+    fn new(isa: Isa, size: [usize; 2], weights: &[f32], experts: usize, team: &dyn Team) -> Result<Self, KernelError> {
+        let panels = Panels::new(size, isa);
+        let mut packed = Buffer::zeroed(experts * panels.len(), "packed experts")?;
+        let (of_threads, len) = (even(experts, team.threads(), 1), size[0] * size[1]);
+        let parts = Parts::of(&mut packed);
+        team.run(&|thread| {
+            for expert in of_threads[thread].clone() {
+                // SAFETY: each expert belongs to one thread.
+                let to = unsafe { parts.range(expert * panels.len()..(expert + 1) * panels.len()) };
+                panels.pack(&weights[expert * len..(expert + 1) * len], to);
+            }
+        });
+        Ok(Self { panels, experts: packed })
+    }
+
+    /// C = A times an operand, for `rows` rows; see [`Panels::multiply`].
+    fn multiply(&self, expert: usize, rows: usize, a: (&[f32], usize), c: (&mut [f32], usize), strip: &mut [f32]) {
+        let len = self.panels.len();
+        self.panels.multiply(&self.experts[expert * len..(expert + 1) * len], rows, a, c, strip);
+    }
+}
+
+/// What one thread works in.
+struct Scratch {
+    /// A strip of the operand that is multiplied.
+    strip: Buffer<f32>,
+    /// Gathered tokens, and the products with G and U, which become hidden units.
+    rows: Buffer<f32>,
+}
+
+/// Packed weights and the buffers of the program.
 pub(super) struct Grouped {
     shape: Shape,
     isa: Isa,
+    /// G and U side by side, and D.
+    packed: [Packed; 2],
     /// Parts into which the tokens of an expert are divided.
     parts: usize,
-    /// For each thread: gathered tokens, and the products with G and U, which become hidden units.
-    scratch: Vec<Buffer<f32>>,
+    scratch: Vec<Scratch>,
     /// Output of each slot.
     slots: Buffer<f32>,
 }
 
 impl Grouped {
-    /// Allocates the buffers for an instruction set, which must be available.
+    /// Packs the weights and allocates the buffers for an instruction set, which must be available.
     ///
     /// # Errors
     /// [`KernelError::OutOfMemory`].
-    pub(super) fn new(shape: Shape, routing: &Routing, isa: Isa, threads: usize) -> Result<Self, KernelError> {
-        let Shape { d, f, experts, .. } = shape;
+    pub(super) fn new(
+        shape: Shape,
+        weights: &Weights,
+        routing: &Routing,
+        isa: Isa,
+        team: &dyn Team,
+    ) -> Result<Self, KernelError> {
+        let (Shape { d, f, experts, .. }, threads) = (shape, team.threads());
+        let fits = weights.up.len() == experts * d * 2 * f && weights.down.len() == experts * f * d;
+        assert!(fits, "weights do not fit the shape");
+        let up = Packed::new(isa, [2 * f, d], &weights.up, experts, team)?;
+        let down = Packed::new(isa, [d, f], &weights.down, experts, team)?;
         // Parts so that every thread has as many.
         let parts = (1..=threads).find(|parts| (experts * parts).is_multiple_of(threads)).unwrap_or(1);
         let most = routing.largest().div_ceil(parts);
-        let scratch = (0..threads).map(|_| Buffer::zeroed(most * (d + 2 * f), "tokens of an expert"));
-        let scratch = scratch.collect::<Result<_, _>>()?;
-        Ok(Self { shape, isa, parts, scratch, slots: Buffer::zeroed(routing.slots() * d, "outputs of experts")? })
+        let strip = up.panels.strip();
+        let scratch = (0..threads).map(|_| {
+            let strip = Buffer::zeroed(strip, "a strip of an operand")?;
+            Ok(Scratch { strip, rows: Buffer::zeroed(most * (d + 2 * f), "tokens of an expert")? })
+        });
+        let scratch = scratch.collect::<Result<_, KernelError>>()?;
+        let slots = Buffer::zeroed(routing.slots() * d, "outputs of experts")?;
+        Ok(Self { shape, isa, packed: [up, down], parts, scratch, slots })
     }
 
-    /// The instruction set of the activation.
+    /// Elements of all packed weights, with the widest registers.
+    ///
+    /// # Errors
+    /// [`ParamError::TooLarge`].
+    pub(super) fn packed_elements(experts: u64, d: u64, f: u64) -> Result<u64, ParamError> {
+        // Columns are filled up to three registers of 16.
+        let up = product("packed G and U", &[experts, d, (2 * f).next_multiple_of(48)])?;
+        sum("packed weights", &[up, product("packed D", &[experts, f, d.next_multiple_of(48)])?])
+    }
+
+    /// Whether huge pages were advised for the weights.
+    pub(super) const fn pages(&self) -> &'static str {
+        self.packed[0].experts.pages().name()
+    }
+
+    /// The instruction set.
     pub(super) const fn isa(&self) -> Isa {
         self.isa
     }
 
     /// Computes all tokens with a routing of the size that this program was made for.
-    pub(super) fn run(&mut self, weights: &Weights, routing: &Routing, x: &[f32], output: &mut [f32], team: &dyn Team) {
+    pub(super) fn run(&mut self, routing: &Routing, x: &[f32], output: &mut [f32], team: &dyn Team) {
         let Shape { tokens, d, f, experts, .. } = self.shape;
-        let fits = weights.up.len() == experts * d * 2 * f && weights.down.len() == experts * f * d;
         let rows = x.len() == tokens * d && output.len() == x.len() && routing.slots() * d == self.slots.len();
-        assert!(fits && rows, "operands do not fit the shape");
+        assert!(rows, "operands do not fit the shape");
         let program = <f32 as SwiGluPath>::pick(self.isa);
-        let (parts, workers) = (self.parts, self.scratch.len().min(team.threads()));
+        let (parts, workers, [up, down]) = (self.parts, self.scratch.len().min(team.threads()), &self.packed);
         let tasks = even(experts * parts, workers, 1);
         let (scratch, slots) = (Parts::of(&mut self.scratch), Parts::of(&mut self.slots));
         team.run(&|thread| {
             let Some(tasks) = tasks.get(thread) else { return };
             // SAFETY: each thread uses its own scratch.
-            let scratch = &mut unsafe { scratch.range(thread..thread + 1) }[0];
+            let Scratch { strip, rows } = &mut unsafe { scratch.range(thread..thread + 1) }[0];
             for task in tasks.clone() {
                 let (expert, part) = (task / parts, task % parts);
                 let own = routing.of_expert(expert);
@@ -65,20 +137,18 @@ impl Grouped {
                 if own.is_empty() {
                     continue;
                 }
-                let (gathered, hidden) = scratch.split_at_mut(own.len() * d);
+                let (gathered, hidden) = rows.split_at_mut(own.len() * d);
                 let hidden = &mut hidden[..own.len() * 2 * f];
                 for (slot, row) in own.clone().zip(gathered.chunks_mut(d)) {
                     let token = routing.token(slot);
                     row.copy_from_slice(&x[token * d..(token + 1) * d]);
                 }
-                let up = &weights.up[expert * d * 2 * f..(expert + 1) * d * 2 * f];
-                multiply([own.len(), 2 * f, d], (gathered, d), up, hidden);
+                up.multiply(expert, own.len(), (gathered, d), (hidden, 2 * f), strip);
                 // SAFETY: the instruction set is available; the rows are whole.
                 unsafe { program(&Args { hidden: &Parts::of(hidden), rows: own.len(), f }) };
                 // SAFETY: slots of different tasks do not overlap.
                 let to = unsafe { slots.range(own.start * d..own.end * d) };
-                let down = &weights.down[expert * f * d..(expert + 1) * f * d];
-                multiply([own.len(), d, f], (hidden, 2 * f), down, to);
+                down.multiply(expert, own.len(), (hidden, 2 * f), (to, d), strip);
             }
         });
         let (slots, output, ranges) = (&self.slots, Parts::of(output), even(tokens, team.threads(), 1));
@@ -94,35 +164,6 @@ impl Grouped {
                 }
             }
         });
-    }
-}
-
-/// C = A·B by the `gemm` crate on this thread; all row-major, rows of A `a.1` elements apart.
-fn multiply([m, n, k]: [usize; 3], a: (&[f32], usize), b: &[f32], c: &mut [f32]) {
-    assert!(a.0.len() >= (m - 1) * a.1 + k && b.len() == k * n && c.len() == m * n, "operands do not fit the shape");
-    // SAFETY: the shape fits the operands (asserted above), whose strides are row-major.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            c.as_mut_ptr(),
-            1,
-            n.cast_signed(),
-            false,
-            a.0.as_ptr(),
-            1,
-            a.1.cast_signed(),
-            b.as_ptr(),
-            1,
-            n.cast_signed(),
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
     }
 }
 

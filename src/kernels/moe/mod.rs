@@ -1,7 +1,8 @@
 //! Mixture of experts: each token goes through a few SwiGLU experts, and their outputs are added by weight.
 //!
 //! Work follows the tokens of each expert, so the routing is drawn by the seed with equal loads, as balancing losses aim
-//! for: it is an input, and the router's own product, 2·tokens·experts·d operations, is no part of the kernel.
+//! for: it is an input, and the router's own product, 2·tokens·experts·d operations, is no part of the kernel. Weights are
+//! packed before the window, for they stay while tokens come and go.
 
 mod exact;
 mod grouped;
@@ -95,7 +96,10 @@ impl Kernel for Moe {
         let weights = product("the weights", &[12, touched, d, f])?;
         let activations = sum("tokens", &[product("rows", &[8, tokens, d])?, product("routing", &[8, tokens, top])?])?;
         let bytes = sum("weights and tokens", &[weights, activations])?;
-        let all = product("all weights", &[12, experts, d, f])?;
+        // Weights exist twice while they are packed.
+        let raw = product("all weights", &[12, experts, d, f])?;
+        let all =
+            sum("all weights", &[raw, product("packed weights", &[4, Grouped::packed_elements(experts, d, f)?])?])?;
         let hidden = product("hidden units", &[4, tokens, top, 2 * d + 3 * f])?;
         let reference = Reference::bytes(tokens, d, row_cost(top, d, f)).unwrap_or(u64::MAX);
         Work::new(useful, dense, bytes, sum("all buffers", &[all, activations, hidden, reference])?)
@@ -116,7 +120,6 @@ const fn row_cost(top: u64, d: u64, f: u64) -> u64 {
 
 /// Experts ready to run.
 struct MoeProgram {
-    weights: Weights,
     routing: Routing,
     x: Buffer<f32>,
     output: Buffer<f32>,
@@ -148,21 +151,18 @@ impl MoeProgram {
             exact::row(shape, &weights, &routing, &x, row, output, scale);
         })?;
         let output = output_buffer(tokens * d, "the output", team)?;
-        let grouped = Grouped::new(shape, &routing, isa, team.threads())?;
-        Ok(Self { weights, routing, x, output, grouped, reference })
+        let grouped = Grouped::new(shape, &weights, &routing, isa, team)?;
+        Ok(Self { routing, x, output, grouped, reference })
     }
 }
 
 impl Program for MoeProgram {
     fn path(&self) -> String {
-        format!("gemm-crate/{}", self.grouped.isa())
+        format!("{}/nest", self.grouped.isa())
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("largest-expert", self.routing.largest().to_string()),
-            ("huge-pages", self.weights.up.pages().name().to_owned()),
-        ]
+        vec![("largest-expert", self.routing.largest().to_string()), ("huge-pages", self.grouped.pages().to_owned())]
     }
 
     fn poison(&mut self) {
@@ -170,7 +170,7 @@ impl Program for MoeProgram {
     }
 
     fn run(&mut self, team: &dyn Team) {
-        self.grouped.run(&self.weights, &self.routing, &self.x, &mut self.output, team);
+        self.grouped.run(&self.routing, &self.x, &mut self.output, team);
     }
 
     fn check(&mut self) -> Correctness {
@@ -199,7 +199,7 @@ type Operands<'a> = [&'a dyn Fn(f32) -> f32; 3];
 fn canary(isa: Isa, team: &dyn Team, operands: Operands<'_>) -> Result<Canary, KernelError> {
     let exact::Small { shape, weights, routing, x, exact } = exact::canary(operands)?;
     let mut output = vec![f32::NAN; shape.tokens * shape.d];
-    Grouped::new(shape, &routing, isa, team.threads())?.run(&weights, &routing, &x, &mut output, team);
+    Grouped::new(shape, &weights, &routing, isa, team)?.run(&routing, &x, &mut output, team);
     Ok(super::canary::judge("pairs that cancel to the last bits", &output, &exact))
 }
 
@@ -208,6 +208,7 @@ fn canary(isa: Isa, team: &dyn Team, operands: Operands<'_>) -> Result<Canary, K
 mod tests {
     use super::*;
     use crate::kernels::canary::round_mantissa;
+    use crate::kernels::gemm::Panels;
     use crate::kernels::verify::{Threads, counts, verify};
 
     fn case([tokens, d, f, experts, top]: [u64; 5]) -> Params {
@@ -231,6 +232,19 @@ mod tests {
         // A single token touches two experts.
         let work = Moe.work(&case([1, 20, 30, 8, 2])).unwrap();
         assert_eq!(work.bytes.get(), 12.0 * 2.0 * 600.0 + 8.0 * 20.0 + 16.0);
+    }
+
+    #[test]
+    fn the_footprint_covers_packed_weights_of_every_path() {
+        for (d, f) in [(1, 1), (24, 47), (50, 33)] {
+            let counted = Grouped::packed_elements(3, d, f).unwrap();
+            for isa in Isa::available() {
+                let [d, f] = [d, f].map(|n| usize::try_from(n).unwrap());
+                let panels = |size| Panels::<f32>::new(size, isa).len();
+                let packed = 3 * (panels([2 * f, d]) + panels([d, f]));
+                assert!(packed as u64 <= counted, "{isa}: {packed} elements, {counted} counted");
+            }
+        }
     }
 
     #[test]
