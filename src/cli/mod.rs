@@ -24,6 +24,8 @@ mod progress;
 mod report;
 mod run;
 mod schema;
+mod serve;
+mod site;
 mod style;
 mod table;
 mod verify;
@@ -45,6 +47,7 @@ Examples:
   wattproof certify reports/<id>               decide on a record, write the evidence bundle
   wattproof verify reports/<id>/certificate    recompute a bundle, print every difference
   wattproof gate reports/<id> --baseline OLD   fail on what is certainly worse than a baseline
+  wattproof site reports -o public             a static site of many records
 
 Exit codes:
   0 done, certified · 1 internal failure · 2 wrong arguments or invalid file · 3 refused
@@ -99,6 +102,8 @@ enum Command {
     Verify(verify::Args),
     Keygen(keygen::Args),
     Schema(schema::Args),
+    Serve(serve::Args),
+    Site(site::Args),
     Completions(completions::Args),
 }
 
@@ -127,6 +132,8 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Site(args) => site::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match result {
