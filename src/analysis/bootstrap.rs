@@ -10,7 +10,9 @@
 //! values are positive, which keeps a time positive and makes 1/x agree with x.
 
 use super::{Estimate, Method};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// Resamples used at most, whatever a profile says: more changes no printed digit.
 const MAX_RESAMPLES: u32 = 100_000;
@@ -21,7 +23,38 @@ pub(super) struct Resampler {
     seed: u64,
     resamples: u32,
     confidence: f64,
-    tallies: BTreeMap<usize, Vec<RankPair>>,
+    draws: Draws,
+}
+
+/// Ranks that were drawn before. They follow from a seed, a number of resamples and a number of windows, and from
+/// nothing that was measured: records of one suite and seed share them, so whoever summarises many of them gets the
+/// same bits sooner by keeping one of these. Clones share what is kept.
+#[derive(Debug, Clone, Default)]
+pub struct Draws(Rc<RefCell<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    tallies: BTreeMap<(u64, u32, usize), Rc<[RankPair]>>,
+    pairs: usize,
+}
+
+/// Pairs of ranks that are kept at most, 24 bytes each; then it is begun anew.
+const MOST_KEPT: usize = 1 << 20;
+
+impl Draws {
+    fn tally(&self, seed: u64, resamples: u32, n: usize) -> Rc<[RankPair]> {
+        let mut kept = self.0.borrow_mut();
+        if let Some(tally) = kept.tallies.get(&(seed, resamples, n)) {
+            return Rc::clone(tally);
+        }
+        let drawn: Rc<[RankPair]> = tally(seed, resamples, n).into();
+        if kept.pairs + drawn.len() > MOST_KEPT {
+            *kept = Kept::default();
+        }
+        kept.pairs += drawn.len();
+        kept.tallies.insert((seed, resamples, n), Rc::clone(&drawn));
+        drawn
+    }
 }
 
 /// The two middle ranks of a resample (equal when n is odd) and how often they came up.
@@ -41,8 +74,13 @@ impl Resampler {
             seed: record_seed ^ fnv1a(case),
             resamples: resamples.clamp(100, MAX_RESAMPLES),
             confidence,
-            tallies: BTreeMap::new(),
+            draws: Draws::default(),
         }
+    }
+
+    /// The same with ranks that were drawn before.
+    pub(super) fn remembering(self, draws: &Draws) -> Self {
+        Self { draws: draws.clone(), ..self }
     }
 
     /// Median and interval of `values`; `None` when there are none or one is not finite.
@@ -128,8 +166,7 @@ impl Resampler {
     /// The bootstrapped medians of sorted values, with multiplicities.
     fn medians(&mut self, sorted: &[f64]) -> Vec<(f64, u32)> {
         let n = sorted.len();
-        let (seed, resamples) = (self.seed, self.resamples);
-        let tally = self.tallies.entry(n).or_insert_with(|| tally(seed.wrapping_add(n as u64), resamples, n));
+        let tally = self.draws.tally(self.seed.wrapping_add(n as u64), self.resamples, n);
         tally.iter().map(|pair| (middle(sorted[pair.low], sorted[pair.high]), pair.count)).collect()
     }
 

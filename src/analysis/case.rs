@@ -1,6 +1,6 @@
 //! Figures of one case from its windows.
 
-use super::bootstrap::Resampler;
+use super::bootstrap::{Draws, Resampler};
 use super::ceilings::role_of;
 use super::energy::Meters;
 use super::{ActivityFigures, CaseSummary, CountedWindow, EnergyFigures, EstimatedEnergy, Figure, Status, Windows};
@@ -8,13 +8,19 @@ use crate::record::{Correctness, DeviceId, Header, Measurement, Outcome, Sample,
 use std::collections::BTreeMap;
 
 /// Everything but the figures relative to ceilings, which need all cases first.
-pub(super) fn summarise(measurement: &Measurement, header: &Header, meters: &Meters<'_>) -> CaseSummary {
+pub(super) fn summarise(
+    measurement: &Measurement,
+    header: &Header,
+    meters: &Meters<'_>,
+    draws: &Draws,
+) -> CaseSummary {
     let prepared = measurement.prepared.as_ref();
     let status = status(measurement);
     let void = void_reason(&status);
     let samples: Vec<&Sample> = if void.is_some() { Vec::new() } else { measurement.valid_samples().collect() };
     let profile = &header.profile;
-    let mut by = Resampler::new(header.seed, &measurement.case.id, profile.bootstrap_resamples, profile.confidence);
+    let mut by = Resampler::new(header.seed, &measurement.case.id, profile.bootstrap_resamples, profile.confidence)
+        .remembering(draws);
     let timed = samples.iter().filter(|s| s.iterations > 0 && s.wall.get() > 0.0);
     let times: Vec<f64> = timed.map(|s| s.wall.get() / s.iterations as f64).collect();
     let time = by.estimate(&times);

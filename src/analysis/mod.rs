@@ -21,9 +21,11 @@ mod summary;
 mod verdict;
 mod window;
 
+pub use bootstrap::Draws;
 pub use budget::{Budget, Combined, Distribution, Dof, Expanded, Term, TermName};
 pub use crossover::{BreakEven, Crossover, CrossoverPoint};
 pub use gauge::{CaseGauge, EnergyGauge, GaugedWindow, RatedMeter, gauge};
+pub use student::two_sided;
 pub use student::two_sided_tail;
 pub use summary::{
     ActivityFigures, Binding, Boundary, CaseSummary, Caveat, CountedWindow, CrossCheck, DomainEnergy, EnergyFigures,
@@ -50,9 +52,15 @@ pub fn summarise(record: &RunRecord) -> Summary {
 /// As [`summarise`], with the bounds of `policy`.
 #[must_use]
 pub fn summarise_with(record: &RunRecord, policy: &Policy) -> Summary {
+    summarise_remembering(record, policy, &Draws::default())
+}
+
+/// As [`summarise_with`], bit for bit, for whoever summarises many records: what is drawn for one serves the next.
+#[must_use]
+pub fn summarise_remembering(record: &RunRecord, policy: &Policy, draws: &Draws) -> Summary {
     let meters = energy::Meters::of(record, policy.clone());
     let mut cases: Vec<CaseSummary> =
-        record.measurements.iter().map(|m| case::summarise(m, &record.header, &meters)).collect();
+        record.measurements.iter().map(|m| case::summarise(m, &record.header, &meters, draws)).collect();
     let ceilings = ceilings::Ceilings::of(&cases);
     cases.iter_mut().for_each(|case| ceilings.apply(case));
     let grade = caveats::grade(record, &cases, &meters);

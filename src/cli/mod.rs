@@ -25,6 +25,8 @@ mod progress;
 mod report;
 mod run;
 mod schema;
+mod serve;
+mod site;
 mod style;
 mod table;
 mod verify;
@@ -46,6 +48,7 @@ Examples:
   wattproof certify reports/<id>               decide on a record, write the evidence bundle
   wattproof verify reports/<id>/certificate    recompute a bundle, print every difference
   wattproof gate reports/<id> --baseline OLD   fail on what is certainly worse than a baseline
+  wattproof site reports -o public             a static site of many records
 
 Exit codes:
   0 done, certified · 1 internal failure · 2 wrong arguments or invalid file · 3 refused
@@ -100,6 +103,8 @@ enum Command {
     Verify(verify::Args),
     Keygen(keygen::Args),
     Schema(schema::Args),
+    Serve(serve::Args),
+    Site(site::Args),
     Completions(completions::Args),
 }
 
@@ -128,6 +133,8 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Site(args) => site::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match result {

@@ -10,6 +10,7 @@ pub mod model;
 pub mod pdf;
 pub mod plots;
 pub mod si;
+pub mod site;
 pub mod text;
 
 pub use model::ReportModel;

@@ -9,6 +9,7 @@ mod crossover;
 pub(in crate::report) mod grid;
 pub(in crate::report) mod plain;
 mod results;
+pub(in crate::report) mod short;
 mod tables;
 mod trace;
 pub(in crate::report) mod uncertainty;

@@ -19,7 +19,7 @@ pub const FORMAT: Format = Format {
 
 const TEMPLATE: &str = include_str!("../../../templates/report.html.j2");
 const STYLE: &str = include_str!("../../../templates/report.css");
-const SCRIPT: &str = include_str!("../../../templates/report.js");
+pub(in crate::report) const SCRIPT: &str = include_str!("../../../templates/report.js");
 
 /// Renders the report as UTF-8 HTML.
 ///

@@ -22,9 +22,8 @@ impl ReportModel {
         let mut anchors = Anchors::default();
         let anchored: Vec<(String, &CaseSummary)> = summary.cases.iter().map(|c| (anchors.take(&c.id), c)).collect();
         let (workloads, probes): (Vec<_>, Vec<_>) = anchored.into_iter().partition(|(_, c)| c.role == Role::Workload);
-        let title = shorten(&record.header.suite.title, 200);
         Self {
-            title: if title.is_empty() { shorten(&record.header.suite.id, 200) } else { title },
+            title: title(record),
             subtitle: subtitle(record),
             record_id: shorten(&record.header.id, 120),
             date: record.header.started_at.to_string(),
@@ -50,7 +49,13 @@ impl ReportModel {
     }
 }
 
-fn subtitle(record: &RunRecord) -> String {
+/// Title of the suite, or its id.
+pub(super) fn title(record: &RunRecord) -> String {
+    let title = shorten(&record.header.suite.title, 200);
+    if title.is_empty() { shorten(&record.header.suite.id, 200) } else { title }
+}
+
+pub(super) fn subtitle(record: &RunRecord) -> String {
     let h = &record.header;
     let machine = h.environment.cpu.model.as_deref().unwrap_or("unknown processor");
     let t = h.started_at.date_time();
@@ -58,7 +63,7 @@ fn subtitle(record: &RunRecord) -> String {
     format!("{} · {date} · {} {}", shorten(machine, 120), plain(&h.tool.name), plain(&h.tool.version))
 }
 
-fn verdict(summary: &Summary) -> VerdictLine {
+pub(super) fn verdict(summary: &Summary) -> VerdictLine {
     let v = &summary.verdict;
     let grave = summary.caveats.iter().any(|c| c.severity == Severity::Critical);
     let tone = match (v.wrong > 0, v.clean && !grave) {
@@ -69,7 +74,7 @@ fn verdict(summary: &Summary) -> VerdictLine {
     VerdictLine { tone, text: sentence(&v.text) }
 }
 
-fn facts(record: &RunRecord, summary: &Summary) -> Vec<Fact> {
+pub(super) fn facts(record: &RunRecord, summary: &Summary) -> Vec<Fact> {
     let h = &record.header;
     let p = &h.profile;
     let model = h.environment.cpu.model.as_deref().unwrap_or("unknown");
