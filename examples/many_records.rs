@@ -1,6 +1,9 @@
 //! Writes many synthetic records into a folder, for a site of them: marked as simulated, on machines that do not exist.
 //!
-//!     cargo run --release --example many_records -- FOLDER COUNT
+//!     cargo run --release --example many_records -- FOLDER COUNT [odd]
+//!
+//! With `odd` it also writes what a site has to cope with: records with hostile text, wrong answers, a GPU and all that a
+//! certificate asks for; and a newer, a broken, a changed and a foreign one, and one that lies there twice.
 
 #![expect(clippy::print_stderr, reason = "an example talks to whoever runs it")]
 
@@ -25,7 +28,9 @@ fn main() -> ExitCode {
         eprintln!("give a folder to write to, and how many records");
         return ExitCode::from(2);
     };
-    match write(Path::new(&folder), count) {
+    let folder = Path::new(&folder);
+    let odd = args.next().is_some_and(|word| word == "odd");
+    match write(folder, count).and_then(|()| if odd { write_odd(folder) } else { Ok(()) }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -46,11 +51,43 @@ fn write(folder: &Path, count: usize) -> Result<(), Box<dyn std::error::Error>> 
         record.header.finished_at = record.header.finished_at.map(|_| record.header.started_at.plus_seconds(50));
         record.header.id = format!("{}-reference-{n:04x}", record.header.started_at.compact());
         faster(&mut record, n);
-        let (header, samples) = fixture::on_disk(&record);
-        let dir = folder.join(&record.header.id);
-        std::fs::create_dir_all(&dir)?;
-        std::fs::write(dir.join("record.json"), header)?;
-        std::fs::write(dir.join("samples.jsonl"), samples)?;
+        save(&folder.join(&record.header.id), &fixture::on_disk(&record))?;
+    }
+    Ok(())
+}
+
+fn save(dir: &Path, (header, samples): &(Vec<u8>, Vec<u8>)) -> Result<(), Box<dyn std::error::Error>> {
+    std::fs::create_dir_all(dir)?;
+    std::fs::write(dir.join("record.json"), header)?;
+    Ok(std::fs::write(dir.join("samples.jsonl"), samples)?)
+}
+
+fn write_odd(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let kinds = [
+        ("wrong-answer", fixture::wrong_answer()),
+        ("gpu", fixture::with_gpu()),
+        ("certifiable", fixture::certifiable()),
+        ("fifty", fixture::fifty_cases()),
+    ];
+    for (name, mut record) in kinds {
+        record.header.id = format!("20260101T000000Z-{name}");
+        save(&folder.join(name), &fixture::on_disk(&record))?;
+    }
+    save(&folder.join("hostile"), &fixture::on_disk(&fixture::hostile()))?;
+    let (header, samples) = fixture::on_disk(&fixture::with_rapl());
+    let header = String::from_utf8(header)?;
+    let newer = header.replacen("\"schema\": 1", "\"schema\": 99", 1);
+    let broken = header[..header.len() / 2].to_owned();
+    let changed = [samples.as_slice(), b"\n"].concat();
+    for (name, header, samples) in [
+        ("newer", newer.as_str(), &samples),
+        ("broken", broken.as_str(), &samples),
+        ("changed", header.as_str(), &changed),
+        ("foreign", "{\"name\": \"</script><script>alert(1)</script>\"}", &samples),
+        ("once", header.as_str(), &samples),
+        ("once-more", header.as_str(), &samples),
+    ] {
+        save(&folder.join(name), &(header.as_bytes().to_vec(), samples.clone()))?;
     }
     Ok(())
 }

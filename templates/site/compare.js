@@ -134,7 +134,7 @@ async function compareInto(place, slugs) {
     return make("tr", {}, make("th", { scope: "row" }, `${i + 1}`), make("td", {}, link), ...cells.map((text) => make("td", {}, text)));
   };
   const parts = [
-    ...warnings(records).map((text) => make("p", { class: "warning" }, text)),
+    ...warnings(records).map((text) => make("p", { class: "notice" }, text)),
     tableOf("The records that are compared", ["No.", "Record", "Device", "Suite", "Energy of", "Grade"], records.map(head)),
   ];
   for (const metric of comparison(records, WATTPROOF)) {

@@ -195,6 +195,9 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   element("main").focus();
 });
+// Paper takes all that was found.
+addEventListener("beforeprint", () => body.replaceChildren(...found().map((i) => rows[i])));
+addEventListener("afterprint", show);
 addEventListener("hashchange", () => {
   read();
   apply();

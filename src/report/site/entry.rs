@@ -41,7 +41,6 @@ pub struct Entry {
     pub figures: String,
     pub(super) short: Short,
     pub(super) certificates: Vec<Attached>,
-    pub(super) boundary: String,
     pub(super) simulated: Vec<String>,
     pub(super) report: bool,
 }
@@ -145,7 +144,7 @@ impl Entry {
         let boundary = plain(&summary.boundary.text);
         let figures = figures::script(&row, &boundary, record, summary).map_err(|e| super::failed(&e))?;
         let simulated = record.header.simulated.iter().map(|why| plain(why)).collect();
-        Ok(Self { short: Short::of(record, summary), row, figures, certificates, boundary, simulated, report })
+        Ok(Self { short: Short::of(record, summary), row, figures, certificates, simulated, report })
     }
 }
 

@@ -40,7 +40,6 @@ pub fn record_page(entry: &Entry) -> Result<String, ReportError> {
             row => Value::from(Serde(&entry.row)),
             page => Value::from(Serde(&entry.short)),
             certificates => Value::from(Serde(&entry.certificates)),
-            boundary => entry.boundary.clone(),
             simulated => entry.simulated.clone(),
             report => entry.report,
         },
