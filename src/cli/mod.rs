@@ -8,6 +8,7 @@ mod answers;
 mod baseline;
 mod bundle;
 mod certify;
+mod compare;
 mod completions;
 mod doctor;
 mod documents;
@@ -45,6 +46,7 @@ Examples:
   wattproof certify reports/<id>               decide on a record, write the evidence bundle
   wattproof verify reports/<id>/certificate    recompute a bundle, print every difference
   wattproof gate reports/<id> --baseline OLD   fail on what is certainly worse than a baseline
+  wattproof compare A B C --by vendor          rank any number of records, with ties
 
 Exit codes:
   0 done, certified · 1 internal failure · 2 wrong arguments or invalid file · 3 refused
@@ -96,6 +98,7 @@ enum Command {
     Explain(explain::Args),
     Export(export::Args),
     Gate(gate::Args),
+    Compare(compare::Args),
     Verify(verify::Args),
     Keygen(keygen::Args),
     Schema(schema::Args),
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Gate(args) => gate::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Schema(args) => schema::run(&args),
