@@ -11,23 +11,8 @@ use wattproof::record::{RunRecord, fixture, store};
 
 /// `copies` times the 44 workloads of a server run, each copy with ids of its own; the trace is as long as such a run.
 fn record(id: &str, copies: usize) -> RunRecord {
-    let once = fixture::fifty_cases();
-    let mut record = once.clone();
+    let mut record = fixture::widened(&fixture::fifty_cases(), copies);
     id.clone_into(&mut record.header.id);
-    record.measurements.clear();
-    record.header.plan.cases.clear();
-    record.trace.clear();
-    for copy in 0..copies {
-        for measurement in &once.measurements {
-            let mut measurement = measurement.clone();
-            measurement.case.id = format!("{}-{copy}", measurement.case.id);
-            measurement.prepared.iter_mut().for_each(|p| p.case.clone_from(&measurement.case.id));
-            measurement.samples.iter_mut().for_each(|s| s.case.clone_from(&measurement.case.id));
-            record.header.plan.cases.push(measurement.case.clone());
-            record.measurements.push(measurement);
-        }
-        record.trace.extend(once.trace.iter().cloned());
-    }
     record
 }
 

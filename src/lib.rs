@@ -8,6 +8,7 @@ pub mod backends;
 pub mod certificate;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 #[cfg(feature = "criterion")]
 pub mod criterion;
 pub mod evidence;

@@ -99,6 +99,7 @@ const RULES: &[Rule] = &[
     Rule { room: "policy", forbidden: HARDWARE, except: DATA, why: "a policy is data" },
     Rule { room: "verdict", forbidden: HARDWARE, except: DATA, why: "a verdict is a pure function of the record" },
     Rule { room: "gate", forbidden: HARDWARE, except: DATA, why: "a gate is a pure function of records and rules" },
+    Rule { room: "compare", forbidden: HARDWARE, except: DATA, why: "a comparison is a pure function of records" },
     Rule { room: "interop", forbidden: HARDWARE, except: DATA, why: "what is exported comes from the certificate" },
     Rule { room: "report", forbidden: HARDWARE, except: DATA, why: "a report is a pure function of the record" },
     Rule {
@@ -215,7 +216,7 @@ fn rooms_import_only_what_they_may() {
 
 /// Rooms whose figures must have the same bits on every machine.
 const RIGHT_OF_THE_RECORD: &[&str] =
-    &["analysis", "policy", "verdict", "certificate", "evidence", "interop", "report", "record", "gate"];
+    &["analysis", "policy", "verdict", "certificate", "evidence", "interop", "report", "record", "gate", "compare"];
 
 /// Methods of floating-point numbers that the standard library takes from the system (or leaves open, as
 /// `powi` does): their last bit differs from one C library to the next. `libm` has the same bits everywhere.

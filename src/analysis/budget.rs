@@ -114,6 +114,13 @@ impl TermName {
         Self::IdleDrift,
     ];
 
+    /// Whether it is a bounded error of single windows, independent from case to case; other bounded errors are those of a
+    /// sensor or clock, the same in all cases of a record.
+    #[must_use]
+    pub const fn is_of_windows(self) -> bool {
+        matches!(self, Self::Quantisation | Self::Alignment | Self::Span)
+    }
+
     /// For people.
     #[must_use]
     pub const fn title(self) -> &'static str {
@@ -333,7 +340,7 @@ fn welch_satterthwaite(combined: f64, parts: &[(f64, Dof)]) -> Dof {
 }
 
 /// t of ν_eff cut to a whole number (GUM G.4.1), or the policy's factor from many degrees on.
-fn coverage_factor(dof: Dof, coverage: &Coverage) -> f64 {
+pub(super) fn coverage_factor(dof: Dof, coverage: &Coverage) -> f64 {
     match dof {
         Dof::Finite(dof) if dof < f64::from(coverage.normal_from) => {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 < dof < normal_from")]

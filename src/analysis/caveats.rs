@@ -1,8 +1,8 @@
 //! What a reader must know, as data: permanent codes, plain sentences.
 
 use super::cross_check;
-use super::energy::Meters;
-use super::{CaseSummary, Caveat, CrossCheck, DomainEnergy, Grade, IdlePower, Severity, Status};
+use super::energy::{Meters, declared_of};
+use super::{CaseSummary, Caveat, CrossCheck, DomainEnergy, Grade, IdlePower, RatedMeter, Severity, Status};
 use crate::record::{Accuracy, EnergyMethod, Role, RunRecord, RunState, Sample};
 use time::macros::format_description;
 
@@ -27,32 +27,38 @@ const GRADES: [(char, f64); 2] = [('A', 0.01), ('B', 0.02)];
 const CALIBRATION_DAYS: i64 = 366;
 
 /// Evidence grade of the rated energy; `None` when no case has any.
-pub(super) fn grade(record: &RunRecord, cases: &[CaseSummary], meters: &Meters<'_>) -> Option<Grade> {
+pub(super) fn grade(record: &RunRecord, cases: &[CaseSummary]) -> Option<Grade> {
     cases.iter().find(|c| c.energy.per_iteration.estimate().is_some())?;
+    let rated = cases.iter().flat_map(|c| &c.domains).filter(|d| d.rated);
+    let meter = |d: &DomainEnergy| RatedMeter { domain: d.domain.clone(), sensor: d.sensor.clone(), method: d.method };
+    let rated: Vec<RatedMeter> = rated.map(meter).collect();
+    Some(grade_of(record, &rated.iter().collect::<Vec<_>>()))
+}
+
+/// Evidence grade of energy that was read by the meters `rated`.
+pub(super) fn grade_of(record: &RunRecord, rated: &[&RatedMeter]) -> Grade {
     let host = &record.header.environment.host;
-    let integrated = cases.iter().flat_map(|c| &c.domains).any(|d| d.rated && d.method == EnergyMethod::Integrated);
+    let integrated = rated.iter().any(|m| m.method == EnergyMethod::Integrated);
     let (letter, reason) = if let Some(hypervisor) = &host.virtualization {
         ('D', format!("the counters of a virtual machine ({hypervisor}) may be shared with other guests"))
     } else if let Some(container) = &host.container {
         ('D', format!("the counters seen from a container ({container}) may be shared with others on the host"))
-    } else if let Some(grade) = declared_grade(record, cases, meters) {
+    } else if let Some(grade) = declared_grade(record, rated) {
         grade
     } else if integrated {
         ('D', "energy was integrated from polled power".to_owned())
     } else {
         ('C', "hardware energy counters".to_owned())
     };
-    Some(Grade { letter, reason })
+    Grade { letter, reason }
 }
 
 /// `A` or `B`, where all that is rated was read by meters of a declared accuracy that were calibrated
 /// within the year before the run.
-fn declared_grade(record: &RunRecord, cases: &[CaseSummary], meters: &Meters<'_>) -> Option<(char, String)> {
-    let rated: Vec<&DomainEnergy> = cases.iter().flat_map(|c| &c.domains).filter(|d| d.rated).collect();
+fn declared_grade(record: &RunRecord, rated: &[&RatedMeter]) -> Option<(char, String)> {
     let mut worst: Option<&Accuracy> = None;
-    for domain in rated {
-        let meter = meters.all.iter().find(|m| m.domain == domain.domain && m.sensor == domain.sensor)?;
-        let accuracy = meters.accuracy(meter)?;
+    for meter in rated {
+        let accuracy = declared_of(record, &meter.sensor)?;
         let day = time::Date::parse(accuracy.calibrated.as_ref()?, format_description!("[year]-[month]-[day]")).ok()?;
         let age = (record.header.started_at.date_time().date() - day).whole_days();
         if !(0..=CALIBRATION_DAYS).contains(&age) {
@@ -208,7 +214,7 @@ fn of_policy(record: &RunRecord, meters: &Meters<'_>, list: &mut List) {
 }
 
 fn of_energy(record: &RunRecord, cases: &[CaseSummary], meters: &Meters<'_>, list: &mut List) {
-    if let Some(Grade { letter: 'D', reason }) = grade(record, cases, meters) {
+    if let Some(Grade { letter: 'D', reason }) = grade(record, cases) {
         list.add(Severity::Warning, "grade-d", format!("energy is evidence of grade D and cannot be rated: {reason}"));
     }
     let limit = record.header.profile.idle_drift_limit;

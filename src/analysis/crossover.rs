@@ -93,15 +93,48 @@ impl PartialEq for Key<'_> {
     }
 }
 
+/// What decides whether one case does the whole work of another.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape<'a> {
+    /// Work of one iteration.
+    pub work: Option<crate::record::Work>,
+    /// Parameters.
+    pub params: &'a Params,
+    /// Threads it ran on.
+    pub threads: Option<u32>,
+    /// Device it ran on; `None` where it does not matter.
+    pub device: Option<&'a crate::record::DeviceId>,
+    /// Workload or ceiling probe.
+    pub role: Role,
+}
+
+impl<'a> Shape<'a> {
+    fn of(case: &'a CaseSummary) -> Self {
+        Self {
+            work: case.work,
+            params: &case.params,
+            threads: case.threads,
+            device: case.device.as_ref(),
+            role: case.role,
+        }
+    }
+}
+
+/// Whether `dense` does the whole work of `sparse`, and `sparse` leaves a part of it out.
+#[must_use]
+pub fn replaces(dense: &Shape<'_>, sparse: &Shape<'_>) -> bool {
+    let Some(whole) = sparse.work.filter(|w| w.dense_equivalent > w.useful).map(|w| w.dense_equivalent) else {
+        return false;
+    };
+    let whole_work = dense.work.is_some_and(|w| w.useful == whole && w.dense_equivalent == whole);
+    let alike = (dense.params.dtype, dense.threads) == (sparse.params.dtype, sparse.threads);
+    let shape = || integers(dense.params).all(|(name, n)| integers(sparse.params).any(|(k, m)| (k, m) == (name, n)));
+    whole_work && alike && dense.role == Role::Workload && dense.device == sparse.device && shape()
+}
+
 /// The dense case that does the whole work of `case`, where that is sparse.
 fn partner<'a>(case: &CaseSummary, cases: &'a [CaseSummary]) -> Option<&'a CaseSummary> {
-    let whole = case.work.filter(|w| w.dense_equivalent > w.useful)?.dense_equivalent;
-    cases.iter().find(|other| {
-        let dense = other.work.is_some_and(|w| w.useful == whole && w.dense_equivalent == whole);
-        let alike = (other.params.dtype, other.threads) == (case.params.dtype, case.threads);
-        let shape = integers(&other.params).all(|(name, n)| integers(&case.params).any(|(k, m)| (k, m) == (name, n)));
-        dense && alike && shape && other.role == Role::Workload && other.device == case.device
-    })
+    cases.iter().find(|other| replaces(&Shape::of(other), &Shape::of(case)))
 }
 
 fn integers(params: &Params) -> impl Iterator<Item = (&str, u64)> {

@@ -74,6 +74,11 @@ fn declared(sensors: &[SensorStatus]) -> impl Iterator<Item = (&str, &Accuracy)>
     })
 }
 
+/// What its owner declares of the accuracy of `sensor`.
+pub(super) fn declared_of<'r>(record: &'r RunRecord, sensor: &str) -> Option<&'r Accuracy> {
+    declared(&record.header.sensors).find(|(id, _)| *id == sensor).map(|(_, accuracy)| accuracy)
+}
+
 /// What a record can say of energy: its meters and, by device, the rated ones.
 #[derive(Debug)]
 pub(super) struct Meters<'r> {
@@ -154,7 +159,7 @@ impl<'r> Meters<'r> {
 
     /// What its owner declares of the accuracy of the sensor of `meter`.
     pub(super) fn accuracy(&self, meter: &Meter) -> Option<&'r Accuracy> {
-        declared(&self.record.header.sensors).find(|(sensor, _)| *sensor == meter.sensor).map(|(_, accuracy)| accuracy)
+        declared_of(self.record, &meter.sensor)
     }
 
     /// The boundary of CPU cases, in words.

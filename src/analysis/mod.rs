@@ -15,7 +15,9 @@ mod crossover;
 mod energy;
 mod gauge;
 mod idle;
+mod series;
 mod sources;
+mod spread;
 mod student;
 mod summary;
 mod verdict;
@@ -23,9 +25,11 @@ mod window;
 
 pub use bootstrap::Draws;
 pub use budget::{Budget, Combined, Distribution, Dof, Expanded, Term, TermName};
-pub use crossover::{BreakEven, Crossover, CrossoverPoint};
+pub use crossover::{BreakEven, Crossover, CrossoverPoint, Shape, replaces};
 pub use gauge::{CaseGauge, EnergyGauge, GaugedWindow, RatedMeter, gauge};
 pub use student::two_sided;
+pub use series::{Series, clock, standard_error};
+pub use spread::{Factors, Ladder, Spread, Uncertainty};
 pub use student::two_sided_tail;
 pub use summary::{
     ActivityFigures, Binding, Boundary, CaseSummary, Caveat, CountedWindow, CrossCheck, DomainEnergy, EnergyFigures,
@@ -40,6 +44,15 @@ use crate::record::RunRecord;
 #[must_use]
 pub fn median(label: &str, values: &[f64], resamples: u32, confidence: f64) -> Option<Estimate> {
     bootstrap::Resampler::new(0, label, resamples, confidence).estimate(values)
+}
+
+/// Evidence grade of the energies in `cases`, which [`gauge`] made of `record`; `None` where there is none.
+#[must_use]
+pub fn grade(record: &RunRecord, cases: &[CaseGauge]) -> Option<Grade> {
+    let energies: Vec<&EnergyGauge> = cases.iter().filter_map(|c| c.energy.as_ref().ok()).collect();
+    let mut rated: Vec<&RatedMeter> = energies.iter().flat_map(|e| &e.meters).collect();
+    rated.dedup();
+    (!energies.is_empty()).then(|| caveats::grade_of(record, &rated))
 }
 
 /// Every figure of a record, with its interval or the reason why there is none. Systematic errors are bounded
@@ -63,7 +76,7 @@ pub fn summarise_remembering(record: &RunRecord, policy: &Policy, draws: &Draws)
         record.measurements.iter().map(|m| case::summarise(m, &record.header, &meters, draws)).collect();
     let ceilings = ceilings::Ceilings::of(&cases);
     cases.iter_mut().for_each(|case| ceilings.apply(case));
-    let grade = caveats::grade(record, &cases, &meters);
+    let grade = caveats::grade(record, &cases);
     Summary {
         verdict: verdict::of(record, &cases, &meters, grade.as_ref()),
         boundary: meters.boundary(),

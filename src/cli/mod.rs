@@ -8,6 +8,7 @@ mod answers;
 mod baseline;
 mod bundle;
 mod certify;
+mod compare;
 mod completions;
 mod devices;
 mod doctor;
@@ -49,6 +50,7 @@ Examples:
   wattproof verify reports/<id>/certificate    recompute a bundle, print every difference
   wattproof gate reports/<id> --baseline OLD   fail on what is certainly worse than a baseline
   wattproof site reports -o public             a static site of many records
+  wattproof compare A B C --by vendor          rank any number of records, with ties
 
 Exit codes:
   0 done, certified · 1 internal failure · 2 wrong arguments or invalid file · 3 refused
@@ -100,6 +102,7 @@ enum Command {
     Explain(explain::Args),
     Export(export::Args),
     Gate(gate::Args),
+    Compare(compare::Args),
     Verify(verify::Args),
     Keygen(keygen::Args),
     Schema(schema::Args),
@@ -130,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Gate(args) => gate::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Schema(args) => schema::run(&args),

@@ -69,7 +69,8 @@ pub(super) fn results(model: &ReportModel) -> String {
     text
 }
 
-fn tone(tone: Tone, text: &str) -> String {
+/// `text` in the colour of its tone.
+pub(super) fn tone(tone: Tone, text: &str) -> String {
     match tone {
         Tone::Good => style::good(text),
         Tone::Warning => style::warn(text),
@@ -79,7 +80,7 @@ fn tone(tone: Tone, text: &str) -> String {
 }
 
 /// Colours go on whole lines: inside a cell they would count as width.
-fn text_table(source: &TextTable) -> String {
+pub(super) fn text_table(source: &TextTable) -> String {
     let mut table = new_table();
     table.set_header(source.header.clone());
     for row in &source.rows {
@@ -104,4 +105,10 @@ pub(super) fn files(dir: &Path, files: &[(PathBuf, usize)]) -> String {
         text.push_str(&format!("report   {} ({} kB)\n", path.display(), bytes.div_ceil(1000)));
     }
     text
+}
+
+/// Which files of a kind were written, and how large they are.
+pub(super) fn written(kind: &str, files: &[(PathBuf, usize)]) -> String {
+    let line = |(path, bytes): &(PathBuf, usize)| format!("{kind} {} ({} kB)", path.display(), bytes.div_ceil(1000));
+    files.iter().map(line).collect::<Vec<_>>().join("\n")
 }

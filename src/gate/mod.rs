@@ -11,7 +11,7 @@ pub mod output;
 mod ratio;
 mod rules;
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 mod table;
 #[cfg(test)]
 mod tests;

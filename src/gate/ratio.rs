@@ -5,7 +5,9 @@
 
 use super::between;
 use super::{Decision, Metric, Rules};
-use crate::analysis::{Budget, CaseGauge, Distribution, Dof, GaugedWindow, Term, TermName, two_sided_tail};
+use crate::analysis::{
+    Budget, CaseGauge, Distribution, Dof, GaugedWindow, Series, Term, TermName, clock, standard_error, two_sided_tail,
+};
 use crate::policy::{Coverage, Policy};
 use crate::record::RunRecord;
 use serde::Serialize;
@@ -71,9 +73,7 @@ impl Change {
 
 /// One metric of one case of one record.
 pub(super) struct Arm {
-    values: Vec<f64>,
-    weights: Option<Vec<f64>>,
-    terms: Vec<Term>,
+    series: Series,
     /// Beginning and end of each window, in seconds since 1970; empty where that is not known.
     spans: Vec<(f64, f64)>,
     why: Option<String>,
@@ -120,92 +120,48 @@ impl Arm {
         };
         let known = !resumed && values.len() == case.windows.len();
         let spans = if known { case.windows.iter().map(span).collect() } else { Vec::new() };
-        Some(Self { values, weights, terms, spans, why })
+        Some(Self { series: Series::new(values, weights, terms), spans, why })
     }
 
     fn usable(&self) -> Result<(), String> {
         match &self.why {
             Some(why) => Err(why.clone()),
-            None if self.values.is_empty() => Err("no window counts".to_owned()),
-            None if self.values.iter().any(|v| !v.is_finite() || *v <= 0.0) => {
-                Err("a window is not positive".to_owned())
-            }
-            None => Ok(()),
+            None => self.series.usable(),
         }
     }
 
     /// The mean on logarithms: what ratios are made of. Of polled power the weighted mean.
     pub(super) fn value(&self) -> Option<f64> {
-        self.usable().ok().map(|()| libm::exp(self.center()))
-    }
-
-    fn center(&self) -> f64 {
-        match &self.weights {
-            Some(weights) => {
-                let total: f64 = weights.iter().sum();
-                libm::log(self.values.iter().zip(weights).map(|(v, w)| v * w).sum::<f64>() / total)
-            }
-            None => self.values.iter().map(|v| libm::log(*v)).sum::<f64>() / self.values.len() as f64,
-        }
-    }
-
-    /// Standard error of the center; `None` for one window. Differences between the phases of polled power count as
-    /// scatter, which errs on the safe side.
-    fn error(&self) -> Option<f64> {
-        let logs: Vec<f64> = self.values.iter().map(|v| libm::log(*v)).collect();
-        standard_error(&logs)
-    }
-
-    fn scatter(&self) -> Term {
-        let n = self.values.len();
-        let source = if n < 2 { "one window has no scatter".to_owned() } else { format!("scatter of {n} windows") };
-        Term::new(TermName::Scatter, Distribution::Student, self.error(), source)
-            .degrees_of_freedom((n.max(2) - 1) as f64)
+        self.log_center().map(libm::exp)
     }
 
     /// Interval of the figure from its scatter alone, as charts of other tools show it.
     pub(super) fn interval(&self, coverage: &Coverage) -> Option<(f64, f64)> {
-        let value = self.value()?;
-        let wide = Budget::new(Vec::new(), vec![self.scatter()], coverage).expanded()?.expanded_uncertainty;
-        Some((value * libm::exp(-wide), value * libm::exp(wide)))
+        self.usable().ok()?;
+        self.series.interval(coverage)
     }
 
     pub(super) fn len(&self) -> u32 {
-        u32::try_from(self.values.len()).unwrap_or(u32::MAX)
+        self.series.len()
     }
 
     pub(super) fn log_center(&self) -> Option<f64> {
-        self.usable().ok().map(|()| self.center())
+        self.usable().ok().map(|()| self.series.center())
     }
-}
-
-/// The clock of a machine: one error in both figures of that machine.
-fn clock(record: &RunRecord, policy: &Policy) -> Term {
-    let machine = record.header.environment.host.machine_hash.as_deref().unwrap_or(&record.header.id);
-    let bound = &policy.clock;
-    Term::new(TermName::Clock, Distribution::Rectangular, Some(bound.bound), bound.source.clone())
-        .shared(format!("clock of {machine}"))
-}
-
-fn standard_error(values: &[f64]) -> Option<f64> {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
-    (values.len() > 1).then(|| (squares / (n - 1.0) / n).sqrt()).filter(|u| u.is_finite())
 }
 
 /// Differences window by window where the runs took turns: no two windows overlap, and the k-th windows of both lie
 /// before the next of either.
 fn paired(new: &Arm, old: &Arm) -> Option<Vec<f64>> {
     let n = new.spans.len();
-    if n < 3 || n != old.spans.len() || new.weights.is_some() || old.weights.is_some() {
+    if n < 3 || n != old.spans.len() || new.series.is_weighted() || old.series.is_weighted() {
         return None;
     }
     let apart = |a: (f64, f64), b: (f64, f64)| a.1 <= b.0 || b.1 <= a.0;
     let both = || new.spans.iter().zip(&old.spans);
     let turns = both().zip(both().skip(1)).all(|((a, b), (c, d))| a.1.max(b.1) <= c.0.min(d.0));
     let taken = turns && both().all(|(a, b)| apart(*a, *b));
-    taken.then(|| new.values.iter().zip(&old.values).map(|(a, b)| libm::log(a / b)).collect())
+    taken.then(|| new.series.values().iter().zip(old.series.values()).map(|(a, b)| libm::log(a / b)).collect())
 }
 
 /// The change from `old` to `new`; with several `runs` of the baseline their scatter counts where it is larger.
@@ -221,12 +177,12 @@ pub(super) fn compare(
 ) -> Result<Change, String> {
     new.usable().map_err(|why| format!("candidate: {why}"))?;
     old.usable().map_err(|why| format!("baseline: {why}"))?;
-    let arm = |a: &Arm| Budget::new(Vec::new(), a.terms.clone(), coverage);
+    let arm = |a: &Arm| Budget::new(Vec::new(), a.series.systematic().to_vec(), coverage);
     let systematic = arm(new).over(&arm(old), Vec::new(), coverage);
     let gains: Vec<&Term> = systematic.terms.iter().filter(|t| t.name == TermName::Gain).collect();
     let gain_cancels = (!gains.is_empty()).then(|| gains.iter().all(|t| t.contribution.is_some_and(|u| u < 1e-12)));
     let mut terms = systematic.terms;
-    let mut log_ratio = new.center() - old.center();
+    let mut log_ratio = new.series.center() - old.series.center();
     let mut pairing = Pairing::Independent;
     let mut n_baseline = old.len();
     let differences = if runs.is_empty() { paired(new, old) } else { None };
@@ -243,16 +199,17 @@ pub(super) fn compare(
             log_ratio = across.log_ratio;
             n_baseline = runs.iter().map(Arm::len).sum();
             let within = new
+                .series
                 .error()
-                .zip(old.error())
+                .zip(old.series.error())
                 .map_or(f64::INFINITY, |(a, b)| libm::hypot(a, b / (runs.len() as f64).sqrt()));
             if within > across.error {
-                terms.extend([new.scatter(), old.scatter()]);
+                terms.extend([new.series.scatter(), old.series.scatter()]);
             } else {
                 terms.push(across.term());
             }
         }
-        (None, None) => terms.extend([new.scatter(), old.scatter()]),
+        (None, None) => terms.extend([new.series.scatter(), old.series.scatter()]),
     }
     if run_to_run > 0.0 && pairing == Pairing::Independent {
         let value = run_to_run * std::f64::consts::SQRT_2;

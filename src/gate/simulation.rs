@@ -13,24 +13,24 @@ const TRIALS: u32 = 1000;
 
 /// What is drawn.
 #[derive(Clone, Copy)]
-struct Campaign {
-    cases: usize,
-    windows: usize,
+pub(crate) struct Campaign {
+    pub(crate) cases: usize,
+    pub(crate) windows: usize,
     /// Standard deviation from window to window, relative.
-    scatter: f64,
+    pub(crate) scatter: f64,
     /// Part of the windows that are disturbed and cost a fifth more.
-    disturbed: f64,
+    pub(crate) disturbed: f64,
     /// Standard deviation from run to run, relative; a draw a run and case.
-    between: f64,
+    pub(crate) between: f64,
     /// True change of the energy of the first case.
-    change: f64,
-    baselines: usize,
-    declared: f64,
+    pub(crate) change: f64,
+    pub(crate) baselines: usize,
+    pub(crate) declared: f64,
     /// Smallest change that counts.
-    effect: f64,
+    pub(crate) effect: f64,
 }
 
-const QUIET: Campaign = Campaign {
+pub(crate) const QUIET: Campaign = Campaign {
     cases: 20,
     windows: 10,
     scatter: 0.01,
@@ -43,10 +43,10 @@ const QUIET: Campaign = Campaign {
 };
 
 /// SplitMix64 (Steele, Lea & Flood 2014), and normal draws from it (Box & Muller 1958).
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -54,14 +54,14 @@ impl Random {
         (((z ^ (z >> 31)) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
     }
 
-    fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         let radius = (-2.0 * libm::log(self.unit())).sqrt();
         radius * libm::cos(std::f64::consts::TAU * self.unit())
     }
 }
 
 /// The record that all runs begin from: every window of a case has the figures of its first one.
-fn template(campaign: &Campaign) -> RunRecord {
+pub(crate) fn template(campaign: &Campaign) -> RunRecord {
     let mut record = fixture::fifty_cases();
     let workload = |id: &str| crate::kernels::find(id).is_some_and(|k| k.info().role == Role::Workload);
     record.measurements.retain(|m| workload(&m.case.kernel));
@@ -80,13 +80,19 @@ fn template(campaign: &Campaign) -> RunRecord {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "lengths and energies of a fixture")]
-fn run(template: &RunRecord, campaign: &Campaign, number: u32, change: f64, random: &mut Random) -> RunRecord {
+pub(crate) fn run(
+    template: &RunRecord,
+    campaign: &Campaign,
+    number: u32,
+    change: &dyn Fn(usize) -> f64,
+    random: &mut Random,
+) -> RunRecord {
     let mut record = template.clone();
     record.header.id = format!("run-{number}");
     record.header.started_at =
         Utc::try_from("2026-11-22T00:00:00Z".to_owned()).unwrap().plus_seconds(u64::from(number) * 7200);
     for (index, measurement) in record.measurements.iter_mut().enumerate() {
-        let true_energy = if index == 0 { 1.0 + change } else { 1.0 };
+        let true_energy = 1.0 + change(index);
         let between = [random.normal(), random.normal()].map(|z| libm::exp(campaign.between * z));
         for sample in &mut measurement.samples {
             let hit = if random.unit() < campaign.disturbed { 1.2 } else { 1.0 };
@@ -122,8 +128,8 @@ fn trials(campaign: Campaign) -> Tally {
     let baselines = u32::try_from(campaign.baselines).unwrap();
     for _ in 0..TRIALS {
         let old: Vec<RunRecord> =
-            (0..baselines).rev().map(|n| run(&template, &campaign, n, 0.0, &mut random)).collect();
-        let new = run(&template, &campaign, baselines, campaign.change, &mut random);
+            (0..baselines).rev().map(|n| run(&template, &campaign, n, &|_| 0.0, &mut random)).collect();
+        let new = run(&template, &campaign, baselines, &|i| if i == 0 { campaign.change } else { 0.0 }, &mut random);
         let outcome = compare(&new, &old, Vec::new(), &rules, &policy);
         let tested = |m: Metric| matches!(m, Metric::Energy | Metric::Time);
         let rows = || outcome.comparisons.iter().filter(|r| tested(r.metric));

@@ -6,9 +6,11 @@
 mod cases;
 mod disk;
 mod machine;
+mod rivals;
 mod timeline;
 
 pub use self::disk::on_disk;
+pub use self::rivals::{rival, widened};
 
 use self::cases::CaseSpec;
 use self::timeline::{Meters, Timeline};

@@ -23,16 +23,7 @@ fn render(model: &ReportModel) -> Result<Vec<u8>, ReportError> {
 }
 
 fn fill(model: &ReportModel) -> Result<String, Error> {
-    let mut environment = Environment::new();
-    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).keep_trailing_newline(true).build()?);
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    // Every expression of the template passes through here, so no text reaches the page unescaped.
-    environment.set_formatter(|out, _, value| {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let written = if value.is_safe() { text } else { escape(&text) };
-        out.write_str(&written).map_err(Error::from)
-    });
-    environment.add_template("report.md", TEMPLATE)?;
+    let environment = environment("report.md", TEMPLATE)?;
     let [results, counters, ceilings, domains, idle, uncertainty] =
         [&model.results, &model.counters, &model.ceilings, &model.domains, &model.idle, &model.uncertainty]
             .map(|table| Value::from_safe_string(self::table(table)));
@@ -42,8 +33,26 @@ fn fill(model: &ReportModel) -> Result<String, Error> {
         .render(context! { report, results, counters, ceilings, domains, idle, uncertainty })
 }
 
+/// Templates of Markdown: every expression is escaped.
+pub(in crate::report) fn environment(
+    name: &'static str,
+    template: &'static str,
+) -> Result<Environment<'static>, Error> {
+    let mut environment = Environment::new();
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).keep_trailing_newline(true).build()?);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    // Every expression of the template passes through here, so no text reaches the page unescaped.
+    environment.set_formatter(|out, _, value| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let written = if value.is_safe() { text } else { escape(&text) };
+        out.write_str(&written).map_err(Error::from)
+    });
+    environment.add_template(name, template)?;
+    Ok(environment)
+}
+
 /// A table with its notes, or the sentence that stands for it.
-fn table(table: &Table) -> String {
+pub(in crate::report) fn table(table: &Table) -> String {
     if table.rows.is_empty() {
         return escape(&table.empty);
     }

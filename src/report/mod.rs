@@ -2,6 +2,7 @@
 //! the same; adding a format is one file and one line in [`FORMATS`].
 
 pub mod certificate;
+pub mod compare;
 pub mod html;
 pub mod json;
 pub mod markdown;

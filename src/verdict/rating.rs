@@ -125,7 +125,7 @@ fn terms(arms: &[Arm<'_>]) -> Vec<Term> {
                     mine.source = format!("{case}: {}", term.source);
                     scatter.push(mine);
                 }
-                TermName::Quantisation | TermName::Alignment | TermName::Span | TermName::Clock => {
+                name if name.is_of_windows() => {
                     let square = term.value.map(|v| (sensitivity * v) * (sensitivity * v));
                     match edges.iter_mut().find(|(n, d, _)| (*n, *d) == (term.name, term.distribution)) {
                         Some((_, _, sum)) => *sum = sum.zip(square).map(|(a, b)| a + b),

@@ -17,8 +17,10 @@ pub const FORMAT: Format = Format {
     render,
 };
 
-const TEMPLATE: &str = include_str!("../../../templates/report.html.j2");
+const TEMPLATE: &str =
+    concat!(include_str!("../../../templates/parts.html.j2"), include_str!("../../../templates/report.html.j2"));
 const STYLE: &str = include_str!("../../../templates/report.css");
+/// Sorting of tables.
 pub(in crate::report) const SCRIPT: &str = include_str!("../../../templates/report.js");
 
 /// Renders the report as UTF-8 HTML.
@@ -78,19 +80,29 @@ fn page() -> Result<&'static Page, ReportError> {
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
         // The name's ending switches escaping for HTML on.
         templates.add_template("report.html", TEMPLATE).map_err(|error| format!("{error:#}"))?;
-        let css = format!(
-            ":root{{color-scheme:light dark;{}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{}}}}}\n{STYLE}",
-            palette::css_properties(false),
-            palette::css_properties(true),
-        );
-        let policy = format!(
-            "default-src 'none'; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'",
-            integrity(&css),
-            integrity(SCRIPT),
-        );
+        let css = style();
+        let policy = policy(&css, SCRIPT);
         Ok(Page { templates, css, policy })
     });
     page.as_ref().map_err(|reason| failed(reason))
+}
+
+/// The style sheet of reports, with the palette of both themes.
+pub(in crate::report) fn style() -> String {
+    format!(
+        ":root{{color-scheme:light dark;{}}}\n@media screen and (prefers-color-scheme:dark){{:root{{{}}}}}\n{STYLE}",
+        palette::css_properties(false),
+        palette::css_properties(true),
+    )
+}
+
+/// A content security policy that lets nothing in but this style sheet and this script.
+pub(in crate::report) fn policy(css: &str, script: &str) -> String {
+    format!(
+        "default-src 'none'; style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'",
+        integrity(css),
+        integrity(script),
+    )
 }
 
 /// Hash of an inline block as a content security policy names it.

@@ -32,7 +32,8 @@ pub const FORMAT: Format = Format {
     render,
 };
 
-const TEMPLATE: &str = include_str!("../../../templates/report.typ.j2");
+const TEMPLATE: &str =
+    concat!(include_str!("../../../templates/parts.typ.j2"), include_str!("../../../templates/report.typ.j2"));
 
 /// Width and height in mm that a chart may take on a portrait page.
 const ROOM: (f64, f64) = (178.0, 225.0);
@@ -119,11 +120,21 @@ pub(in crate::report) fn place(
     figure: Option<Result<Figure, PlotError>>,
     files: &mut Files,
 ) -> Result<Value, ReportError> {
+    place_within(ROOM, name, figure, files)
+}
+
+/// As [`place`], within a width and height in mm.
+pub(in crate::report) fn place_within(
+    room: (f64, f64),
+    name: &str,
+    figure: Option<Result<Figure, PlotError>>,
+    files: &mut Files,
+) -> Result<Value, ReportError> {
     let Some(figure) = figure else { return Ok(Value::from(())) };
     let figure = figure.map_err(|error| failed(error.to_string()))?;
     let path = format!("{name}-{}.svg", files.len());
     let (width, height) = figure.size();
-    let scale = (ROOM.0 / width).min(ROOM.1 / height);
+    let scale = (room.0 / width).min(room.1 / height);
     let alt = format!("{}. {}", figure.title, figure.description);
     files.push((path.clone(), displayable(&figure.to_document(SANS)).collect()));
     Ok(context! { path, alt, width => format!("{:.2}", width * scale) })

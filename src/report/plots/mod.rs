@@ -1,13 +1,16 @@
 //! Charts of the view model as SVG, drawn with plotters: no fonts are read, no clock is asked, and
 //! the same series give the same bytes.
 //!
-//! A chart without data is no chart: [`bars`], [`crossover`], [`roofline`] and [`trace`] then give `None`, and
+//! A chart without data is no chart: [`bars`], [`roofline`] and the others then give `None`, and
 //! the report prints the model's sentence instead.
 
 mod bars;
 mod crossover;
+mod intervals;
 mod labels;
+mod overlay;
 pub mod palette;
+mod pareto;
 mod roofline;
 mod scale;
 mod sheet;
@@ -18,6 +21,9 @@ mod trace;
 
 pub use bars::bars;
 pub use crossover::crossover;
+pub use intervals::intervals;
+pub use overlay::overlay;
+pub use pareto::pareto;
 pub use roofline::roofline;
 pub use scale::{ClassBand, ClassScale, classes};
 pub use sheet::{Figure, PlotError, escape as xml_escaped};
