@@ -5,6 +5,8 @@ pub mod cpu;
 pub mod fault;
 mod fleet;
 mod judge;
+#[cfg(feature = "wgpu")]
+mod wgpu;
 
 pub use crate::suite::DeviceId;
 pub use fleet::Fleet;
@@ -26,7 +28,18 @@ pub struct Family {
 }
 
 /// Every family, in the order in which `list devices` prints them. A build without one has it all the same, absent.
-pub const REGISTRY: &[Family] = &[];
+pub const REGISTRY: &[Family] =
+    &[Family { id: "wgpu", title: "Vulkan, Metal or DirectX 12 through wgpu", probe: probe_wgpu }];
+
+#[cfg(feature = "wgpu")]
+fn probe_wgpu() -> Probe {
+    wgpu::probe()
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn probe_wgpu() -> Probe {
+    Probe::Absent { reason: "this program was built without the feature `wgpu`".to_owned() }
+}
 
 /// What looking for devices of a family came to.
 pub enum Probe {

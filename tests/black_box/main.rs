@@ -5,6 +5,7 @@
 mod bad_input;
 mod certificates;
 mod counters;
+mod devices;
 mod discover;
 mod evidence;
 mod gate;

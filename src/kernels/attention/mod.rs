@@ -4,6 +4,7 @@
 //! The program ([`tiled`]) never stores the score matrix: scores of a tile of keys are turned into
 //! weights at once, and sums made with an earlier maximum are rescaled (online softmax).
 
+mod wgsl;
 mod exact;
 mod mask;
 pub(super) mod registers;
@@ -14,8 +15,8 @@ use super::random::SplitMix64;
 use super::reference::Reference;
 use super::split::{normal_buffer, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
-    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel, KernelError,
+    KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
 };
 use mask::{BlockMask, Mask};
 use tiled::Tiled;
@@ -157,6 +158,11 @@ fn pairs(params: &Params) -> Result<u64, ParamError> {
     Ok(if params.word("mask")? == "causal" { seq * (seq + 1) / 2 } else { seq * seq })
 }
 
+/// The mask that a case without a window or blocks names.
+fn mask(params: &Params) -> Result<Mask, ParamError> {
+    Ok(if params.word("mask")? == "causal" { Mask::Causal } else { Mask::Dense })
+}
+
 impl Kernel for Attention {
     fn info(&self) -> &'static KernelInfo {
         &INFO
@@ -169,15 +175,21 @@ impl Kernel for Attention {
 
     fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
         self.work(params)?;
-        let mask = if params.word("mask")? == "causal" { Mask::Causal } else { Mask::Dense };
-        build(params, pairs(params)?, context, mask)
+        build(params, pairs(params)?, context, mask(params)?)
     }
 
     fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
         self.work(params)?;
-        let [heads, seq, dim] = [params.count("heads")?, params.count("seq")?, params.count("dim")?];
-        let arrays = ["Q", "K", "V"].into_iter().zip(inputs(heads * seq * dim, context)?);
-        Ok(arrays.map(|(name, values)| Array::of(name, &[heads, seq, dim], &values)).collect())
+        wgsl::operands(params, context)
+    }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        self.work(params)?;
+        wgsl::program(params, &mask(params)?, target)
+    }
+
+    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
+        wgsl::canary(params, &mask(params)?)
     }
 }
 
@@ -207,6 +219,20 @@ impl Kernel for WindowAttention {
     fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
         self.work(params)?;
         build(params, window_pairs(params)?, context, Mask::Window(params.count("window")?))
+    }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        wgsl::operands(params, context)
+    }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        self.work(params)?;
+        wgsl::program(params, &Mask::Window(params.count("window")?), target)
+    }
+
+    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
+        wgsl::canary(params, &Mask::Window(params.count("window")?))
     }
 }
 
@@ -326,6 +352,18 @@ impl Program for AttentionProgram {
 /// a test imitates hardware that rounds its inputs.
 type Operands<'a> = [&'a dyn Fn(f32) -> f32; 3];
 
+/// Q, K and V of a canary of this shape, and the right answer.
+fn canary_case(shape: &Shape) -> ([Vec<f32>; 3], Vec<f64>) {
+    let inputs = exact::canary_inputs(shape.dim);
+    let [q, k, v] = &inputs;
+    let mut reference = vec![0.0; shape.len()];
+    let mut scale = vec![0.0; shape.len()];
+    for (row, (output, scale)) in reference.chunks_mut(shape.dim).zip(scale.chunks_mut(shape.dim)).enumerate() {
+        exact::row(shape, [q, k, v], row, output, scale);
+    }
+    (inputs, reference)
+}
+
 /// A small head through the same code, under a mask of the same kind.
 fn canary(like: &Shape, isa: Isa, team: &dyn Team, operands: Operands<'_>) -> Result<Canary, KernelError> {
     let dim = like.dim;
@@ -335,13 +373,7 @@ fn canary(like: &Shape, isa: Isa, team: &dyn Team, operands: Operands<'_>) -> Re
         mask => mask.clone(),
     };
     let shape = Shape { heads: 1, seq: exact::CANARY_KEYS, dim, mask };
-    let inputs = exact::canary_inputs(dim);
-    let [q, k, v] = &inputs;
-    let mut reference = vec![0.0; shape.len()];
-    let mut scale = vec![0.0; shape.len()];
-    for (row, (output, scale)) in reference.chunks_mut(dim).zip(scale.chunks_mut(dim)).enumerate() {
-        exact::row(&shape, [q, k, v], row, output, scale);
-    }
+    let (inputs, reference) = canary_case(&shape);
     let seen: Vec<Vec<f32>> =
         inputs.iter().zip(operands).map(|(input, operand)| input.iter().map(|x| operand(*x)).collect()).collect();
     let mut output = vec![f32::NAN; shape.len()];

@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "vector loads and streaming stores on disjoint parts")]
 
+mod wgsl;
+
 use super::canary::{self, step};
 use super::element::Element;
 use super::params::{product, sum};
@@ -10,8 +12,8 @@ use super::reference::{Worst, limit};
 use super::simd::{Simd, paths};
 use super::split::{Parts, even, fill_repeating, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, Coverage, Dtype, Isa, Kernel, KernelError, KernelInfo,
-    ParamError, ParamKind, ParamSpec, Params, Program, Role, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, Coverage, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel,
+    KernelError, KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
 };
 
 /// The `triad` kernel.
@@ -48,6 +50,29 @@ fn shape(params: &Params) -> Result<(u64, bool), ParamError> {
     Ok((bytes / (3 * params.dtype.size()), bytes >= STREAMING_FROM))
 }
 
+/// Elements of each array, as an index.
+fn elements(params: &Params) -> Result<usize, ParamError> {
+    let (n, _) = shape(params)?;
+    usize::try_from(n).map_err(|_| ParamError::TooLarge(format!("{n} elements")))
+}
+
+/// b and c.
+fn inputs<T: Element>(n: usize, context: &BuildContext<'_>) -> Result<[Buffer<T>; 2], KernelError> {
+    let mut arrays = [Buffer::zeroed(n, "b")?, Buffer::zeroed(n, "c")?];
+    let mut block = vec![T::ZERO; BLOCK];
+    for (stream, array) in (1..).zip(&mut arrays) {
+        SplitMix64::new(context.seed, stream).fill_normal(0, &mut block);
+        fill_repeating(array, &block, context.team);
+    }
+    Ok(arrays)
+}
+
+/// b and c as arrays.
+fn operands<T: Element>(n: usize, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+    let [b, c] = inputs::<T>(n, context)?;
+    Ok(vec![Array::of("b", &[n], &b), Array::of("c", &[n], &c)])
+}
+
 impl Kernel for Triad {
     fn info(&self) -> &'static KernelInfo {
         &INFO
@@ -62,9 +87,25 @@ impl Kernel for Triad {
         Work::new(flops, flops, bytes, footprint)
     }
 
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        let n = elements(params)?;
+        match params.dtype {
+            Dtype::F32 => operands::<f32>(n, context),
+            Dtype::F64 => operands::<f64>(n, context),
+            other => Err(INFO.no_type(other).into()),
+        }
+    }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        wgsl::program(elements(params)?, params.dtype, target)
+    }
+
+    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
+        wgsl::canary(params.dtype)
+    }
+
     fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
-        let (n, streaming) = shape(params)?;
-        let n = usize::try_from(n).map_err(|_| ParamError::TooLarge(format!("{n} elements")))?;
+        let (n, (_, streaming)) = (elements(params)?, shape(params)?);
         Ok(match params.dtype {
             Dtype::F32 => Box::new(Triadic::<f32>::build(n, streaming, context)?),
             Dtype::F64 => Box::new(Triadic::<f64>::build(n, streaming, context)?),
@@ -149,27 +190,29 @@ struct Triadic<T: Element> {
 
 impl<T: TriadPath> Triadic<T> {
     fn build(n: usize, streaming: bool, context: &BuildContext<'_>) -> Result<Self, KernelError> {
-        let BuildContext { seed, team, isa } = *context;
-        let mut b = Buffer::zeroed(n, "b")?;
-        let mut c = Buffer::zeroed(n, "c")?;
-        let mut block = vec![T::ZERO; BLOCK];
-        for (stream, array) in [(1, &mut b), (2, &mut c)] {
-            SplitMix64::new(seed, stream).fill_normal(0, &mut block);
-            fill_repeating(array, &block, team);
-        }
+        let BuildContext { team, isa, .. } = *context;
+        let [b, c] = inputs(n, context)?;
         Ok(Self { a: output_buffer(n, "a", team)?, b, c, streaming, isa })
     }
 
     fn canary_with(&self, team: &dyn Team, operand: &dyn Fn(T) -> T) -> Canary {
-        const N: usize = 1000;
-        let c: Vec<f64> = (0..N).map(|i| 1.0 + (1 + i % 8) as f64 * step(T::DTYPE)).collect();
-        let exact: Vec<f64> = c.iter().map(|c| FACTOR * c - FACTOR).collect();
-        let c: Vec<T> = c.into_iter().map(|c| operand(T::from_f64(c))).collect();
-        let b = vec![operand(T::from_f64(-FACTOR)); N];
-        let mut a = vec![T::NAN; N];
+        let [b, c, exact] = canary_numbers(T::DTYPE);
+        let [b, c] = [b, c].map(|x| x.into_iter().map(|x| operand(T::from_f64(x))).collect::<Vec<T>>());
+        let mut a = vec![T::NAN; CANARY];
         run(&mut a, &b, &c, self.streaming, self.isa, team);
-        canary::judge("3·(1 + δ) − 3", &a, &exact)
+        canary::judge(CANARY_NAME, &a, &exact)
     }
+}
+
+/// Elements of the canary.
+const CANARY: usize = 1000;
+const CANARY_NAME: &str = "3·(1 + δ) − 3";
+
+/// b, c and the exact answer of the canary.
+fn canary_numbers(dtype: Dtype) -> [Vec<f64>; 3] {
+    let c: Vec<f64> = (0..CANARY).map(|i| 1.0 + (1 + i % 8) as f64 * step(dtype)).collect();
+    let exact = c.iter().map(|c| FACTOR * c - FACTOR).collect();
+    [vec![-FACTOR; CANARY], c, exact]
 }
 
 impl<T: TriadPath> Program for Triadic<T> {
@@ -198,6 +241,10 @@ impl<T: TriadPath> Program for Triadic<T> {
             worst.see(a.to_f64(), b + term, b.abs() + term.abs());
         }
         Correctness { error: worst.error(), limit: limit(T::DTYPE), coverage: Coverage::Full }
+    }
+
+    fn output(&self) -> Option<Array> {
+        Some(Array::of("a", &[self.a.len()], &self.a))
     }
 
     fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
