@@ -109,6 +109,36 @@ fi
 [ "$tests_ok" -eq 1 ] || [ "$failed" -gt 0 ] || failed=1
 while IFS= read -r line; do skip "${line%%: *}" "${line#*: }"; done < <(sort -u "$WATTPROOF_SKIPPED")
 
+# The pages in a real browser. node counts its tests itself; what is missing is said.
+browser() {
+  if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+    skip "browser tests" "node and npm are not installed"
+  elif ! command -v chromium >/dev/null; then
+    skip "browser tests" "chromium is not installed"
+  elif [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
+    skip "browser tests" "node is older than 20"
+  else
+    printf -- '--- browser\n'
+    local ok=1
+    ci/browser/run.sh >"$log/browser" 2>&1 || ok=0
+    said() { grep -oE "^# $1 [0-9]+" "$log/browser" | tail -n 1 | grep -oE '[0-9]+$' || echo 0; }
+    grep -E '^(not ok|# .*( ms| of )|a site of)' "$log/browser" || true
+    if ! grep -q '^# tests ' "$log/browser"; then
+      tail -n 5 "$log/browser"
+      if grep -qE 'npm (error|ERR!)' "$log/browser"; then
+        skip "browser tests" "their packages could not be installed"
+        return
+      fi
+    fi
+    passed=$((passed + $(said pass)))
+    failed=$((failed + $(said fail) + $(said cancelled)))
+    [ "$ok" -eq 1 ] || [ "$(($(said fail) + $(said cancelled)))" -gt 0 ] || failed=$((failed + 1))
+    while IFS= read -r line; do skip "browser: ${line%% # SKIP *}" "${line##* # SKIP }"; done \
+      < <(sed -nE 's/^ok [0-9]+ - (.* # SKIP .*)/\1/p' "$log/browser")
+  fi
+}
+browser
+
 step "documentation examples" cargo test --release --locked --quiet --doc
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --quiet
 step "benchmarks run" cargo test --release --locked --quiet --benches -- --test

@@ -460,3 +460,18 @@ fn empty_records_are_summarised_without_panic() {
     assert!(!summary.verdict.clean && summary.cases.is_empty());
     assert!(summary.verdict.text.starts_with("no workload in this record"));
 }
+
+#[test]
+fn what_was_drawn_before_changes_no_bit() {
+    let draws = Draws::default();
+    let policy = Policy::shipped();
+    for record in [fixture::with_rapl(), fixture::partial(), fixture::with_rapl(), fixture::fifty_cases()] {
+        let alone = summarise(&record);
+        assert_eq!(summarise_remembering(&record, &policy, &draws), alone);
+        let mut reseeded = record;
+        reseeded.header.seed ^= 1;
+        let other = summarise_remembering(&reseeded, &policy, &draws);
+        assert_eq!(other, summarise(&reseeded));
+        assert_ne!(other.cases, alone.cases, "another seed draws other ranks");
+    }
+}

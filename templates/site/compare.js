@@ -131,7 +131,7 @@ async function compareInto(place, slugs) {
   const head = (record, i) => {
     const link = make("a", { href: `r/${record.slug}/index.html` }, record.id);
     const cells = [record.device, record.suite, record.boundary || "–", record.grade || "–"];
-    return make("tr", {}, make("th", { scope: "row" }, `${i + 1}`), make("td", {}, link), ...cells.map((text) => make("td", {}, text)));
+    return make("tr", {}, make("th", { scope: "row", class: "place" }, `${i + 1}`), make("td", {}, link), ...cells.map((text) => make("td", {}, text)));
   };
   const parts = [
     ...warnings(records).map((text) => make("p", { class: "notice" }, text)),

@@ -16,6 +16,8 @@ mod measure;
 mod reports;
 mod rules;
 mod run;
+mod serve;
+mod site;
 #[path = "../skip/mod.rs"]
 mod skip;
 mod support;
