@@ -31,7 +31,8 @@ skip() { # skip WHAT WHY
   printf 'skipped: %s: %s\n' "$1" "$2"
 }
 
-# Real components that tests use: Chromium (HTML), poppler (PDF), util-linux (mount namespaces), OpenSSL and zstd (bundles).
+# Real components that tests use: Chromium (HTML), poppler (PDF), util-linux (mount namespaces), OpenSSL and zstd (bundles),
+# PostgreSQL (history; tests start servers of their own).
 install() {
   local missing=()
   command -v chromium >/dev/null || missing+=(chromium)
@@ -39,6 +40,7 @@ install() {
   command -v unshare >/dev/null || missing+=(util-linux)
   command -v openssl >/dev/null || missing+=(openssl)
   command -v zstd >/dev/null || missing+=(zstd)
+  command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
   [ ${#missing[@]} -eq 0 ] && return
   if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
@@ -65,7 +67,7 @@ consumers() {
 }
 consumers
 
-# Readers of what `gate` writes, and the schemas of CI files.
+# Readers of what `gate` and `history` write, and the schemas of CI files.
 gate_readers() {
   local home=target/gate
   mkdir -p "$home"

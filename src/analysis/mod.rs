@@ -24,7 +24,7 @@ mod window;
 pub use budget::{Budget, Combined, Distribution, Dof, Expanded, Term, TermName};
 pub use crossover::{BreakEven, Crossover, CrossoverPoint};
 pub use gauge::{CaseGauge, EnergyGauge, GaugedWindow, RatedMeter, gauge};
-pub use student::two_sided_tail;
+pub use student::{two_sided as two_sided_quantile, two_sided_tail};
 pub use summary::{
     ActivityFigures, Binding, Boundary, CaseSummary, Caveat, CountedWindow, CrossCheck, DomainEnergy, EnergyFigures,
     Estimate, EstimatedEnergy, Figure, Grade, IdlePower, Method, Severity, Status, Summary, TypeB, Verdict, Windows,

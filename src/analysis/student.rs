@@ -8,7 +8,8 @@ use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
 
 /// The t with P(−t ≤ T ≤ t) = `confidence` for `dof` ≥ 1 degrees of freedom: the coverage factor of
 /// a two-sided interval. `confidence` is bounded to 0 … 1 − 1e-9.
-pub(super) fn two_sided(confidence: f64, dof: u32) -> f64 {
+#[must_use]
+pub fn two_sided(confidence: f64, dof: u32) -> f64 {
     let dof = dof.max(1);
     let wanted = confidence.clamp(0.0, 1.0 - 1e-9);
     // t = √ν·tan θ, and the probability rises with θ from 0 to 1.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Folders below the one named in which records are looked for.
-const DEPTH: usize = 3;
+pub(super) const DEPTH: usize = 3;
 /// Most records of a baseline that are read.
 const MOST: usize = 1000;
 /// Reasons that an error quotes; the rest is counted.
@@ -73,7 +73,7 @@ fn source<'a>(named: &'a str, path: Option<&Path>) -> Result<Source<'a>, Failure
 }
 
 /// Folders that hold a record, `depth` levels down. Links to folders are not followed: they can form a circle.
-fn look(dir: &Path, depth: usize, found: &mut Vec<PathBuf>, skipped: &mut Vec<Skipped>) {
+pub(super) fn look(dir: &Path, depth: usize, found: &mut Vec<PathBuf>, skipped: &mut Vec<Skipped>) {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) => {

@@ -151,7 +151,7 @@ impl Arm {
 
     /// Standard error of the center; `None` for one window. Differences between the phases of polled power count as
     /// scatter, which errs on the safe side.
-    fn error(&self) -> Option<f64> {
+    pub(super) fn error(&self) -> Option<f64> {
         let logs: Vec<f64> = self.values.iter().map(|v| libm::log(*v)).collect();
         standard_error(&logs)
     }

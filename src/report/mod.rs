@@ -11,6 +11,7 @@ pub mod pdf;
 pub mod plots;
 pub mod si;
 pub mod text;
+pub mod timeline;
 
 pub use model::ReportModel;
 

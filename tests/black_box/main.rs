@@ -8,6 +8,8 @@ mod counters;
 mod discover;
 mod evidence;
 mod gate;
+#[cfg(feature = "history")]
+mod history;
 mod hostile_bundles;
 mod hostile_counters;
 mod interrupt;
@@ -15,6 +17,9 @@ mod measure;
 mod reports;
 mod rules;
 mod run;
+#[cfg(feature = "history")]
+#[path = "../server/mod.rs"]
+mod server;
 #[path = "../skip/mod.rs"]
 mod skip;
 mod support;

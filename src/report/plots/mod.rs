@@ -1,7 +1,7 @@
 //! Charts of the view model as SVG, drawn with plotters: no fonts are read, no clock is asked, and
 //! the same series give the same bytes.
 //!
-//! A chart without data is no chart: [`bars`], [`crossover`], [`roofline`] and [`trace`] then give `None`, and
+//! A chart without data is no chart: [`bars`], [`crossover`], [`roofline`], [`timeline`] and [`trace`] then give `None`, and
 //! the report prints the model's sentence instead.
 
 mod bars;
@@ -14,6 +14,7 @@ mod sheet;
 #[cfg(test)]
 pub(crate) mod specimen;
 mod ticks;
+mod timeline;
 mod trace;
 
 pub use bars::bars;
@@ -21,6 +22,7 @@ pub use crossover::crossover;
 pub use roofline::roofline;
 pub use scale::{ClassBand, ClassScale, classes};
 pub use sheet::{Figure, PlotError, escape as xml_escaped};
+pub use timeline::{TimelineChange, TimelineChart, TimelineLevel, TimelineMark, timeline};
 pub use trace::trace;
 
 /// Width of every chart in units of its own coordinate system.
