@@ -32,7 +32,7 @@ skip() { # skip WHAT WHY
 }
 
 # Real components that tests use: Chromium (HTML), poppler (PDF), util-linux (mount namespaces), OpenSSL and zstd (bundles),
-# lavapipe (programs for graphics cards).
+# lavapipe (programs for graphics cards), PostgreSQL (history; tests start servers of their own).
 install() {
   local missing=()
   command -v chromium >/dev/null || missing+=(chromium)
@@ -42,6 +42,7 @@ install() {
   command -v zstd >/dev/null || missing+=(zstd)
   # Vulkan and a renderer that runs on the processor: programs for graphics cards are checked with it.
   ls /usr/share/vulkan/icd.d/lvp_icd* >/dev/null 2>&1 || missing+=(mesa-vulkan-drivers libvulkan1)
+  command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
   [ ${#missing[@]} -eq 0 ] && return
   if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
@@ -68,7 +69,7 @@ consumers() {
 }
 consumers
 
-# Readers of what `gate` writes, and the schemas of CI files.
+# Readers of what `gate` and `history` write, and the schemas of CI files.
 gate_readers() {
   local home=target/gate
   mkdir -p "$home"

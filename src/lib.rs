@@ -8,11 +8,13 @@ pub mod backends;
 pub mod certificate;
 pub mod cli;
 pub mod clock;
+mod columns;
 pub mod compare;
 #[cfg(feature = "criterion")]
 pub mod criterion;
 pub mod evidence;
 pub mod gate;
+pub mod history;
 pub mod host;
 pub mod import;
 pub mod interop;

@@ -100,6 +100,46 @@ const RULES: &[Rule] = &[
     Rule { room: "verdict", forbidden: HARDWARE, except: DATA, why: "a verdict is a pure function of the record" },
     Rule { room: "gate", forbidden: HARDWARE, except: DATA, why: "a gate is a pure function of records and rules" },
     Rule { room: "compare", forbidden: HARDWARE, except: DATA, why: "a comparison is a pure function of records" },
+    Rule { room: "columns", forbidden: HARDWARE, except: DATA, why: "a table is made of what it is given" },
+    Rule {
+        room: "history/figures.rs",
+        forbidden: HARDWARE,
+        except: DATA,
+        why: "figures are a pure function of the record",
+    },
+    Rule { room: "history/series.rs", forbidden: HARDWARE, except: DATA, why: "series are a pure function of rows" },
+    Rule {
+        room: "history/changes.rs",
+        forbidden: HARDWARE,
+        except: DATA,
+        why: "changes are a pure function of figures",
+    },
+    Rule { room: "history/chart.rs", forbidden: HARDWARE, except: DATA, why: "a chart is a pure function of series" },
+    Rule { room: "history/table.rs", forbidden: HARDWARE, except: DATA, why: "a table is a pure function of series" },
+    Rule {
+        room: "history/export.rs",
+        forbidden: HARDWARE,
+        except: DATA,
+        why: "an export is a pure function of series",
+    },
+    Rule {
+        room: "history/store",
+        forbidden: &[
+            "crate::host",
+            "crate::backends",
+            "crate::sensors",
+            "crate::measure",
+            "crate::meter",
+            "crate::analysis",
+            "crate::report",
+            "crate::cli",
+            "std::env",
+            "&Clock",
+            "Utc::now",
+        ],
+        except: &[],
+        why: "a store keeps what it is given; it asks neither hardware nor the clock",
+    },
     Rule { room: "interop", forbidden: HARDWARE, except: DATA, why: "what is exported comes from the certificate" },
     Rule { room: "report", forbidden: HARDWARE, except: DATA, why: "a report is a pure function of the record" },
     Rule {
@@ -215,8 +255,19 @@ fn rooms_import_only_what_they_may() {
 }
 
 /// Rooms whose figures must have the same bits on every machine.
-const RIGHT_OF_THE_RECORD: &[&str] =
-    &["analysis", "policy", "verdict", "certificate", "evidence", "interop", "report", "record", "gate", "compare"];
+const RIGHT_OF_THE_RECORD: &[&str] = &[
+    "analysis",
+    "policy",
+    "verdict",
+    "certificate",
+    "evidence",
+    "interop",
+    "report",
+    "record",
+    "gate",
+    "compare",
+    "history",
+];
 
 /// Methods of floating-point numbers that the standard library takes from the system (or leaves open, as
 /// `powi` does): their last bit differs from one C library to the next. `libm` has the same bits everywhere.

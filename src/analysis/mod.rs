@@ -27,10 +27,9 @@ pub use bootstrap::Draws;
 pub use budget::{Budget, Combined, Distribution, Dof, Expanded, Term, TermName};
 pub use crossover::{BreakEven, Crossover, CrossoverPoint, Shape, replaces};
 pub use gauge::{CaseGauge, EnergyGauge, GaugedWindow, RatedMeter, gauge};
-pub use student::two_sided;
 pub use series::{Series, clock, standard_error};
 pub use spread::{Factors, Ladder, Spread, Uncertainty};
-pub use student::two_sided_tail;
+pub use student::{two_sided, two_sided_tail};
 pub use summary::{
     ActivityFigures, Binding, Boundary, CaseSummary, Caveat, CountedWindow, CrossCheck, DomainEnergy, EnergyFigures,
     Estimate, EstimatedEnergy, Figure, Grade, IdlePower, Method, Severity, Status, Summary, TypeB, Verdict, Windows,

@@ -18,6 +18,7 @@ mod exit;
 mod explain;
 mod export;
 mod gate;
+mod history;
 mod import;
 mod keygen;
 mod list;
@@ -51,11 +52,12 @@ Examples:
   wattproof gate reports/<id> --baseline OLD   fail on what is certainly worse than a baseline
   wattproof site reports -o public             a static site of many records
   wattproof compare A B C --by vendor          rank any number of records, with ties
+  wattproof history add reports/<id>           keep its figures; `history changes` finds what changed
 
 Exit codes:
   0 done, certified · 1 internal failure · 2 wrong arguments or invalid file · 3 refused
   4 inconclusive · 5 a kernel was wrong or failed · 6 a required sensor or device is missing
-  7 gate: certainly worse · 8 evidence does not verify · 130 interrupted
+  7 gate, history: certainly worse · 8 evidence does not verify · 130 interrupted
   measure: what the command ended with · 126 it cannot be executed · 127 it was not found";
 
 /// Benchmarks sparse and dense kernels with real power counters, and reports performance per watt
@@ -103,6 +105,7 @@ enum Command {
     Export(export::Args),
     Gate(gate::Args),
     Compare(compare::Args),
+    History(history::Args),
     Verify(verify::Args),
     Keygen(keygen::Args),
     Schema(schema::Args),
@@ -134,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Gate(args) => gate::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::History(args) => history::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Keygen(args) => keygen::run(&args),
         Command::Schema(args) => schema::run(&args),

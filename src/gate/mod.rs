@@ -6,6 +6,7 @@
 mod accuracy;
 mod between;
 mod comparable;
+mod figures;
 mod metric;
 pub mod output;
 mod ratio;
@@ -17,6 +18,7 @@ mod table;
 mod tests;
 
 pub use comparable::{Difference, Note};
+pub use figures::{CaseFigure, figures};
 pub use metric::Metric;
 pub use ratio::{Change, Pairing};
 pub use rules::{EnergyRule, Rules, rules_schema};

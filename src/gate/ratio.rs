@@ -135,6 +135,11 @@ impl Arm {
         self.log_center().map(libm::exp)
     }
 
+    /// Standard error of the logarithm of the value; `None` for one window.
+    pub(super) fn error(&self) -> Option<f64> {
+        self.series.error()
+    }
+
     /// Interval of the figure from its scatter alone, as charts of other tools show it.
     pub(super) fn interval(&self, coverage: &Coverage) -> Option<(f64, f64)> {
         self.usable().ok()?;

@@ -200,12 +200,24 @@ pub fn load_without_trace(path: &Path) -> Result<RunRecord, StoreError> {
     load_parts(path, Trace::Skipped)
 }
 
+/// As [`load_without_trace`], with the SHA-256 of `record.json` in lower-case hex: of the very bytes that were parsed.
+///
+/// # Errors
+/// [`StoreError`] naming the file and the place in it.
+pub fn load_with_digest(path: &Path) -> Result<(RunRecord, String), StoreError> {
+    load_both(path, Trace::Skipped)
+}
+
 fn load_parts(path: &Path, trace: Trace) -> Result<RunRecord, StoreError> {
+    load_both(path, trace).map(|(record, _)| record)
+}
+
+fn load_both(path: &Path, trace: Trace) -> Result<(RunRecord, String), StoreError> {
     let (dir, header_path) = locate(path)?;
     let text = fs::read(&header_path).map_err(io_error("read", &header_path))?;
     let samples_path = dir.join(SAMPLES_FILE);
     let samples = fs::read(&samples_path).map_err(io_error("read", &samples_path))?;
-    parse_parts(&header_path, &text, &samples_path, &samples, trace)
+    Ok((parse_parts(&header_path, &text, &samples_path, &samples, trace)?, sha256_hex(&text)))
 }
 
 /// The record in these bytes; the paths are for messages.

@@ -13,6 +13,7 @@ pub mod plots;
 pub mod si;
 pub mod site;
 pub mod text;
+pub mod timeline;
 
 pub use model::ReportModel;
 

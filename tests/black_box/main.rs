@@ -9,6 +9,8 @@ mod devices;
 mod discover;
 mod evidence;
 mod gate;
+#[cfg(feature = "history")]
+mod history;
 mod hostile_bundles;
 mod hostile_counters;
 mod interrupt;
@@ -17,6 +19,9 @@ mod reports;
 mod rules;
 mod run;
 mod serve;
+#[cfg(feature = "history")]
+#[path = "../server/mod.rs"]
+mod server;
 mod site;
 #[path = "../skip/mod.rs"]
 mod skip;

@@ -8,8 +8,8 @@ use crate::evidence::bundle::{RECORD, SAMPLES, STATEMENT};
 use crate::evidence::dsse::{self, Envelope};
 use crate::evidence::{Bundle, Options as Verifying, archive, verify};
 use crate::policy::Policy;
-use crate::record::store::{self, HEADER_FILE, sha256_hex};
 use crate::record::RunRecord;
+use crate::record::store::{self, HEADER_FILE, sha256_hex};
 use crate::report::site::{self, Attached, Entry, Key, LeftOut, Mark, Row};
 use crate::report::{ReportModel, certificate, html, model::Tone};
 use ed25519_dalek::VerifyingKey;
@@ -69,7 +69,8 @@ pub(in crate::cli) fn make(root: &Path, site: &Path, options: &Options<'_>) -> R
             Ok((key, attached)) => {
                 let list = certificates.entry(key.clone()).or_default();
                 if list.contains(&attached) {
-                    left_out.push(maker.left_out(path, "the same bundle lies elsewhere in the folder; it is shown once"));
+                    left_out
+                        .push(maker.left_out(path, "the same bundle lies elsewhere in the folder; it is shown once"));
                 } else {
                     list.push(attached);
                 }
@@ -89,7 +90,8 @@ pub(in crate::cli) fn make(root: &Path, site: &Path, options: &Options<'_>) -> R
                 rows.insert(shown.row.slug.clone(), (path.to_owned(), shown));
             }
             Some((first, of)) => {
-                let what = if of.key == shown.key { "the same record as" } else { "its page would have the name of that of" };
+                let what =
+                    if of.key == shown.key { "the same record as" } else { "its page would have the name of that of" };
                 left_out.push(maker.left_out(path, &format!("{what} {}, which is shown", find::below(root, first))));
                 again.insert(shown.row.slug);
             }
@@ -293,7 +295,8 @@ impl Maker<'_> {
         rows.iter().for_each(|(_, row)| *ids.entry(row.id.clone()).or_default() += 1);
         for (path, row) in rows.iter_mut().filter(|(_, row)| ids[&row.id] > 1) {
             row.marks.push(Mark::new(Tone::Warning, "id twice"));
-            let reason = format!("{} different records have the id {}; all are shown, and marked", ids[&row.id], row.id);
+            let reason =
+                format!("{} different records have the id {}; all are shown, and marked", ids[&row.id], row.id);
             left_out.push(self.left_out(path, &reason));
         }
     }

@@ -1,40 +1,16 @@
 //! The outcome as a table with typed columns, for CSV and Parquet: one row a case and metric.
 
+use crate::columns::{self, Column};
 use crate::gate::{Comparison, Outcome};
-
-/// A column; unknown is `None`.
-pub(super) struct Column {
-    pub(super) name: &'static str,
-    pub(super) values: Values,
-}
-
-/// Values of one type.
-pub(super) enum Values {
-    Text(Vec<Option<String>>),
-    Real(Vec<Option<f64>>),
-    Whole(Vec<Option<i64>>),
-    Flag(Vec<Option<bool>>),
-}
 
 /// Every column, in order; all have one value a comparison.
 pub(super) fn of(outcome: &Outcome) -> Vec<Column> {
-    let rows = &outcome.comparisons;
-    let text = |name, value: &dyn Fn(&Comparison) -> Option<String>| Column {
-        name,
-        values: Values::Text(rows.iter().map(value).collect()),
-    };
-    let real = |name, value: &dyn Fn(&Comparison) -> Option<f64>| Column {
-        name,
-        values: Values::Real(rows.iter().map(|r| value(r).filter(|v| v.is_finite())).collect()),
-    };
-    let whole = |name, value: &dyn Fn(&Comparison) -> Option<u32>| Column {
-        name,
-        values: Values::Whole(rows.iter().map(|r| value(r).map(i64::from)).collect()),
-    };
-    let flag = |name, value: &dyn Fn(&Comparison) -> Option<bool>| Column {
-        name,
-        values: Values::Flag(rows.iter().map(value).collect()),
-    };
+    let rows = &outcome.comparisons[..];
+    let text = |name, value: &dyn Fn(&Comparison) -> Option<String>| columns::text(name, rows, value);
+    let real = |name, value: &dyn Fn(&Comparison) -> Option<f64>| columns::real(name, rows, value);
+    let whole =
+        |name, value: &dyn Fn(&Comparison) -> Option<u32>| columns::whole(name, rows, |r| value(r).map(i64::from));
+    let flag = |name, value: &dyn Fn(&Comparison) -> Option<bool>| columns::flag(name, rows, value);
     let baseline = outcome.baseline.first();
     vec![
         text("candidate_record", &|_| Some(outcome.candidate.id.clone())),

@@ -8,11 +8,11 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
-mod wgsl;
 mod nest;
 mod panels;
 mod short;
 mod vector;
+mod wgsl;
 mod words;
 
 use super::canary::{Cancelling, LENGTH};

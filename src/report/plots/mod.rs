@@ -17,6 +17,7 @@ mod sheet;
 #[cfg(test)]
 pub(crate) mod specimen;
 mod ticks;
+mod timeline;
 mod trace;
 
 pub use bars::bars;
@@ -27,6 +28,7 @@ pub use pareto::pareto;
 pub use roofline::roofline;
 pub use scale::{ClassBand, ClassScale, classes};
 pub use sheet::{Figure, PlotError, escape as xml_escaped};
+pub use timeline::{TimelineChange, TimelineChart, TimelineLevel, TimelineMark, timeline};
 pub use trace::trace;
 
 /// Width of every chart in units of its own coordinate system.
