@@ -140,7 +140,11 @@ fn many_arms_stay_readable_and_say_what_is_not_shown() {
     assert!(model.means.rows.iter().any(|r| r.reference), "the reference is always drawn");
     let table = &model.cases[0].table;
     assert_eq!(table.rows.len(), 40);
-    assert!(table.notes.iter().any(|n| n == "20 more rows stand in compare.json."), "{:?}", table.notes);
+    assert_eq!(model.cases[0].more, 20);
+    assert!(rendered(&c, "html").contains("20 more arms stand in compare.json."));
+    let short = tables::cut(table, 10, 20, "compare.json");
+    assert!(short.rows.len() == 10 && short.rows.iter().any(|r| r.cells[0].interval.is_some()), "the reference stays");
+    assert_eq!(short.notes.last().map(String::as_str), Some("50 more rows stand in compare.json."));
     for table in [&model.ranking, &model.environment, &model.sparse, &model.left_out, &model.records, table] {
         assert!(table.rows.iter().all(|r| r.cells.len() == table.columns.len()), "{}", table.id);
     }
