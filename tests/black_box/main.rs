@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod certificates;
+mod compare;
 mod counters;
 mod devices;
 mod discover;

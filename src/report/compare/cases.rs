@@ -2,7 +2,7 @@
 
 use super::charts;
 use super::model::CaseSection;
-use super::tables::{figure, numbers, rank, rank_text, ratio, readable, scale};
+use super::tables::{REFERENCE, figure, numbers, rank, rank_text, ratio, readable, scale};
 use super::words::arm;
 use crate::compare::{Case, Comparison, Entry, Front, Metric};
 use crate::report::model::grid::{missing, text_column, words};
@@ -30,6 +30,7 @@ fn section(c: &Comparison, number: usize, case: &Case) -> CaseSection {
         lead: lead(c, &order),
         anchor: format!("case-{number}"),
         table: table(c, number, case, &rows),
+        more: case.rows.len() - rows.len(),
         front: charts::front(c, case, &order),
     }
 }
@@ -97,7 +98,7 @@ fn table(c: &Comparison, number: usize, case: &Case, rows: &[&Entry]) -> Table {
     let mut b = Builder { columns: Vec::new(), cells: Vec::new(), rows };
     b.add(text_column("arm", "Arm", ""), |e| {
         let mut cell = words(arm(c, e.arm), CellKind::Code, None);
-        cell.interval = reference(e).then(|| "reference".to_owned());
+        cell.interval = reference(e).then(|| REFERENCE.to_owned());
         cell
     });
     if energy {
@@ -144,16 +145,14 @@ fn table(c: &Comparison, number: usize, case: &Case, rows: &[&Entry]) -> Table {
             cells: cells.iter_mut().filter_map(Iterator::next).collect(),
         })
         .collect();
-    let more = case.rows.len() - rows.len();
-    let table = Table {
+    Table {
         id: "case",
         caption: caption(case),
         columns,
         rows,
         notes: notes(case),
         empty: "No arm has a figure.".to_owned(),
-    };
-    super::tables::say_more(table, more)
+    }
 }
 
 fn caption(case: &Case) -> String {

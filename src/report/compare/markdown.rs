@@ -27,7 +27,8 @@ pub(super) fn render(model: &CompareModel<'_>) -> Result<Vec<u8>, ReportError> {
 fn fill(model: &CompareModel<'_>) -> Result<String, Error> {
     let environment_of = environment("compare.md", TEMPLATE)?;
     let whole = "compare.html and compare.json";
-    let safe = |t: &crate::report::model::Table, most: usize| Value::from_safe_string(table(&cut(t, most, whole)));
+    let part = |t: &crate::report::model::Table, most, more| Value::from_safe_string(table(&cut(t, most, more, whole)));
+    let safe = |t: &crate::report::model::Table, most| part(t, most, 0);
     let cases: Vec<Value> = model
         .cases
         .iter()
@@ -38,7 +39,7 @@ fn fill(model: &CompareModel<'_>) -> Result<String, Error> {
                 title => case.title.clone(),
                 lead => case.lead.clone(),
                 caption => case.table.caption.clone(),
-                table => safe(&case.table, ARMS),
+                table => part(&case.table, ARMS, case.more),
             }
         })
         .collect();

@@ -83,8 +83,10 @@ pub struct CaseSection {
     pub lead: String,
     /// Anchor, unique on the page.
     pub anchor: String,
-    /// The arms, the best first.
+    /// The arms, the best first, as many as are readable.
     pub table: Table,
+    /// Arms that are not in the table.
+    pub more: usize,
     /// Time against energy; no points where energy is not known.
     pub front: Pareto,
 }

@@ -16,6 +16,8 @@ const TEMPLATE: &str =
 
 /// Width and height in mm that a chart may take on a landscape page.
 const ROOM: (f64, f64) = (190.0, 140.0);
+/// The same below the table of a case.
+const BESIDE_TABLE: (f64, f64) = (150.0, 84.0);
 
 /// Arms of the ranking and of a case that paper holds; all stand in the HTML and the JSON.
 const RANKED: usize = 60;
@@ -30,21 +32,21 @@ const ROWS: usize = 60;
 pub(super) fn render(model: &CompareModel<'_>) -> Result<Vec<u8>, ReportError> {
     let mut files = Vec::new();
     let whole = "compare.html and compare.json";
-    let short = |t: &Table, most: usize| cut(t, most, whole);
+    let short = |t: &Table, most| cut(t, most, 0, whole);
     let shown = |table: Table| {
         let shares = columns::shares(&table);
         context! { table => Value::from(Serde(table)), shares }
     };
     let mut cases = Vec::new();
     for (i, case) in model.cases.iter().take(CASES).enumerate() {
-        let CaseSection { title, lead, table, front, number, .. } = case;
+        let CaseSection { title, lead, table, more, front, number, .. } = case;
         let drawn = if i < FRONTS { plots::pareto(front) } else { None };
         cases.push(context! {
             title => format!("{number}. {title}"),
             lead => lead.clone(),
-            front => place_within(ROOM, "front", drawn, &mut files)?,
+            front => place_within(BESIDE_TABLE, "front", drawn, &mut files)?,
             description => front.description.clone(),
-            table => shown(short(table, ARMS)),
+            table => shown(cut(table, ARMS, *more, whole)),
         });
     }
     let more = model.cases.len().saturating_sub(CASES);

@@ -16,6 +16,9 @@ const NAMED: usize = 4;
 /// Rows about what was left out.
 const LEFT_OUT: usize = 200;
 
+/// What stands below the name of the reference.
+pub(super) const REFERENCE: &str = "reference";
+
 /// A column of numbers.
 pub(super) fn numbers(key: &'static str, title: &str, unit: Option<String>, meaning: &str) -> Column {
     Column { key, title: title.to_owned(), unit, numeric: true, meaning: meaning.to_owned() }
@@ -141,7 +144,7 @@ pub(super) fn ranking(c: &Comparison) -> Table {
         let note = is_reference.then(|| "the reference".to_owned());
         let mut cells = vec![text_cell(shorten(&a.name, NAME), CellKind::Code, note)];
         if is_reference {
-            cells[0].interval = Some("reference".to_owned());
+            cells[0].interval = Some(REFERENCE.to_owned());
         }
         if energy {
             let row = of(Metric::Energy, *place);
@@ -210,13 +213,19 @@ pub(super) fn say_more(mut table: Table, more: usize) -> Table {
     table
 }
 
-/// The first `most` rows of a table, and a note about the others.
-pub(super) fn cut(table: &Table, most: usize, elsewhere: &str) -> Table {
+/// The first `most` rows of a table, that of the reference among them, and a note about the others, of which `more`
+/// are not in the table either.
+pub(super) fn cut(table: &Table, most: usize, more: usize, elsewhere: &str) -> Table {
     let mut short = table.clone();
-    if short.rows.len() > most {
-        let more = short.rows.len() - most;
-        short.rows.truncate(most);
-        short.notes.push(format!("{more} more rows stand in {elsewhere}."));
+    let left = short.rows.len().saturating_sub(most);
+    let is_reference = |row: &Row| row.cells.first().is_some_and(|c| c.interval.as_deref() == Some(REFERENCE));
+    let reference = short.rows.iter().position(is_reference).filter(|place| *place >= most);
+    if let (Some(place), Some(last)) = (reference, most.checked_sub(1)) {
+        short.rows.swap(last, place);
+    }
+    short.rows.truncate(most);
+    if left + more > 0 {
+        short.notes.push(format!("{} more rows stand in {elsewhere}.", left + more));
     }
     short
 }

@@ -46,7 +46,7 @@ fn the_same_comparison_gives_the_same_bytes_and_says_the_same_everywhere() {
         let text = rendered(&c, id);
         let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("{id} has no {what:?}"));
         // Caveats stand before the first figure.
-        assert!(place("simulated records show how a comparison works") < place("Perf/W"), "{id}");
+        assert!(place("simulated records show how a comparison works") < place("× reference"), "{id}");
     }
     insta::assert_snapshot!("markdown_of_three", rendered(&comparison(&rivals(3), &Options::default()), "markdown"));
 }
@@ -140,7 +140,11 @@ fn many_arms_stay_readable_and_say_what_is_not_shown() {
     assert!(model.means.rows.iter().any(|r| r.reference), "the reference is always drawn");
     let table = &model.cases[0].table;
     assert_eq!(table.rows.len(), 40);
-    assert!(table.notes.iter().any(|n| n == "20 more rows stand in compare.json."), "{:?}", table.notes);
+    assert_eq!(model.cases[0].more, 20);
+    assert!(rendered(&c, "html").contains("20 more arms stand in compare.json."));
+    let short = tables::cut(table, 10, 20, "compare.json");
+    assert!(short.rows.len() == 10 && short.rows.iter().any(|r| r.cells[0].interval.is_some()), "the reference stays");
+    assert_eq!(short.notes.last().map(String::as_str), Some("50 more rows stand in compare.json."));
     for table in [&model.ranking, &model.environment, &model.sparse, &model.left_out, &model.records, table] {
         assert!(table.rows.iter().all(|r| r.cells.len() == table.columns.len()), "{}", table.id);
     }

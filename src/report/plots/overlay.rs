@@ -41,7 +41,9 @@ fn paint(chart: &Overlay) -> Result<Figure, PlotError> {
         for tick in ticks::logarithmic(chart.x.min, chart.x.max) {
             let x = at((tick, chart.y.min)).0;
             sheet.line((x, FRAME.top), (x, FRAME.bottom), Ink::Line, 0.75)?;
-            sheet.text(&ticks::label(tick), (x, FRAME.bottom + 12.0), Anchor::Middle, SMALL)?;
+            // A tick at the very edge keeps its label inside.
+            let (place, anchor) = if x > FRAME.right - 16.0 { (FRAME.right, Anchor::End) } else { (x, Anchor::Middle) };
+            sheet.text(&ticks::label(tick), (place, FRAME.bottom + 12.0), anchor, SMALL)?;
         }
         for tick in ticks::logarithmic(chart.y.min, chart.y.max) {
             let y = at((chart.x.min, tick)).1;

@@ -51,7 +51,9 @@ fn paint(chart: &Pareto) -> Result<Figure, PlotError> {
         for tick in marks(chart.x.min, chart.x.max) {
             let x = at(tick, chart.y.min).0;
             sheet.line((x, TOP), (x, BOTTOM), Ink::Line, 0.75)?;
-            sheet.text(&ticks::label(tick), (x, BOTTOM + 12.0), Anchor::Middle, SMALL)?;
+            // A tick at the very edge keeps its label inside.
+            let (place, anchor) = if x > RIGHT - 16.0 { (RIGHT, Anchor::End) } else { (x, Anchor::Middle) };
+            sheet.text(&ticks::label(tick), (place, BOTTOM + 12.0), anchor, SMALL)?;
         }
         for tick in marks(chart.y.min, chart.y.max) {
             let y = at(chart.x.min, tick).1;
