@@ -312,6 +312,14 @@ fn the_nightly_recipe_keeps_a_history_and_gates_against_it() {
     assert!(second.status.success() && said(&second).contains("gate passed"), "{}", said(&second));
     let kept = bash("git ls-tree -r --name-only origin/wattproof-history | grep -c record.json");
     assert_eq!(said(&kept).trim(), "2", "{}", said(&second));
+    // The store saw both nights, each once, with the commit of the project.
+    assert!(said(&second).contains("1 added, 0 known already"), "{}", said(&second));
+    let list = project.wattproof(&["history", "list", "--store", "../history.sqlite", "--format", "json"]);
+    let list: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
+    let head = said(&bash("git rev-parse HEAD"));
+    assert_eq!(list["records_in_all"], 2);
+    assert_eq!((&list["records"][0]["commit"], &list["records"][0]["branch"]), (&head.trim().into(), &"main".into()));
+    assert!(fs::read_to_string(project.path("wattproof-out/history.html")).unwrap().contains("<svg"));
 }
 
 /// Before the schemas of GitHub and GitLab that check-jsonschema brings.

@@ -356,3 +356,95 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     let n = values.len();
     (n > 0).then(|| f64::midpoint(values[(n - 1) / 2], values[n / 2]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALONE: Settings = Settings { alpha: 0.05, minimum_effect: 0.02, family: 1 };
+
+    fn runs(values: &[f64]) -> Vec<Observation> {
+        values.iter().map(|v| Observation { value: *v, error: Some(0.002) }).collect()
+    }
+
+    /// Scatter of about 1 %, the same for all tests.
+    const NOISE: [f64; 8] = [1.000, 1.011, 0.991, 1.004, 0.985, 1.008, 0.996, 1.003];
+
+    fn noisy(level: f64, n: usize) -> impl Iterator<Item = f64> {
+        (0..n).map(move |i| level * NOISE[i % NOISE.len()])
+    }
+
+    #[test]
+    fn a_clear_step_is_found_with_its_size_and_its_place() {
+        let values: Vec<f64> = noisy(2.0, 16).chain(noisy(2.2, 12)).collect();
+        let found = find(&runs(&values), &ALONE);
+        let [change] = found.changes[..] else { panic!("{found:?}") };
+        assert_eq!((change.at, change.earliest, change.latest), (16, 16, 16));
+        assert!(change.low < 1.1 && change.high > 1.1 && (change.ratio - 1.1).abs() < 0.01, "{change:?}");
+        assert!(change.p < 1e-6);
+        let [before, after] = found.levels[..] else { panic!("{found:?}") };
+        assert_eq!((before.from, before.to, after.from, after.to), (0, 16, 16, 28));
+        assert!(before.low.unwrap() < 2.0 && before.high.unwrap() > 2.0, "{before:?}");
+        assert!((0.005..0.015).contains(&found.scatter.unwrap()), "{found:?}");
+        // Three runs to each side are the least, and 2 % the smallest change.
+        assert!(find(&runs(&values[14..18]), &ALONE).changes.is_empty());
+        assert!(find(&runs(&values), &Settings { minimum_effect: 0.2, ..ALONE }).changes.is_empty());
+    }
+
+    #[test]
+    fn a_large_family_asks_for_more() {
+        let values: Vec<f64> = noisy(1.0, 12).chain(noisy(1.035, 4)).collect();
+        let p = |family: u32| find(&runs(&values), &Settings { family, ..ALONE }).changes.first().map(|c| c.p);
+        let alone = p(1).expect("certain on its own");
+        let ten = p(2).expect("in a small family");
+        assert!((ten / alone - 2.0).abs() < 1e-9, "{alone} {ten}");
+        assert_eq!(p(1_000_000), None);
+    }
+
+    #[test]
+    fn odd_nights_are_outliers_and_no_level() {
+        let mut values: Vec<f64> = noisy(1.0, 24).collect();
+        values[7] *= 1.5;
+        values[15] *= 0.6;
+        let found = find(&runs(&values), &ALONE);
+        assert_eq!((found.outliers.clone(), found.changes.len()), (vec![7, 15], 0), "{found:?}");
+        assert!((found.levels[0].value - 1.0).abs() < 0.01);
+    }
+
+    /// Instructions hardly scatter: then the smallest effect decides alone.
+    #[test]
+    fn a_series_without_scatter_is_taken_as_it_is() {
+        let exact = |values: &[f64]| values.iter().map(|v| Observation { value: *v, error: None }).collect::<Vec<_>>();
+        assert!(find(&exact(&[5.0; 12]), &ALONE).changes.is_empty());
+        let step: Vec<f64> = [5.0; 6].into_iter().chain([5.5; 6]).collect();
+        let found = find(&exact(&step), &ALONE);
+        assert_eq!(found.changes.iter().map(|c| c.at).collect::<Vec<_>>(), [6]);
+        let small: Vec<f64> = [5.0; 6].into_iter().chain([5.01; 6]).collect();
+        assert!(find(&exact(&small), &ALONE).changes.is_empty(), "0.2 % is certain, and too small");
+    }
+
+    #[test]
+    fn short_and_extreme_series_are_no_trouble() {
+        assert_eq!(find(&[], &ALONE), Segmentation::default());
+        for n in 1..8 {
+            let found = find(&runs(&vec![3.0; n]), &ALONE);
+            assert_eq!((found.levels.len(), found.changes.len()), (1, 0));
+            assert!((found.levels[0].value - 3.0).abs() < 1e-12);
+            assert_eq!(found.levels[0].low.is_some(), n > 1);
+        }
+        let wild = [f64::MIN_POSITIVE, f64::MAX, 1.0, 1e-300, 1e300, 1.0, 2.0, f64::MAX, 5e-324];
+        let found = find(&wild.map(|value| Observation { value, error: Some(f64::MAX) }), &ALONE);
+        assert!(found.changes.iter().all(|c| c.p.is_finite()), "{found:?}");
+    }
+
+    /// The growth that docs/performance.md states: n·log n, not n².
+    #[test]
+    fn seeded_intervals_are_few_and_cover_everything() {
+        for n in [6, 7, 100, 5000] {
+            let all = seeded(n);
+            assert!(all.iter().all(|(a, b)| a < b && *b <= n) && all.contains(&(0, n)), "{n}");
+            let work: usize = all.iter().map(|(a, b)| b - a).sum();
+            assert!(work as f64 <= 8.0 * n as f64 * (n as f64).log2(), "{n}: {work}");
+        }
+    }
+}

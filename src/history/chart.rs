@@ -226,7 +226,7 @@ fn describe(timeline: &Timeline, chart: &TimelineChart, searched: &[&Searched<'_
 /// Number of runs, and the dates of the first and the last.
 fn order_of(timeline: &Timeline) -> (usize, String, String) {
     let mut runs: Vec<&Run> = timeline.series.iter().flat_map(|s| s.points.iter().map(|p| p.run.as_ref())).collect();
-    runs.sort_by(|a, b| a.started.cmp(&b.started));
+    runs.sort_by_key(|run| run.started);
     let named = |run: Option<&&Run>| run.map_or_else(|| "–".to_owned(), |r| date(r));
     (runs.len(), named(runs.first()), named(runs.last()))
 }

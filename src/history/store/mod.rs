@@ -11,7 +11,8 @@ mod postgres;
 mod rows;
 #[cfg(feature = "history")]
 mod sqlite;
-#[cfg(all(test, feature = "history"))]
+#[cfg(test)]
+#[cfg(feature = "history")]
 mod tests;
 mod url;
 

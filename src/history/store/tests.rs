@@ -133,7 +133,10 @@ fn a_file_keeps_all_promises() {
 #[test]
 fn a_server_keeps_all_promises() {
     match Server::start() {
-        Ok(server) => keep_all_promises(&Bench::Server(server)),
+        Ok(server) => {
+            assert!(server.url("x").contains(server.shown("x").trim_start_matches("postgres://bench")));
+            keep_all_promises(&Bench::Server(server));
+        }
         Err(why) => skip::skip("history on PostgreSQL", &why),
     }
 }
