@@ -8,12 +8,7 @@ use crate::record::{Correctness, DeviceId, Header, Measurement, Outcome, Sample,
 use std::collections::BTreeMap;
 
 /// Everything but the figures relative to ceilings, which need all cases first.
-pub(super) fn summarise(
-    measurement: &Measurement,
-    header: &Header,
-    meters: &Meters<'_>,
-    draws: &Draws,
-) -> CaseSummary {
+pub(super) fn summarise(measurement: &Measurement, header: &Header, meters: &Meters<'_>, draws: &Draws) -> CaseSummary {
     let prepared = measurement.prepared.as_ref();
     let status = status(measurement);
     let void = void_reason(&status);

@@ -53,7 +53,8 @@ impl Place {
         if present.is_empty() && fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_none()) {
             return Ok(Self::Free);
         }
-        let made = files(out).map_err(|why| refused(&format!("is not empty, and no site that wattproof made ({why})")))?;
+        let made =
+            files(out).map_err(|why| refused(&format!("is not empty, and no site that wattproof made ({why})")))?;
         match present.iter().find(|file| *file != MARKER && !made.contains(*file)) {
             None => Ok(Self::Site(made)),
             Some(foreign) => Err(refused(&format!(
@@ -93,7 +94,8 @@ pub(in crate::cli) fn files(site: &Path) -> Result<BTreeSet<String>, String> {
 /// # Errors
 /// Exit code 2 where it cannot be written.
 pub(in crate::cli) fn seal(site: &Path) -> Result<(), Failure> {
-    let failed = |e: &dyn std::fmt::Display| Failure::usage(format!("cannot write {}: {e}", site.join(MARKER).display()));
+    let failed =
+        |e: &dyn std::fmt::Display| Failure::usage(format!("cannot write {}: {e}", site.join(MARKER).display()));
     let files = files_in(site).map_err(|e| failed(&e))?;
     let made_by = concat!("wattproof ", env!("CARGO_PKG_VERSION")).to_owned();
     let list = Manifest { schema: SCHEMA, made_by, files: files.into_iter().collect() };

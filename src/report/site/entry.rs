@@ -5,10 +5,10 @@ use super::figures;
 use crate::analysis::{CaseSummary, Status, Summary};
 use crate::record::store::sha256_hex;
 use crate::record::{DeviceId, Role, RunRecord, RunState};
+use crate::report::model::Tone;
 use crate::report::model::plain::{plain, shorten};
 use crate::report::model::short::Short;
 use crate::report::model::uncertainty::two_digits;
-use crate::report::model::Tone;
 use crate::report::{ReportError, si};
 use crate::verdict::Decision;
 use serde::Serialize;
@@ -158,7 +158,8 @@ fn row(key: &Key, record: &RunRecord, summary: &Summary, certificate: Option<&At
         None => ("no certificate".to_owned(), Tone::Neutral, String::new()),
         Some(c) => {
             let until = c.until.as_ref().map(|day| format!("until {day}"));
-            let note = [c.index.as_ref().map(|i| format!("index {i}")), until].into_iter().flatten().collect::<Vec<_>>();
+            let note =
+                [c.index.as_ref().map(|i| format!("index {i}")), until].into_iter().flatten().collect::<Vec<_>>();
             let tone = match c.decision {
                 Decision::Certified => Tone::Good,
                 Decision::Refused => Tone::Bad,
@@ -240,7 +241,8 @@ fn machines<'a>(record: &RunRecord, workloads: impl Iterator<Item = &'a CaseSumm
 fn machine(record: &RunRecord, id: &str) -> Machine {
     let environment = &record.header.environment;
     if id == "cpu" {
-        let known = |text: &Option<String>| text.as_deref().map(|t| shorten(t, LONGEST_FACET)).filter(|t| !t.is_empty());
+        let known =
+            |text: &Option<String>| text.as_deref().map(|t| shorten(t, LONGEST_FACET)).filter(|t| !t.is_empty());
         return Machine {
             vendor: known(&environment.cpu.vendor).map_or_else(|| "unknown".to_owned(), |v| vendor(&v)),
             device: known(&environment.cpu.model).unwrap_or_else(|| "unknown processor".to_owned()),

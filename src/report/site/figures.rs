@@ -85,12 +85,7 @@ fn case(case: &CaseSummary) -> Case {
         work: case.work.map(|w| [w.useful.get(), w.dense_equivalent.get(), w.bytes.get()]),
         time: number(&case.time, "s", None, why),
         energy: number(&case.energy.per_iteration, "J", Some(case.energy.budget("energy_j")), why),
-        efficiency: number(
-            &case.energy.efficiency,
-            "FLOP/J",
-            Some(case.energy.budget("efficiency_flop_per_j")),
-            why,
-        ),
+        efficiency: number(&case.energy.efficiency, "FLOP/J", Some(case.energy.budget("efficiency_flop_per_j")), why),
     }
 }
 

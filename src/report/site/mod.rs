@@ -38,7 +38,8 @@ pub const LEFT_OUT_FILE: &str = "left-out.html";
 /// What all pages share: style sheet and scripts, by file name.
 #[must_use]
 pub fn assets() -> Vec<(&'static str, String)> {
-    let theme = |dark| format!("color-scheme:{};{}", if dark { "dark" } else { "light" }, palette::css_properties(dark));
+    let theme =
+        |dark| format!("color-scheme:{};{}", if dark { "dark" } else { "light" }, palette::css_properties(dark));
     let style = format!(
         ":root{{{}}}\n@media screen and (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{dark}}}}}\n\
          @media screen{{:root[data-theme=dark]{{{dark}}}}}\n{}",
@@ -56,7 +57,8 @@ pub fn assets() -> Vec<(&'static str, String)> {
 
 /// What every page of the site allows itself: its own files, nothing inline, nothing from elsewhere. Not every browser takes
 /// `'self'` for the files beside a page that was opened from a disk.
-const POLICY: &str = "default-src 'none'; style-src 'self' file:; script-src 'self' file:; base-uri 'none'; form-action 'none'";
+const POLICY: &str =
+    "default-src 'none'; style-src 'self' file:; script-src 'self' file:; base-uri 'none'; form-action 'none'";
 
 /// The policy for a server that shows a site: as that of its pages, with the scripts of reports and the style sheets that
 /// reports and certificates carry inside.

@@ -45,7 +45,9 @@ fn pages_load_nothing_but_files_of_the_site() {
         for tag in tags(&html) {
             for (key, value) in &tag.attributes {
                 let allowed = match key.as_str() {
-                    "src" => ["theme.js", "data.js", "compare.js", "site.js"].contains(&value.trim_start_matches("../")),
+                    "src" => {
+                        ["theme.js", "data.js", "compare.js", "site.js"].contains(&value.trim_start_matches("../"))
+                    }
                     "href" => !value.contains(':') && !value.starts_with('/'),
                     key => !key.starts_with("on") && !["style", "srcset", "action"].contains(&key),
                 };
