@@ -345,6 +345,19 @@ test("nothing is wider than a phone", async () => {
   }
 });
 
+test("no width of a window cuts the table", async () => {
+  for (const width of [320, 600, 900, 1100, 1199, 1201, 1280, 1440, 1920]) {
+    const page = await visit(index, { viewport: { width, height: 800 } });
+    await page.locator("#list tbody input").nth(0).check();
+    await fits(page);
+    const beyond = await page.$$eval("#list tr:nth-child(-n+9) > *, #bar button", (cells) =>
+      cells.filter((cell) => cell.getBoundingClientRect().right > innerWidth + 1 || cell.scrollWidth > cell.clientWidth + 1)
+        .map((cell) => cell.textContent));
+    assert.deepEqual(beyond, [], `${width} px`);
+    await page.finish();
+  }
+});
+
 test("paper takes every hit and cuts nothing", async () => {
   const page = await visit(index);
   const paper = path.join(work, "site.pdf");

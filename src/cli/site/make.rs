@@ -46,6 +46,15 @@ pub(in crate::cli) struct Made {
 /// Certificates by the record that they belong to.
 type Certificates = BTreeMap<Key, Vec<Attached>>;
 
+/// A bundle that holds.
+struct Verified {
+    certificate: Certificate,
+    /// Its page, drawn again; `None` where the bundle holds no documents.
+    document: Option<Vec<u8>>,
+    /// Id of the key that has signed it, of those that were given.
+    signed_by: Option<String>,
+}
+
 /// A record that has its page.
 struct Shown {
     key: Key,
@@ -208,7 +217,7 @@ impl Maker<'_> {
     /// Verifies a bundle, and writes what the site holds of it.
     fn evidence(&self, path: &Path) -> Result<Result<(Key, Attached), LeftOut>, Failure> {
         let checked = bundle::read(path).map_err(|e| e.to_string()).and_then(|bundle| {
-            let (certificate, document, signed_by) = self.verified(&bundle)?;
+            let Verified { certificate, document, signed_by } = self.verified(&bundle)?;
             let file = |name| bundle.file(name).map_err(|e| e.to_string());
             let header = file(RECORD)?;
             let Id { id } = serde_json::from_slice(header).map_err(|e| e.to_string())?;
@@ -234,8 +243,8 @@ impl Maker<'_> {
         Ok(Ok((key, attached)))
     }
 
-    /// The certificate of a bundle that holds, its page drawn again, and who signed it.
-    fn verified(&self, bundle: &Bundle) -> Result<(Certificate, Option<Vec<u8>>, Option<String>), String> {
+    /// What a bundle comes to; an error says where it does not hold.
+    fn verified(&self, bundle: &Bundle) -> Result<Verified, String> {
         let envelope = Envelope::parse(bundle.file(STATEMENT).map_err(|e| e.to_string())?)?;
         let key = self.options.keys.iter().find(|key| !envelope.signed_by(key).is_empty());
         let drawn: RefCell<Option<(Certificate, Vec<u8>)>> = RefCell::new(None);
@@ -257,9 +266,12 @@ impl Maker<'_> {
         match drawn.into_inner() {
             Some((certificate, page)) => {
                 let holds_one = bundle.files.contains_key(certificate::HTML);
-                Ok((certificate, holds_one.then_some(page), signed_by))
+                Ok(Verified { certificate, document: holds_one.then_some(page), signed_by })
             }
-            None => Ok((bundle.decide().map_err(|e| e.to_string())?.certificate, None, signed_by)),
+            None => {
+                let certificate = bundle.decide().map_err(|e| e.to_string())?.certificate;
+                Ok(Verified { certificate, document: None, signed_by })
+            }
         }
     }
 
