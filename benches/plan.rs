@@ -72,7 +72,13 @@ fn written_out() -> String {
 fn plans(c: &mut Criterion) {
     let catalog = Catalog::new(vec![&Product]);
     let memory = Bytes::new(8e9).ok();
-    let host = Capacity { usable_cpus: 2, cores: 2, available_memory: memory, last_level_cache: Bytes::new(32e6).ok() };
+    let host = Capacity {
+        usable_cpus: 2,
+        cores: 2,
+        available_memory: memory,
+        last_level_cache: Bytes::new(32e6).ok(),
+        devices: Default::default(),
+    };
     for (name, text) in [("matrix", expanded()), ("written out", written_out())] {
         c.bench_function(&format!("plan 1000 cases, {name}"), |b| {
             b.iter(|| {

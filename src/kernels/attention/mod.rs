@@ -4,11 +4,11 @@
 //! The program ([`tiled`]) never stores the score matrix: scores of a tile of keys are turned into
 //! weights at once, and sums made with an earlier maximum are rescaled (online softmax).
 
-mod wgsl;
 mod exact;
 mod mask;
 pub(super) mod registers;
 mod tiled;
+mod wgsl;
 
 use super::params::{product, sum};
 use super::random::SplitMix64;

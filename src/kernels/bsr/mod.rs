@@ -3,9 +3,9 @@
 //! Whole blocks are kept or dropped, as in block pruning of weights: what a dense register tile needs
 //! stays together, so the arithmetic runs near its ceiling at any density ([`tiles`]).
 
-mod wgsl;
 mod structure;
 mod tiles;
+mod wgsl;
 
 use super::canary::{Cancelling, LENGTH};
 use super::csr;

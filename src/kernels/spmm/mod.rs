@@ -4,8 +4,8 @@
 //! stay in the first- or second-level cache ([`tiles`]). Cutting A happens when the case is built;
 //! packing B is part of every iteration.
 
-mod wgsl;
 mod tiles;
+mod wgsl;
 
 use super::canary::{Cancelling, LENGTH};
 use super::csr::{self, Columns, Csr};
