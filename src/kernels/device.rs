@@ -396,7 +396,6 @@ pub fn operand<'a>(operands: &'a [Array], name: &str, len: usize) -> Result<&'a 
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
 mod tests {
     use super::*;
 

@@ -13,13 +13,15 @@ pub enum Dtype {
     F64,
     /// bfloat16: the upper half of a binary32, 8 significant bits. Sums are kept in binary32.
     Bf16,
+    /// IEEE 754 binary16. Sums are kept in binary32.
+    F16,
     /// Integers of 8 bits, −128 to 127. Sums are kept in 32 bits and are exact.
     I8,
 }
 
 impl Dtype {
     /// All element types, for help texts and suggestions.
-    pub const ALL: &'static [Self] = &[Self::F32, Self::F64, Self::Bf16, Self::I8];
+    pub const ALL: &'static [Self] = &[Self::F32, Self::F64, Self::Bf16, Self::F16, Self::I8];
 
     /// The name suites use.
     #[must_use]
@@ -28,6 +30,7 @@ impl Dtype {
             Self::F32 => "f32",
             Self::F64 => "f64",
             Self::Bf16 => "bf16",
+            Self::F16 => "f16",
             Self::I8 => "i8",
         }
     }
@@ -38,7 +41,7 @@ impl Dtype {
         match self {
             Self::F32 => 4,
             Self::F64 => 8,
-            Self::Bf16 => 2,
+            Self::Bf16 | Self::F16 => 2,
             Self::I8 => 1,
         }
     }
@@ -50,6 +53,7 @@ impl Dtype {
             Self::F32 => f32::EPSILON as f64 / 2.0,
             Self::F64 => f64::EPSILON / 2.0,
             Self::Bf16 => 1.0 / 256.0,
+            Self::F16 => 1.0 / 2048.0,
             Self::I8 => 0.0,
         }
     }

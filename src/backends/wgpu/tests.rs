@@ -3,18 +3,25 @@
 use super::*;
 use crate::backends::Family;
 use crate::kernels::random::SplitMix64;
-use crate::kernels::{Dtype, ParamValue, Params};
+use crate::kernels::{Dtype, Limits, ParamValue, Params, Target};
 use crate::suite::Threads;
 
-#[path = "../../../tests/skip/mod.rs"]
-mod skip;
+/// Says that something could not be tested here, and why; the test script counts it, as it does for `tests/skip`.
+fn skip(what: &str, why: &str) {
+    eprintln!("skipped: {what}: {why}");
+    if let Some(path) = std::env::var_os("WATTPROOF_SKIPPED") {
+        use std::io::Write;
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        file.and_then(|mut f| writeln!(f, "{what}: {why}")).unwrap();
+    }
+}
 
 /// The backend, or nothing after saying why.
 fn backend(what: &str) -> Option<Box<dyn Backend>> {
     match probe() {
         Probe::Ready(backend) => Some(backend),
         Probe::Absent { reason } | Probe::Denied { reason, .. } => {
-            skip::skip(what, &reason);
+            skip(what, &reason);
             None
         }
     }
@@ -77,8 +84,18 @@ fn products_of_every_shape_match_the_reference() {
         [1030, 1027, 19],
     ];
     for [m, n, k] in shapes {
-        verify(backend.as_mut(), "gemm", &counts(&[("m", m), ("n", n), ("k", k)]));
+        let single = counts(&[("m", m), ("n", n), ("k", k)]);
+        verify(backend.as_mut(), "gemm", &single);
+        if backend.devices().iter().all(|d| d.target.limits.half) {
+            verify(backend.as_mut(), "gemm", &Params { dtype: Dtype::F16, ..single });
+        }
     }
+    let Some(first) = backend.devices().into_iter().next() else { return };
+    let target = &first.target;
+    let without = Target { limits: Limits { half: false, ..target.limits }, ..target.clone() };
+    let halves = Params { dtype: Dtype::F16, ..counts(&[("m", 4), ("n", 4), ("k", 4)]) };
+    let refused = kernels::find("gemm").unwrap().device_program(&halves, &without).unwrap_err().to_string();
+    assert!(refused.contains("16 bits"), "{refused}");
 }
 
 #[test]

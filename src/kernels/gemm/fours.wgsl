@@ -1,16 +1,17 @@
-// Matrices of four numbers at once: n and k are multiples of 4.
-@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
+// Matrices of four numbers at once: n and k are multiples of 4. A and B have elements of type E, as the file that includes
+// this one says.
+@group(0) @binding(0) var<storage, read> a: array<vec4<E>>;
+@group(0) @binding(1) var<storage, read> b: array<vec4<E>>;
 @group(0) @binding(2) var<storage, read_write> c: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> size: Sizes;
 
 fn load_a(row: u32, k: u32) -> vec4<f32> {
-    if row < size.m && k < size.k { return a[(row * size.k + k) / 4u]; }
+    if row < size.m && k < size.k { return vec4<f32>(a[(row * size.k + k) / 4u]); }
     return vec4<f32>();
 }
 
 fn load_b(k: u32, column: u32) -> vec4<f32> {
-    if k < size.k && column < size.n { return b[(k * size.n + column) / 4u]; }
+    if k < size.k && column < size.n { return vec4<f32>(b[(k * size.n + column) / 4u]); }
     return vec4<f32>();
 }
 

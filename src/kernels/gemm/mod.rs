@@ -16,6 +16,7 @@ mod wgsl;
 mod words;
 
 use super::canary::{Cancelling, LENGTH};
+use super::device::{half_bits, half_value};
 use super::element::Element;
 use super::params::{product, sum};
 use super::random::SplitMix64;
@@ -41,9 +42,9 @@ static INFO: KernelInfo = KernelInfo {
     summary: "C = A·B with A m×k, B k×n, all dense and row-major",
     role: Role::Workload,
     flops: "2·m·n·k",
-    bytes: "e·(m·k + k·n + m·n); in bf16 and i8, whose C has 32 bits, e·(m·k + k·n) + 4·m·n",
+    bytes: "e·(m·k + k·n + m·n); in bf16, f16 and i8, whose C has 32 bits, e·(m·k + k·n) + 4·m·n",
     source: "BLAS level 3 xGEMM (Dongarra et al., ACM TOMS 16, 1990); program: own loop nest after Goto and van de Geijn, ACM TOMS 34, 2008",
-    dtypes: &[Dtype::F32, Dtype::F64, Dtype::Bf16, Dtype::I8],
+    dtypes: &[Dtype::F32, Dtype::F64, Dtype::Bf16, Dtype::F16, Dtype::I8],
     params: &[
         ParamSpec { name: "m", meaning: "rows of A and C", kind: DIMENSION, default: None },
         ParamSpec { name: "n", meaning: "columns of B and C", kind: DIMENSION, default: None },
@@ -58,7 +59,7 @@ impl Kernel for Gemm {
 
     fn work(&self, params: &Params) -> Result<Work, ParamError> {
         INFO.check(params)?;
-        if matches!(params.dtype, Dtype::Bf16 | Dtype::I8) {
+        if matches!(params.dtype, Dtype::Bf16 | Dtype::F16 | Dtype::I8) {
             return short::work(params);
         }
         let [m, n, k] = [params.integer("m")?, params.integer("n")?, params.integer("k")?];
@@ -75,6 +76,10 @@ impl Kernel for Gemm {
         Ok(match params.dtype {
             Dtype::F32 => Box::new(Gemmed::<f32>::build(shape, context)?),
             Dtype::F64 => Box::new(Gemmed::<f64>::build(shape, context)?),
+            Dtype::F16 => {
+                let widened = Gemmed::<f32>::of(shape, halves(shape, context)?, context)?;
+                Box::new(Gemmed { widened: true, ..widened })
+            }
             Dtype::Bf16 => Box::new(short::Shortened::<Bf16>::build(shape, context)?),
             Dtype::I8 => Box::new(short::Shortened::<i8>::build(shape, context)?),
         })
@@ -84,8 +89,9 @@ impl Kernel for Gemm {
         self.work(params)?;
         let shape = [params.count("m")?, params.count("n")?, params.count("k")?];
         match params.dtype {
-            Dtype::F32 => operands::<f32>(shape, context),
-            Dtype::F64 => operands::<f64>(shape, context),
+            Dtype::F32 => operands(shape, inputs::<f32>(shape, context)?),
+            Dtype::F64 => operands(shape, inputs::<f64>(shape, context)?),
+            Dtype::F16 => operands(shape, halves(shape, context)?),
             Dtype::Bf16 => short::operands::<Bf16>(shape, context),
             Dtype::I8 => short::operands::<i8>(shape, context),
         }
@@ -111,9 +117,17 @@ fn inputs<T: Element>(
     Ok((a, b))
 }
 
+/// A and B in binary16, widened to single precision: processors without arithmetic of 16 bits compute in that.
+fn halves(shape: [usize; 3], context: &BuildContext<'_>) -> Result<(Buffer<f32>, Buffer<f32>), KernelError> {
+    let (mut a, mut b) = inputs::<f32>(shape, context)?;
+    for x in a.iter_mut().chain(b.iter_mut()) {
+        *x = half_value(half_bits(f64::from(*x)));
+    }
+    Ok((a, b))
+}
+
 /// A and B as arrays.
-fn operands<T: Element>(shape: [usize; 3], context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
-    let ([m, n, k], (a, b)) = (shape, inputs::<T>(shape, context)?);
+fn operands<T: Element>([m, n, k]: [usize; 3], (a, b): (Buffer<T>, Buffer<T>)) -> Result<Vec<Array>, KernelError> {
     Ok(vec![Array::of("A", &[m, k], &a), Array::of("B", &[k, n], &b)])
 }
 
@@ -130,12 +144,22 @@ struct Gemmed<T: Element> {
     b: Buffer<T>,
     c: Buffer<T>,
     reference: Reference,
+    /// Whether operands of fewer bits were widened before.
+    widened: bool,
 }
 
 impl<T: NestPath> Gemmed<T> {
-    fn build([m, n, k]: [usize; 3], context: &BuildContext<'_>) -> Result<Self, KernelError> {
+    fn build(shape: [usize; 3], context: &BuildContext<'_>) -> Result<Self, KernelError> {
+        Self::of(shape, inputs::<T>(shape, context)?, context)
+    }
+
+    /// With these operands.
+    fn of(
+        [m, n, k]: [usize; 3],
+        (a, b): (Buffer<T>, Buffer<T>),
+        context: &BuildContext<'_>,
+    ) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
-        let (a, b) = inputs::<T>([m, n, k], context)?;
         let c = output_buffer(m * n, "C", team)?;
         let reference = Reference::compute((m, n), row_cost(n as u64, k as u64), seed, team, &|row, exact, scale| {
             for (depth, left) in a[row * k..(row + 1) * k].iter().enumerate() {
@@ -143,13 +167,13 @@ impl<T: NestPath> Gemmed<T> {
             }
         })?;
         let nest = Nest::new([m, n, k], blocks(m, n, team.threads()), isa)?;
-        Ok(Self { shape: [m, n, k], nest, a, b, c, reference })
+        Ok(Self { shape: [m, n, k], nest, a, b, c, reference, widened: false })
     }
 }
 
 impl<T: NestPath> Program for Gemmed<T> {
     fn path(&self) -> String {
-        format!("{}/nest", self.nest.isa())
+        format!("{}/nest{}", self.nest.isa(), if self.widened { "-widened" } else { "" })
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
@@ -216,7 +240,7 @@ mod tests {
 
     #[test]
     fn every_shape_matches_the_reference() {
-        for dtype in [Dtype::F32, Dtype::F64] {
+        for dtype in [Dtype::F32, Dtype::F64, Dtype::F16] {
             // One element, a row, a column, ragged tiles, several blocks of B with ragged ends.
             for [m, n, k] in [[1, 1, 1], [1, 37, 5], [53, 1, 19], [31, 67, 129], [96, 200, 64], [11, 1500, 210]] {
                 verify(&Gemm, &counts(dtype, &[("m", m), ("n", n), ("k", k)]));

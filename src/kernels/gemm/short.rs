@@ -9,7 +9,8 @@ use crate::kernels::reference::{Reference, Worst};
 use crate::kernels::short::{Bf16, Short, Sum, fill_short};
 use crate::kernels::split::fill;
 use crate::kernels::{
-    Array, Buffer, BuildContext, Canary, Correctness, Dtype, KernelError, ParamError, Params, Program, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, Dtype, KernelError, ParamError, ParamValue, Params,
+    Program, Team, Work,
 };
 
 /// The longest sums of 8-bit products that surely fit 32 bits: k·128² < 2³¹.
@@ -30,7 +31,37 @@ pub(super) fn work(params: &Params) -> Result<Work, ParamError> {
     let output = product("C", &[4, m, n])?;
     let bytes = sum("the matrices", &[product("A and B", &[params.dtype.size(), operands])?, output])?;
     let reference = Reference::bytes(m, n, row_cost(n, k)).unwrap_or(u64::MAX);
-    Work::new(flops, flops, bytes, sum("the matrices and the reference", &[bytes, reference])?)
+    // Operands in binary16 are widened beside.
+    let widened = if params.dtype == Dtype::F16 { product("widened A and B", &[4, operands])? } else { 0 };
+    Work::new(flops, flops, bytes, sum("the matrices and the reference", &[bytes, reference, widened])?)
+}
+
+/// The canary of a type as a case for another device; `S` has operands that `dtype` holds exactly.
+pub(super) fn device_canary<S: Demanding>(dtype: Dtype) -> DeviceCanary {
+    // No multiples of a tile.
+    const M: usize = 33;
+    const N: usize = 36;
+    let (name, k, left, right) = S::canary();
+    let a: Vec<f64> = (0..M * k).map(|index| left(index / k, index % k).to_f64()).collect();
+    let b: Vec<f64> = (0..k * N).map(|index| right(index / N, index % N).to_f64()).collect();
+    let exact = |index: usize| -> f64 { (0..k).map(|q| a[index / N * k + q] * b[q * N + index % N]).sum() };
+    let exact: Vec<f64> = (0..M * N).map(exact).collect();
+    let sizes = [("m", M), ("n", N), ("k", k)].map(|(name, n)| (name.to_owned(), ParamValue::Integer(n as u64)));
+    DeviceCanary {
+        params: Params { dtype, values: sizes.into() },
+        operands: vec![
+            Array::of_numbers("A", &[M, k], true, a.into_iter()),
+            Array::of_numbers("B", &[k, N], true, b.into_iter()),
+        ],
+        judge: Box::new(move |answer| {
+            let mut worst = Worst::default();
+            for (value, exact) in answer.values.numbers().zip(&exact) {
+                worst.see(value, *exact, exact.abs());
+            }
+            let error = if answer.values.len() == exact.len() { worst.error() } else { None };
+            Canary { name: name.to_owned(), error, limit: S::Sum::limit() }
+        }),
+    }
 }
 
 /// A and B.

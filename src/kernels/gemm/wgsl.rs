@@ -1,14 +1,17 @@
 //! The product on other devices in WGSL.
 
+use super::short;
 use crate::kernels::canary::{Cancelling, LENGTH};
+use crate::kernels::short::Bf16;
 use crate::kernels::{
     Api, Argument, Array, DeviceBuffer, DeviceCanary, DeviceProgram, Dtype, Format, KernelError, Launch, NoProgram,
     ParamValue, Params, Target, Values,
 };
 
 macro_rules! source {
-    ($rows:literal, $fours:literal, $access:literal) => {
+    ($element:literal, $rows:literal, $fours:literal, $access:literal) => {
         concat!(
+            $element,
             "const R: u32 = ",
             $rows,
             "u;\nconst Q: u32 = ",
@@ -20,30 +23,34 @@ macro_rules! source {
     };
 }
 
-/// Sides of a tile, the sources for it (any shape, fours), and how the record names it.
+macro_rules! sources {
+    ($element:literal, $rows:literal, $fours:literal) => {
+        [source!($element, $rows, $fours, "any.wgsl"), source!($element, $rows, $fours, "fours.wgsl")]
+    };
+}
+
+/// A tile of C that a group computes: its side, its sources for single precision and for 16 bits (any shape, fours), and
+/// how the record names it.
 struct Tile {
-    rows: u32,
-    columns: u32,
-    any: &'static str,
-    fours: &'static str,
+    side: u32,
+    single: [&'static str; 2],
+    half: [&'static str; 2],
     name: &'static str,
 }
 
 /// 64×64 results of a group, 4×4 of a thread.
 const SMALL: Tile = Tile {
-    rows: 64,
-    columns: 64,
-    any: source!("4", "1", "any.wgsl"),
-    fours: source!("4", "1", "fours.wgsl"),
+    side: 64,
+    single: sources!("alias E = f32;\n", "4", "1"),
+    half: sources!("enable f16;\nalias E = f16;\n", "4", "1"),
     name: "64x64",
 };
 
 /// 128×128 results of a group, 8×8 of a thread: half the traffic to shared memory for each product.
 const LARGE: Tile = Tile {
-    rows: 128,
-    columns: 128,
-    any: source!("8", "2", "any.wgsl"),
-    fours: source!("8", "2", "fours.wgsl"),
+    side: 128,
+    single: sources!("alias E = f32;\n", "8", "2"),
+    half: sources!("enable f16;\nalias E = f16;\n", "8", "2"),
     name: "128x128",
 };
 
@@ -58,33 +65,40 @@ const CANARY: usize = 92;
 /// # Errors
 /// [`NoProgram`].
 pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
-    if (target.api, params.dtype) != (Api::Wgsl, Dtype::F32) {
-        return Err(NoProgram::Unwritten);
+    match (target.api, params.dtype) {
+        (Api::Wgsl, Dtype::F32) => {}
+        (Api::Wgsl, Dtype::F16) if target.limits.half => {}
+        (Api::Wgsl, Dtype::F16) => {
+            return Err(NoProgram::Lacks(
+                "it needs numbers of 16 bits in programs, which the device has not".to_owned(),
+            ));
+        }
+        _ => return Err(NoProgram::Unwritten),
     }
     let [m, n, k] = [params.count("m")?, params.count("n")?, params.count("k")?];
     let large = (m as u64).div_ceil(128).saturating_mul((n as u64).div_ceil(128)) >= MANY;
-    wgsl([m, n, k], if large { &LARGE } else { &SMALL })
+    wgsl([m, n, k], params.dtype, if large { &LARGE } else { &SMALL })
 }
 
-fn wgsl([m, n, k]: [usize; 3], tile: &Tile) -> Result<DeviceProgram, NoProgram> {
+fn wgsl([m, n, k]: [usize; 3], dtype: Dtype, tile: &Tile) -> Result<DeviceProgram, NoProgram> {
     let elements = [m.checked_mul(k), k.checked_mul(n), m.checked_mul(n)].map(|e| e.filter(|e| *e < 1 << 32));
     let [Some(a), Some(b), Some(c)] = elements else {
         return Err(NoProgram::Lacks("a matrix of 2³² elements or more needs longer indices".to_owned()));
     };
     let word = |x: usize| u32::try_from(x).unwrap_or(u32::MAX);
     let fours = n.is_multiple_of(4) && k.is_multiple_of(4);
-    let source = if fours { tile.fours } else { tile.any };
+    let (sources, format) = if dtype == Dtype::F16 { (tile.half, Format::F16) } else { (tile.single, Format::F32) };
     Ok(DeviceProgram {
         path: format!("wgsl/{}{}", tile.name, if fours { "" } else { "-any" }),
         buffers: vec![
-            DeviceBuffer::operand("A", a, Format::F32),
-            DeviceBuffer::operand("B", b, Format::F32),
+            DeviceBuffer::operand("A", a, format),
+            DeviceBuffer::operand("B", b, format),
             DeviceBuffer::output("C", c, Format::F32),
         ],
         steps: vec![Launch {
-            source,
+            source: sources[usize::from(fours)],
             entry: "main",
-            grid: [word(n).div_ceil(tile.columns), word(m).div_ceil(tile.rows), 1],
+            grid: [word(n).div_ceil(tile.side), word(m).div_ceil(tile.side), 1],
             block: [16, 16, 1],
             shared: 0,
             buffers: vec![0, 1, 2],
@@ -110,7 +124,10 @@ pub(super) fn canary(params: &Params) -> Result<Option<DeviceCanary>, KernelErro
             Values::F64(found) => Some(found),
             _ => None,
         }))),
-        _ => Ok(None),
+        Dtype::Bf16 => Ok(Some(short::device_canary::<Bf16>(Dtype::Bf16))),
+        // Operands with 8 significant bits are numbers of binary16 as well, and what their sums need is the same.
+        Dtype::F16 => Ok(Some(short::device_canary::<Bf16>(Dtype::F16))),
+        Dtype::I8 => Ok(Some(short::device_canary::<i8>(Dtype::I8))),
     }
 }
 

@@ -9,6 +9,8 @@ use crate::kernels::{
 };
 
 const SOURCE: &str = include_str!("spmv.wgsl");
+/// For rows that keep a whole subgroup busy.
+const SUBGROUP: &str = include_str!("subgroup.wgsl");
 
 /// Threads of a group.
 const THREADS: u32 = 256;
@@ -32,8 +34,13 @@ pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram,
     let mean = u32::try_from(nnz / m as u64).unwrap_or(u32::MAX);
     let lanes = mean.div_ceil(4).clamp(1, 64).next_power_of_two();
     let nnz = usize::try_from(nnz).map_err(|_| ParamError::TooLarge(format!("{nnz} non-zeros")))?;
+    let subgroup = target.limits.subgroup.filter(|(_, most)| mean >= *most);
+    let (source, path, constants, at_once) = match subgroup {
+        Some((_, most)) => (SUBGROUP, "wgsl/subgroup".to_owned(), Vec::new(), THREADS / most.clamp(1, THREADS)),
+        None => (SOURCE, format!("wgsl/{lanes}-lanes"), vec![("LANES", lanes)], THREADS / lanes),
+    };
     Ok(DeviceProgram {
-        path: format!("wgsl/{lanes}-lanes"),
+        path,
         buffers: vec![
             DeviceBuffer::operand("row_ptr", m + 1, Format::U32),
             DeviceBuffer::operand("columns", nnz, Format::U32),
@@ -42,13 +49,13 @@ pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram,
             DeviceBuffer::output("y", m, Format::F32),
         ],
         steps: vec![Launch {
-            source: SOURCE,
+            source,
             entry: "main",
-            grid: [rows.div_ceil(THREADS / lanes).clamp(1, GROUPS), 1, 1],
+            grid: [rows.div_ceil(at_once).clamp(1, GROUPS), 1, 1],
             block: [THREADS, 1, 1],
             shared: 0,
             buffers: vec![0, 1, 2, 3, 4],
-            constants: vec![("LANES", lanes)],
+            constants,
             arguments: vec![Argument::U32(rows)],
         }],
         output: 4,
