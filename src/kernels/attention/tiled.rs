@@ -23,6 +23,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const KEYS: usize = 64;
 /// Rows of scores: a tile, and what its last register tile writes beyond.
 const SCORES: usize = KEYS + 8;
+/// Elements of a cache line.
+const LINE: usize = 16;
 /// Most register widths of queries that share a tile of keys.
 const MOST_TILES: usize = 4;
 /// A score no real one reaches: its weight beside a real one is zero. A sum of masked scores alone is rescaled
@@ -195,6 +197,8 @@ unsafe fn attend<S: SimdExp + Transpose, const R: usize, const N: usize>(
         let mut index = 0;
         while let Some(span) = mask.span(head, &queries, seq, index) {
             index += 1;
+            // Blocks lie anywhere: nobody else can know which comes next.
+            let next = mask.next_block(head, &queries, index);
             for key in span.clone().step_by(KEYS) {
                 for tile in 0..tiles {
                     let query = first + tile * width;
@@ -204,6 +208,13 @@ unsafe fn attend<S: SimdExp + Transpose, const R: usize, const N: usize>(
                         continue;
                     }
                     for row in (0..keys.len()).step_by(R) {
+                        if let (0, Some(next)) = (tile, next) {
+                            let first = (next + (keys.start - span.start) + row) * dim;
+                            for at in (0..R * dim).step_by(LINE) {
+                                S::prefetch(k.wrapping_add(first + at));
+                                S::prefetch(v.wrapping_add(first + at));
+                            }
+                        }
                         // Rows beyond the last key repeat it: their scores are never read.
                         let mut rows = [k; R];
                         for (i, at) in rows.iter_mut().enumerate() {

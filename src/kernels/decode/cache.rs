@@ -2,7 +2,7 @@
 
 use crate::kernels::random::SplitMix64;
 use crate::kernels::split::fill_repeating;
-use crate::kernels::{Buffer, KernelError, Team};
+use crate::kernels::{Array, Buffer, KernelError, Team};
 
 /// Sizes of a cache and of the queries that read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +155,27 @@ impl Cache {
     /// The parts.
     pub(super) const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The parts as arrays, `groups × len × elements` (scales `groups × len`); a latent cache has no values of its own.
+    pub(super) fn arrays(&self) -> Vec<Array> {
+        let Layout { groups, len, key, value, .. } = self.layout;
+        let of_bytes = |name, elements, bytes: &[u8]| {
+            let numbers = bytes.iter().map(|byte| f64::from(byte.cast_signed()));
+            Array::of_numbers(name, &[groups, len, elements], true, numbers)
+        };
+        match &self.store {
+            Store::Float { keys, values } => {
+                vec![Array::of("K", &[groups, len, key], keys), Array::of("V", &[groups, len, value], values)]
+            }
+            Store::Latent { rows } => vec![Array::of("K", &[groups, len, key], rows)],
+            Store::Int8 { keys, values, key_scales, value_scales } => vec![
+                of_bytes("K", key, keys),
+                of_bytes("V", value, values),
+                Array::of("key_scales", &[groups, len], key_scales),
+                Array::of("value_scales", &[groups, len], value_scales),
+            ],
+        }
     }
 
     /// Whether huge pages were advised for the keys.

@@ -142,6 +142,23 @@ impl Kernel for KvDecode {
         self.work(params)?;
         Ok(Box::new(DecodeProgram::build(&Sizes::of(params)?, context)?))
     }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        let sizes = Sizes::of(params)?;
+        let layout = sizes.layout()?;
+        let (queries, cache) = inputs(layout, sizes.format, context)?;
+        let mut arrays = vec![Array::of("Q", &[layout.heads(), layout.key], &queries)];
+        arrays.extend(cache.arrays());
+        Ok(arrays)
+    }
+}
+
+/// Queries and the cache.
+fn inputs(layout: Layout, format: Format, context: &BuildContext<'_>) -> Result<(Buffer<f32>, Cache), KernelError> {
+    let BuildContext { seed, team, .. } = *context;
+    let queries = normal_buffer::<f32>(layout.heads() * layout.key, "queries", SplitMix64::new(seed, 1), team)?;
+    Ok((queries, Cache::random(layout, format, seed, team)?))
 }
 
 /// Decoding ready to run.
@@ -158,8 +175,7 @@ impl DecodeProgram {
     fn build(sizes: &Sizes, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
         let layout = sizes.layout()?;
-        let queries = normal_buffer::<f32>(layout.heads() * layout.key, "queries", SplitMix64::new(seed, 1), team)?;
-        let cache = Cache::random(layout, sizes.format, seed, team)?;
+        let (queries, cache) = inputs(layout, sizes.format, context)?;
         let shape = (layout.heads(), layout.value);
         let reference = Reference::compute(shape, sizes.row_cost(), seed, team, &|head, output, scale| {
             exact::head(&cache, &queries, head, output, scale);
@@ -194,6 +210,11 @@ impl Program for DecodeProgram {
     #[expect(clippy::cast_possible_truncation, reason = "answers are in single precision")]
     fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
         answer.write_to(&mut self.output, |x| x as f32)
+    }
+
+    fn output(&self) -> Option<Array> {
+        let layout = self.cache.layout();
+        Some(Array::of("O", &[layout.heads(), layout.value], &self.output))
     }
 
     #[cfg(test)]

@@ -14,8 +14,11 @@ use std::ops::Range;
 
 /// Tokens of a tile.
 const TOKENS: usize = 64;
-/// Tokens whose scores are computed together.
-const TOGETHER: usize = 4;
+/// Tokens whose scores are computed together: one of each stretch of a part, so that rows are read in as many streams,
+/// which prefetchers follow side by side.
+const STRETCHES: usize = 4;
+/// How far ahead of each stream lines are asked for, in bytes.
+const AHEAD: usize = 2048;
 /// A score no real one reaches: its weight is zero.
 const NOTHING: f32 = -1e30;
 
@@ -183,13 +186,43 @@ unsafe fn decode<S: SimdExp + Widen, const R: usize>(args: &Args<'_, f32>) {
 }
 paths!(trait DecodePath: decode(Args), registers = [1, 1, 1], for f32);
 
-/// Asks for a row of the next tile, while this one is worked on: row by row, so that memory is never idle.
+/// Asks for what follows a row in its stream.
 #[inline(always)]
-fn ask_ahead<S: Widen, C>(row: *const C, apart: usize, len: usize) {
+fn ask_ahead<S: Widen, C>(row: *const C, len: usize) {
     const LINE: usize = 64;
-    let from = row.wrapping_add(TOKENS * apart).cast::<u8>();
+    let from = row.cast::<u8>().wrapping_add(AHEAD);
     for at in (0..len * size_of::<C>()).step_by(LINE) {
         S::ask(from.wrapping_add(at));
+    }
+}
+
+/// A tile of tokens: where they lie in their part.
+#[derive(Clone, Copy)]
+struct Tile {
+    first: usize,
+    /// Rows from a token to the next of the same tile, and from the last of [`STRETCHES`] to the one after.
+    apart: [usize; 2],
+    count: usize,
+}
+
+impl Tile {
+    /// The row of a token in its part.
+    #[inline(always)]
+    const fn row(self, token: usize) -> usize {
+        self.first + token % STRETCHES * self.apart[0] + token / STRETCHES * self.apart[1]
+    }
+
+    /// The tile from token `done` on of a part of so many.
+    #[inline(always)]
+    const fn of(tokens: usize, done: usize) -> Self {
+        let stretch = tokens / STRETCHES;
+        let left = stretch * STRETCHES - done;
+        if left > 0 {
+            let count = if left < TOKENS { left } else { TOKENS };
+            return Self { first: done / STRETCHES, apart: [stretch, 1], count };
+        }
+        // What the stretches leave over.
+        Self { first: done, apart: [1, STRETCHES], count: tokens - done }
     }
 }
 
@@ -205,6 +238,28 @@ unsafe fn load<S: Widen, C: Cell>(row: *const C, column: usize, len: usize) -> S
             C::load::<S>(row.add(column))
         } else {
             C::load_first::<S>(row.add(column), len - column)
+        }
+    }
+}
+
+/// Adds the products of a register of each of the keys with one of each of H queries, `row` elements apart.
+///
+/// # Safety
+/// As for `Simd`; the queries have these registers.
+#[inline(always)]
+unsafe fn multiply<S: Widen, const H: usize>(
+    queries: *const f32,
+    row: usize,
+    keys: [S::V; STRETCHES],
+    sums: &mut [[S::V; H]; STRETCHES],
+) {
+    for h in 0..H {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let query = S::load(queries.add(h * row));
+            for (key, sums) in keys.iter().zip(&mut *sums) {
+                sums[h] = S::fma(query, *key, sums[h]);
+            }
         }
     }
 }
@@ -227,17 +282,19 @@ impl<C: Cell> Part<C> {
                 }
                 sums.add(value_row + 1).write(0.0);
             }
-            for first in (0..self.tokens).step_by(TOKENS) {
-                let count = TOKENS.min(self.tokens - first);
+            let mut done = 0;
+            while done < self.tokens {
+                let tile = Tile::of(self.tokens, done);
+                done += tile.count;
                 let mut head = 0;
                 while head < share {
                     let queries = self.queries.add(head * key_row);
                     let scores = self.scores.add(head * TOKENS);
                     if share - head >= 4 {
-                        self.scores::<S, 4>(first, count, key, (queries, key_row), scores, head == 0);
+                        self.scores::<S, 4>(tile, key, (queries, key_row), scores, head == 0);
                         head += 4;
                     } else {
-                        self.scores::<S, 1>(first, count, key, (queries, key_row), scores, head == 0);
+                        self.scores::<S, 1>(tile, key, (queries, key_row), scores, head == 0);
                         head += 1;
                     }
                 }
@@ -248,14 +305,14 @@ impl<C: Cell> Part<C> {
                     let sums = self.sums.add(head * width);
                     for (i, factor) in factors.iter_mut().enumerate().take(heads) {
                         let state = sums.add(i * width + value_row);
-                        *factor = self.weights::<S>(first, count, self.scores.add((head + i) * TOKENS), state);
+                        *factor = self.weights::<S>(tile, self.scores.add((head + i) * TOKENS), state);
                     }
                     let scores = self.scores.add(head * TOKENS);
                     let ask = head == 0 && !std::ptr::eq(self.keys, self.values);
                     let mut column = 0;
                     while column < value {
                         let registers = (value - column).div_ceil(S::LANES);
-                        let (at, out) = ((first, count, column, value), (sums.add(column), width));
+                        let (at, out) = ((tile, column, value), (sums.add(column), width));
                         match (heads, registers) {
                             (4, 4..) => self.add::<S, 4, 4>(at, scores, out, &factors, ask),
                             (4, _) => self.add::<S, 4, 1>(at, scores, out, &factors, ask),
@@ -276,34 +333,43 @@ impl<C: Cell> Part<C> {
         }
     }
 
-    /// Scores of `count` tokens for H query heads; asks for the next tile's keys if it is to.
+    /// Scores of a tile for H query heads; asks for what follows the keys if it is to.
     ///
     /// # Safety
     /// As for [`decode`].
     #[inline(always)]
     unsafe fn scores<S: Widen, const H: usize>(
         &self,
-        first: usize,
-        count: usize,
+        tile: Tile,
         len: usize,
         (queries, row): (*const f32, usize),
         to: *mut f32,
         ask: bool,
     ) {
-        for token in (0..count).step_by(TOGETHER) {
+        for token in (0..tile.count).step_by(STRETCHES) {
             // SAFETY: tokens beyond the last repeat it and lie inside the tile of scores.
             unsafe {
-                let mut keys = [self.keys; TOGETHER];
+                let mut keys = [self.keys; STRETCHES];
                 for (i, key) in keys.iter_mut().enumerate() {
-                    *key = key.add((first + (token + i).min(count - 1)) * len);
+                    *key = key.add(tile.row((token + i).min(tile.count - 1)) * len);
                 }
                 if ask {
                     for key in keys {
-                        ask_ahead::<S, C>(key, len, len);
+                        ask_ahead::<S, C>(key, len);
                     }
                 }
-                let mut sums = [[S::splat(0.0); H]; TOGETHER];
-                for column in (0..len).step_by(S::LANES) {
+                let mut sums = [[S::splat(0.0); H]; STRETCHES];
+                // Of bytes, arithmetic takes the time, and looking at what is left of a row is part of it. (The same loop
+                // lost 0.04 and 0.05 where memory does: mha and gqa-4.)
+                let whole = if size_of::<C>() == 1 { len / S::LANES * S::LANES } else { 0 };
+                for column in (0..whole).step_by(S::LANES) {
+                    let mut of_keys = [S::splat(0.0); STRETCHES];
+                    for (register, key) in of_keys.iter_mut().zip(keys) {
+                        *register = C::load::<S>(key.add(column));
+                    }
+                    multiply::<S, H>(queries.add(column), row, of_keys, &mut sums);
+                }
+                for column in (whole..len).step_by(S::LANES) {
                     let mut query = [S::splat(0.0); H];
                     for (h, query) in query.iter_mut().enumerate() {
                         *query = S::load(queries.add(h * row + column));
@@ -315,13 +381,16 @@ impl<C: Cell> Part<C> {
                         }
                     }
                 }
-                for (i, sums) in sums.iter().enumerate() {
-                    let scale = match self.scales {
-                        Some([keys, _]) => *keys.add(first + (token + i).min(count - 1)),
-                        None => 1.0,
-                    };
-                    for (h, sum) in sums.iter().enumerate() {
-                        to.add(h * TOKENS + token + i).write(S::sum(*sum) * scale);
+                let mut scales = [1.0; STRETCHES];
+                if let Some([keys, _]) = self.scales {
+                    for (i, scale) in scales.iter_mut().enumerate() {
+                        *scale = *keys.add(tile.row((token + i).min(tile.count - 1)));
+                    }
+                }
+                for h in 0..H {
+                    let of_head = S::sum4([sums[0][h], sums[1][h], sums[2][h], sums[3][h]]);
+                    for (i, sum) in of_head.into_iter().enumerate() {
+                        to.add(h * TOKENS + token + i).write(sum * scales[i]);
                     }
                 }
             }
@@ -334,10 +403,10 @@ impl<C: Cell> Part<C> {
     /// # Safety
     /// As for [`decode`].
     #[inline(always)]
-    unsafe fn weights<S: SimdExp>(&self, first: usize, count: usize, scores: *mut f32, state: *mut f32) -> f32 {
+    unsafe fn weights<S: SimdExp>(&self, tile: Tile, scores: *mut f32, state: *mut f32) -> f32 {
         // SAFETY: the tile of scores has TOKENS elements, a multiple of every register.
         unsafe {
-            for token in count..TOKENS {
+            for token in tile.count..TOKENS {
                 scores.add(token).write(NOTHING);
             }
             let old = *state;
@@ -356,40 +425,43 @@ impl<C: Cell> Part<C> {
             state.write(top);
             state.add(1).write(*state.add(1) * factor + S::sum(sum));
             if let Some([_, values]) = self.scales {
-                for token in 0..count {
-                    scores.add(token).write(*scores.add(token) * *values.add(first + token));
+                for token in 0..tile.count {
+                    scores.add(token).write(*scores.add(token) * *values.add(tile.row(token)));
                 }
             }
             factor
         }
     }
 
-    /// Adds the weighted values of `count` tokens to N registers of the sums of H heads; asks for the next tile's values
-    /// of these columns if it is to.
+    /// Adds the weighted values of a tile to N registers of the sums of H heads; asks for what follows these columns in
+    /// the next rows if it is to.
     ///
     /// # Safety
     /// As for [`decode`].
     #[inline(always)]
     unsafe fn add<S: Widen, const H: usize, const N: usize>(
         &self,
-        (first, count, column, len): (usize, usize, usize, usize),
+        (tile, column, len): (Tile, usize, usize),
         weights: *const f32,
         (out, row): (*mut f32, usize),
         factors: &[f32; 4],
         ask: bool,
     ) {
+        // As for scores.
+        let whole = size_of::<C>() == 1 && len - column >= N * S::LANES;
         // SAFETY: N registers, the last one perhaps in part, lie inside the value.
         unsafe {
             let mut sums = [[S::splat(0.0); N]; H];
-            for token in 0..count {
-                let from = self.values.add((first + token) * self.apart);
+            for token in 0..tile.count {
+                let from = self.values.add(tile.row(token) * self.apart);
                 // Latent values came with their keys.
                 if ask {
-                    ask_ahead::<S, C>(from.add(column), self.apart, N * S::LANES);
+                    ask_ahead::<S, C>(from.add(column), N * S::LANES);
                 }
                 let mut value = [S::splat(0.0); N];
                 for (n, value) in value.iter_mut().enumerate() {
-                    *value = load::<S, C>(from, column + n * S::LANES, len);
+                    let column = column + n * S::LANES;
+                    *value = if whole { C::load::<S>(from.add(column)) } else { load::<S, C>(from, column, len) };
                 }
                 for (h, sums) in sums.iter_mut().enumerate() {
                     let weight = S::splat(*weights.add(h * TOKENS + token));

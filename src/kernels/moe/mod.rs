@@ -69,6 +69,13 @@ struct Shape {
     top: usize,
 }
 
+impl Shape {
+    fn of(params: &Params) -> Result<Self, ParamError> {
+        let [tokens, d, f] = [params.count("tokens")?, params.count("d")?, params.count("f")?];
+        Ok(Self { tokens, d, f, experts: params.count("experts")?, top: params.count("top")? })
+    }
+}
+
 /// The weights of all experts, expert by expert.
 struct Weights {
     /// G and U side by side, `d × 2f`.
@@ -107,9 +114,23 @@ impl Kernel for Moe {
 
     fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
         self.work(params)?;
-        let [tokens, d, f] = [params.count("tokens")?, params.count("d")?, params.count("f")?];
-        let shape = Shape { tokens, d, f, experts: params.count("experts")?, top: params.count("top")? };
-        Ok(Box::new(MoeProgram::build(shape, context)?))
+        Ok(Box::new(MoeProgram::build(Shape::of(params)?, context)?))
+    }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        let shape = Shape::of(params)?;
+        let Shape { tokens, d, f, experts, .. } = shape;
+        let Inputs { weights, x, routing } = inputs(shape, context)?;
+        let (offsets, chosen, gates) = routing.by_expert();
+        Ok(vec![
+            Array::of("X", &[tokens, d], &x),
+            Array::of("up", &[experts, d, 2 * f], &weights.up),
+            Array::of("down", &[experts, f, d], &weights.down),
+            Array::of_indices("expert_ptr", offsets),
+            Array::of_indices("tokens", chosen),
+            Array::of("gates", &[gates.len()], &gates),
+        ])
     }
 }
 
@@ -118,8 +139,36 @@ const fn row_cost(top: u64, d: u64, f: u64) -> u64 {
     top.saturating_mul(d).saturating_mul(f).saturating_mul(3)
 }
 
+/// What a case is computed from.
+struct Inputs {
+    weights: Weights,
+    x: Buffer<f32>,
+    routing: Routing,
+}
+
+fn inputs(shape: Shape, context: &BuildContext<'_>) -> Result<Inputs, KernelError> {
+    let BuildContext { seed, team, .. } = *context;
+    let Shape { tokens, d, f, experts, top } = shape;
+    // Divided by the root of the length of the sums, so that hidden units stay of the order of 1.
+    let scaled = |len: usize, what, stream: u64, length: usize| {
+        let (mut buffer, generator) = (Buffer::zeroed(len, what)?, SplitMix64::new(seed, stream));
+        #[expect(clippy::cast_possible_truncation, reason = "weights are single precision")]
+        let factor = (1.0 / (length as f64).sqrt()) as f32;
+        fill(&mut buffer, team, &|first, part: &mut [f32]| {
+            generator.fill_normal(first, part);
+            part.iter_mut().for_each(|x| *x *= factor);
+        });
+        Ok::<_, KernelError>(buffer)
+    };
+    let weights =
+        Weights { up: scaled(experts * d * 2 * f, "G and U", 1, d)?, down: scaled(experts * f * d, "D", 2, f)? };
+    let x = normal_buffer::<f32>(tokens * d, "tokens", SplitMix64::new(seed, 3), team)?;
+    Ok(Inputs { weights, x, routing: Routing::random(tokens, experts, top, SplitMix64::new(seed, 4))? })
+}
+
 /// Experts ready to run.
 struct MoeProgram {
+    shape: Shape,
     routing: Routing,
     x: Buffer<f32>,
     output: Buffer<f32>,
@@ -130,29 +179,15 @@ struct MoeProgram {
 impl MoeProgram {
     fn build(shape: Shape, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
-        let Shape { tokens, d, f, experts, top } = shape;
-        // Divided by the root of the length of the sums, so that hidden units stay of the order of 1.
-        let scaled = |len: usize, what, stream: u64, length: usize| {
-            let (mut buffer, generator) = (Buffer::zeroed(len, what)?, SplitMix64::new(seed, stream));
-            #[expect(clippy::cast_possible_truncation, reason = "weights are single precision")]
-            let factor = (1.0 / (length as f64).sqrt()) as f32;
-            fill(&mut buffer, team, &|first, part: &mut [f32]| {
-                generator.fill_normal(first, part);
-                part.iter_mut().for_each(|x| *x *= factor);
-            });
-            Ok::<_, KernelError>(buffer)
-        };
-        let weights =
-            Weights { up: scaled(experts * d * 2 * f, "G and U", 1, d)?, down: scaled(experts * f * d, "D", 2, f)? };
-        let x = normal_buffer::<f32>(tokens * d, "tokens", SplitMix64::new(seed, 3), team)?;
-        let routing = Routing::random(tokens, experts, top, SplitMix64::new(seed, 4))?;
+        let Shape { tokens, d, f, top, .. } = shape;
+        let Inputs { weights, x, routing } = inputs(shape, context)?;
         let cost = row_cost(top as u64, d as u64, f as u64);
         let reference = Reference::compute((tokens, d), cost, seed, team, &|row, output, scale| {
             exact::row(shape, &weights, &routing, &x, row, output, scale);
         })?;
         let output = output_buffer(tokens * d, "the output", team)?;
         let grouped = Grouped::new(shape, &weights, &routing, isa, team)?;
-        Ok(Self { routing, x, output, grouped, reference })
+        Ok(Self { shape, routing, x, output, grouped, reference })
     }
 }
 
@@ -180,6 +215,10 @@ impl Program for MoeProgram {
     #[expect(clippy::cast_possible_truncation, reason = "answers are in single precision")]
     fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
         answer.write_to(&mut self.output, |x| x as f32)
+    }
+
+    fn output(&self) -> Option<Array> {
+        Some(Array::of("Y", &[self.shape.tokens, self.shape.d], &self.output))
     }
 
     #[cfg(test)]

@@ -101,6 +101,14 @@ impl Routing {
         self.slots[own.clone()].iter().copied().zip(self.gates[own].iter().copied())
     }
 
+    /// First slot of each expert and one more, then token and weight of each slot.
+    pub(super) fn by_expert(&self) -> (Vec<u32>, Vec<u32>, Vec<f32>) {
+        let narrow = |numbers: &[usize]| numbers.iter().map(|n| u32::try_from(*n).unwrap_or(u32::MAX)).collect();
+        let mut gates = vec![0.0; self.tokens.len()];
+        self.slots.iter().zip(&self.gates).for_each(|(slot, gate)| gates[*slot] = *gate);
+        (narrow(&self.starts), narrow(&self.tokens), gates)
+    }
+
     /// Slots there are.
     pub(super) const fn slots(&self) -> usize {
         self.tokens.len()

@@ -121,6 +121,51 @@ impl Kernel for Quantized {
         let unit = DotUnit::best(Dtype::Bf16, context.isa);
         Ok(Box::new(Layer::build(Shape::of(params)?, unit, context)?))
     }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        let shape = Shape::of(params)?;
+        let Shape { m, n, k, group, .. } = shape;
+        let inputs = Inputs::new(shape, context)?;
+        let weights = (0..n * k).map(|at| f64::from(repeated(&inputs.block, at)));
+        Ok(vec![
+            Array::of_numbers("W", &[n, k], true, weights),
+            Array::of("scales", &[n, k / group], &inputs.scales),
+            Array::of_numbers("X", &[m, k], true, inputs.x.iter().map(|x| x.to_f64())),
+        ])
+    }
+}
+
+/// What a layer is made of.
+struct Inputs {
+    x: Buffer<Bf16>,
+    /// Weights, which repeat.
+    block: Vec<i8>,
+    scales: Buffer<f32>,
+}
+
+impl Inputs {
+    fn new(shape: Shape, context: &BuildContext<'_>) -> Result<Self, KernelError> {
+        let BuildContext { seed, team, .. } = *context;
+        let Shape { m, n, k, group, width } = shape;
+        let mut x = Buffer::<Bf16>::zeroed(m * k, "X")?;
+        fill(&mut x, team, &|first, part| fill_short(SplitMix64::new(seed, 2), first, part));
+        let mut block = vec![0_i8; BLOCK.min(n * k)];
+        fill_short(SplitMix64::new(seed, 1), 0, &mut block);
+        block.iter_mut().for_each(|weight| *weight = width.quantised(*weight));
+        let mut scales = Buffer::<f32>::zeroed(n * (k / group), "the scales")?;
+        let mut few = vec![0.0_f32; 4096.min(scales.len())];
+        SplitMix64::new(seed, 3).fill_normal(0, &mut few);
+        // Standard deviation 1/√k to 2/√k, as of a layer's initial weights after its type's range.
+        few.iter_mut().for_each(|x| *x = (1.0 + x.abs().min(1.0)) / ((k as f32).sqrt() * width.largest()));
+        fill_repeating(&mut scales, &few, team);
+        Ok(Self { x, block, scales })
+    }
+}
+
+/// A weight, counted row by row.
+fn repeated(block: &[i8], at: usize) -> i8 {
+    block[at % block.len()]
 }
 
 /// A layer ready to run.
@@ -134,18 +179,8 @@ impl Layer {
     fn build(shape: Shape, unit: DotUnit, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, .. } = *context;
         let Shape { m, n, k, group, width } = shape;
-        let mut x = Buffer::<Bf16>::zeroed(m * k, "X")?;
-        fill(&mut x, team, &|first, part| fill_short(SplitMix64::new(seed, 2), first, part));
-        let mut block = vec![0_i8; BLOCK.min(n * k)];
-        fill_short(SplitMix64::new(seed, 1), 0, &mut block);
-        block.iter_mut().for_each(|weight| *weight = width.quantised(*weight));
-        let weight = |row: usize, depth: usize| block[(row * k + depth) % block.len()];
-        let mut scales = Buffer::<f32>::zeroed(n * (k / group), "the scales")?;
-        let mut few = vec![0.0_f32; 4096.min(scales.len())];
-        SplitMix64::new(seed, 3).fill_normal(0, &mut few);
-        // Standard deviation 1/√k to 2/√k, as of a layer's initial weights after its type's range.
-        few.iter_mut().for_each(|x| *x = (1.0 + x.abs().min(1.0)) / ((k as f32).sqrt() * width.largest()));
-        fill_repeating(&mut scales, &few, team);
+        let Inputs { x, block, scales } = Inputs::new(shape, context)?;
+        let weight = |row: usize, depth: usize| repeated(&block, row * k + depth);
         let reference = Reference::compute((n, m), (k * m) as u64, seed, team, &|row, exact, scale| {
             for depth in 0..k {
                 let value = f64::from(weight(row, depth)) * f64::from(scales[row * (k / group) + depth / group]);
@@ -185,6 +220,11 @@ impl Program for Layer {
     #[expect(clippy::cast_possible_truncation, reason = "answers are in single precision")]
     fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
         answer.write_to(&mut self.y, |x| x as f32)
+    }
+
+    fn output(&self) -> Option<Array> {
+        let m = self.rows.tokens();
+        Some(Array::of("Y", &[self.y.len() / m, m], &self.y))
     }
 
     #[cfg(test)]

@@ -16,7 +16,17 @@ pub(crate) trait Widen: Simd<Elem = f32> {
     /// As for [`Simd`].
     unsafe fn widen_i8(from: *const i8) -> Self::V;
 
-    /// Asks for a line of memory for the second-level cache; any address will do. Nothing where the instruction set has
+    /// The sums of all lanes of four registers, which take fewer instructions together.
+    ///
+    /// # Safety
+    /// As for [`Simd`].
+    #[inline(always)]
+    unsafe fn sum4([a, b, c, d]: [Self::V; 4]) -> [f32; 4] {
+        // SAFETY: passed on to the caller.
+        unsafe { [Self::sum(a), Self::sum(b), Self::sum(c), Self::sum(d)] }
+    }
+
+    /// Asks for a line of memory; any address will do. Nothing where the instruction set has
     /// no such instruction.
     #[inline(always)]
     fn ask<T>(_line: *const T) {}
@@ -87,9 +97,21 @@ impl Widen for Avx2<f32> {
     }
 
     #[inline(always)]
+    unsafe fn sum4([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
+        let mut sums = [0.0; 4];
+        // SAFETY: the caller promises the instruction set; the array holds four sums.
+        unsafe {
+            let quarters = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+            let halves = [_mm256_castps256_ps128(quarters), _mm256_extractf128_ps::<1>(quarters)];
+            _mm_storeu_ps(sums.as_mut_ptr(), _mm_add_ps(halves[0], halves[1]));
+        }
+        sums
+    }
+
+    #[inline(always)]
     fn ask<T>(line: *const T) {
         // SAFETY: a prefetch may name any address, and every processor with these registers has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
     }
 }
 
@@ -102,9 +124,27 @@ impl Widen for Avx512<f32> {
     }
 
     #[inline(always)]
+    unsafe fn sum4([a, b, c, d]: [__m512; 4]) -> [f32; 4] {
+        let mut sums = [0.0; 4];
+        // SAFETY: the caller promises the instruction set; the array holds four sums.
+        unsafe {
+            let ab = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
+            let cd = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
+            let [low, high] = [_mm512_unpacklo_pd(ab, cd), _mm512_unpackhi_pd(ab, cd)];
+            // Each quarter holds its part of the four sums, in order.
+            let quarters = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+            let halves = [_mm512_castps512_ps256(quarters), _mm512_extractf32x8_ps::<1>(quarters)];
+            let half = _mm256_add_ps(halves[0], halves[1]);
+            let sum = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps::<1>(half));
+            _mm_storeu_ps(sums.as_mut_ptr(), sum);
+        }
+        sums
+    }
+
+    #[inline(always)]
     fn ask<T>(line: *const T) {
         // SAFETY: a prefetch may name any address, and every processor with these registers has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) };
     }
 }
 

@@ -78,6 +78,28 @@ struct Layer {
 }
 
 impl Layer {
+    /// Seeded normal operands, with biases so that exactly `active` units are above zero.
+    ///
+    /// # Errors
+    /// [`KernelError::OutOfMemory`].
+    fn random(shape: Shape, active: usize, context: &BuildContext<'_>) -> Result<Self, KernelError> {
+        let BuildContext { seed, team, .. } = *context;
+        let Shape { d, f, rank } = shape;
+        let normal = |len, what, stream| normal_buffer::<f32>(len, what, SplitMix64::new(seed, stream), team);
+        let mut layer = Self {
+            shape,
+            x: normal(d, "x", 1)?,
+            up: normal(f * d, "U", 2)?,
+            bias: vec![0.0; f],
+            down: normal(f * d, "D", 3)?,
+            inner: normal(rank * d, "A", 4)?,
+            outer: normal(f * rank, "B", 5)?,
+            thresholds: vec![0.0; if rank == 0 { 0 } else { f }],
+        };
+        exact::adjust(&mut layer, active, SplitMix64::new(seed, 6), team);
+        layer.checked()
+    }
+
     /// Takes operands.
     ///
     /// # Errors
@@ -128,6 +150,26 @@ impl Kernel for ReluSkip {
         let active = usize::try_from(active).map_err(|_| ParamError::TooLarge(format!("{active} units")))?;
         Ok(Box::new(SkipProgram::build(shape, active, context)?))
     }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        let shape = Shape { d: params.count("d")?, f: params.count("f")?, rank: params.count("rank")? };
+        let active = active(params)?;
+        let active = usize::try_from(active).map_err(|_| ParamError::TooLarge(format!("{active} units")))?;
+        let (Shape { d, f, rank }, layer) = (shape, Layer::random(shape, active, context)?);
+        let mut arrays = vec![
+            Array::of("x", &[d], &layer.x),
+            Array::of("U", &[f, d], &layer.up),
+            Array::of("b", &[f], &layer.bias),
+            Array::of("D", &[f, d], &layer.down),
+        ];
+        if rank > 0 {
+            arrays.push(Array::of("A", &[rank, d], &layer.inner));
+            arrays.push(Array::of("B", &[f, rank], &layer.outer));
+            arrays.push(Array::of("thresholds", &[f], &layer.thresholds));
+        }
+        Ok(arrays)
+    }
 }
 
 /// A layer ready to run.
@@ -141,20 +183,7 @@ struct SkipProgram {
 impl SkipProgram {
     fn build(shape: Shape, active: usize, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
-        let Shape { d, f, rank } = shape;
-        let normal = |len, what, stream| normal_buffer::<f32>(len, what, SplitMix64::new(seed, stream), team);
-        let mut layer = Layer {
-            shape,
-            x: normal(d, "x", 1)?,
-            up: normal(f * d, "U", 2)?,
-            bias: vec![0.0; f],
-            down: normal(f * d, "D", 3)?,
-            inner: normal(rank * d, "A", 4)?,
-            outer: normal(f * rank, "B", 5)?,
-            thresholds: vec![0.0; if rank == 0 { 0 } else { f }],
-        };
-        exact::adjust(&mut layer, active, SplitMix64::new(seed, 6), team);
-        let layer = layer.checked()?;
+        let (Shape { d, f, .. }, layer) = (shape, Layer::random(shape, active, context)?);
         let reference = Reference::compute((1, d), 2 * (d * f) as u64, seed, team, &|_, output, scale| {
             exact::row(&layer, output, scale);
         })?;
@@ -187,6 +216,10 @@ impl Program for SkipProgram {
     #[expect(clippy::cast_possible_truncation, reason = "answers are in single precision")]
     fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
         answer.write_to(&mut self.output, |x| x as f32)
+    }
+
+    fn output(&self) -> Option<Array> {
+        Some(Array::of("y", &[self.layer.shape.d], &self.output))
     }
 
     #[cfg(test)]
