@@ -2,6 +2,8 @@
 //! window, run inside it.
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod fault;
 mod fleet;
 mod judge;
@@ -26,7 +28,17 @@ pub struct Family {
 }
 
 /// Every family, in the order in which `list devices` prints them. A build without one has it all the same, absent.
-pub const REGISTRY: &[Family] = &[];
+pub const REGISTRY: &[Family] = &[CUDA];
+
+/// NVIDIA GPUs.
+const CUDA: Family = Family {
+    id: "cuda",
+    title: "CUDA (NVIDIA GPUs)",
+    #[cfg(feature = "cuda")]
+    probe: cuda::probe,
+    #[cfg(not(feature = "cuda"))]
+    probe: || Probe::Absent { reason: "this build has no CUDA: its feature `cuda` is off".to_owned() },
+};
 
 /// What looking for devices of a family came to.
 pub enum Probe {

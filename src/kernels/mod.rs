@@ -11,6 +11,7 @@ mod buffer;
 mod canary;
 mod correctness;
 mod csr;
+mod cuda;
 mod decode;
 mod device;
 mod dot;

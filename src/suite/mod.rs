@@ -161,6 +161,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("quantization", include_str!("../../suites/quantization.yaml")),
     ("quick", include_str!("../../suites/quick.yaml")),
     ("reference-cpu", include_str!("../../suites/reference-cpu.yaml")),
+    ("reference-gpu", include_str!("../../suites/reference-gpu.yaml")),
     ("sparsity", include_str!("../../suites/sparsity.yaml")),
 ];
 

@@ -5,6 +5,8 @@
 mod bad_input;
 mod certificates;
 mod counters;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod discover;
 mod evidence;
 mod gate;

@@ -4,6 +4,7 @@
 //! matters: one head of keys for each query head, one for four of them, bytes with scales, or one latent row for all.
 
 mod cache;
+mod cuda;
 mod exact;
 mod tiled;
 
@@ -12,8 +13,9 @@ use super::random::SplitMix64;
 use super::reference::Reference;
 use super::split::{normal_buffer, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
-    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
+    Api, Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel,
+    KernelError, KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, ParamValue, Params, Program, Role, Target,
+    Team, Work,
 };
 use cache::{Cache, Format, Layout};
 use tiled::Decoder;
@@ -142,6 +144,45 @@ impl Kernel for KvDecode {
         self.work(params)?;
         Ok(Box::new(DecodeProgram::build(&Sizes::of(params)?, context)?))
     }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        let (cache, queries) = inputs(&Sizes::of(params)?, context)?;
+        Ok(cuda::arrays(&cache, &queries))
+    }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        self.work(params)?;
+        match target.api {
+            Api::Cuda => cuda::program(&Sizes::of(params)?, target),
+            Api::Wgsl => Err(NoProgram::Unwritten),
+        }
+    }
+
+    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
+        let sizes = Sizes::of(params)?;
+        let (cache, queries) = exact::canary(sizes.layout()?, sizes.format, [&|x| x; 3])?;
+        let Layout { len, .. } = cache.layout();
+        let mut values = params.values.clone();
+        let counts = [("heads", cache.layout().heads()), ("len", len)];
+        values.extend(counts.map(|(name, n)| (name.to_owned(), ParamValue::Integer(n as u64))));
+        Ok(Some(DeviceCanary {
+            params: Params { dtype: params.dtype, values },
+            operands: cuda::arrays(&cache, &queries),
+            #[expect(clippy::cast_possible_truncation, reason = "answers are in single precision")]
+            judge: Box::new(move |answer| {
+                exact::judge(&cache, &queries, &answer.values.numbers().map(|x| x as f32).collect::<Vec<_>>())
+            }),
+        }))
+    }
+}
+
+/// Cache and queries of a case.
+fn inputs(sizes: &Sizes, context: &BuildContext<'_>) -> Result<(Cache, Buffer<f32>), KernelError> {
+    let BuildContext { seed, team, .. } = *context;
+    let layout = sizes.layout()?;
+    let queries = normal_buffer::<f32>(layout.heads() * layout.key, "queries", SplitMix64::new(seed, 1), team)?;
+    Ok((Cache::random(layout, sizes.format, seed, team)?, queries))
 }
 
 /// Decoding ready to run.
@@ -158,8 +199,7 @@ impl DecodeProgram {
     fn build(sizes: &Sizes, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
         let layout = sizes.layout()?;
-        let queries = normal_buffer::<f32>(layout.heads() * layout.key, "queries", SplitMix64::new(seed, 1), team)?;
-        let cache = Cache::random(layout, sizes.format, seed, team)?;
+        let (cache, queries) = inputs(sizes, context)?;
         let shape = (layout.heads(), layout.value);
         let reference = Reference::compute(shape, sizes.row_cost(), seed, team, &|head, output, scale| {
             exact::head(&cache, &queries, head, output, scale);
@@ -189,6 +229,11 @@ impl Program for DecodeProgram {
 
     fn check(&mut self) -> Correctness {
         self.reference.compare(&self.output)
+    }
+
+    fn output(&self) -> Option<Array> {
+        let layout = self.cache.layout();
+        Some(Array::of("O", &[layout.heads(), layout.value], &self.output))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "answers are in single precision")]

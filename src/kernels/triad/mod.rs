@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "vector loads and streaming stores on disjoint parts")]
 
+mod cuda;
+
 use super::canary::{self, step};
 use super::element::Element;
 use super::params::{product, sum};
@@ -10,8 +12,9 @@ use super::reference::{Worst, limit};
 use super::simd::{Simd, paths};
 use super::split::{Parts, even, fill_repeating, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, Coverage, Dtype, Isa, Kernel, KernelError, KernelInfo,
-    ParamError, ParamKind, ParamSpec, Params, Program, Role, Team, Work,
+    Api, Array, Buffer, BuildContext, Canary, Correctness, Coverage, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel,
+    KernelError, KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, ParamValue, Params, Program, Role, Target,
+    Team, Work,
 };
 
 /// The `triad` kernel.
@@ -70,6 +73,69 @@ impl Kernel for Triad {
             Dtype::F64 => Box::new(Triadic::<f64>::build(n, streaming, context)?),
             other => return Err(INFO.no_type(other).into()),
         })
+    }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        let (n, _) = shape(params)?;
+        let n = usize::try_from(n).map_err(|_| ParamError::TooLarge(format!("{n} elements")))?;
+        if params.dtype == Dtype::F64 { operands::<f64>(n, context) } else { operands::<f32>(n, context) }
+    }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        let (n, _) = shape(params)?;
+        let n = usize::try_from(n).map_err(|_| ParamError::TooLarge(format!("{n} elements")))?;
+        match target.api {
+            Api::Cuda => cuda::program(n, params.dtype),
+            Api::Wgsl => Err(NoProgram::Unwritten),
+        }
+    }
+
+    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
+        Ok(Some(if params.dtype == Dtype::F64 { device_canary::<f64>() } else { device_canary::<f32>() }))
+    }
+}
+
+/// b and c.
+fn inputs<T: Element>(n: usize, context: &BuildContext<'_>) -> Result<[Buffer<T>; 2], KernelError> {
+    let BuildContext { seed, team, .. } = *context;
+    let (mut b, mut c) = (Buffer::zeroed(n, "b")?, Buffer::zeroed(n, "c")?);
+    let mut block = vec![T::ZERO; BLOCK];
+    for (stream, array) in [(1, &mut b), (2, &mut c)] {
+        SplitMix64::new(seed, stream).fill_normal(0, &mut block);
+        fill_repeating(array, &block, team);
+    }
+    Ok([b, c])
+}
+
+fn operands<T: Element>(n: usize, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+    let [b, c] = inputs::<T>(n, context)?;
+    Ok(vec![Array::of("b", &[n], &b), Array::of("c", &[n], &c)])
+}
+
+/// Elements of the canary.
+const CANARY: usize = 1000;
+
+/// b, c and the exact a of the canary: 3·(1 + δ) − 3.
+fn canary_inputs(dtype: Dtype) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let c: Vec<f64> = (0..CANARY).map(|i| 1.0 + (1 + i % 8) as f64 * step(dtype)).collect();
+    let exact = c.iter().map(|c| FACTOR * c - FACTOR).collect();
+    (vec![-FACTOR; CANARY], c, exact)
+}
+
+const CANARY_NAME: &str = "3·(1 + δ) − 3";
+
+fn device_canary<T: Element>() -> DeviceCanary {
+    let (b, c, exact) = canary_inputs(T::DTYPE);
+    let array = |name, x: &[f64]| Array::of(name, &[CANARY], &x.iter().map(|x| T::from_f64(*x)).collect::<Vec<_>>());
+    let bytes = 3 * T::DTYPE.size() * CANARY as u64;
+    let values = std::iter::once(("bytes".to_owned(), ParamValue::Integer(bytes))).collect();
+    DeviceCanary {
+        params: Params { dtype: T::DTYPE, values },
+        operands: vec![array("b", &b), array("c", &c)],
+        judge: Box::new(move |answer| {
+            let found: Vec<T> = answer.values.numbers().map(T::from_f64).collect();
+            canary::judge(CANARY_NAME, &found, &exact)
+        }),
     }
 }
 
@@ -149,26 +215,17 @@ struct Triadic<T: Element> {
 
 impl<T: TriadPath> Triadic<T> {
     fn build(n: usize, streaming: bool, context: &BuildContext<'_>) -> Result<Self, KernelError> {
-        let BuildContext { seed, team, isa } = *context;
-        let mut b = Buffer::zeroed(n, "b")?;
-        let mut c = Buffer::zeroed(n, "c")?;
-        let mut block = vec![T::ZERO; BLOCK];
-        for (stream, array) in [(1, &mut b), (2, &mut c)] {
-            SplitMix64::new(seed, stream).fill_normal(0, &mut block);
-            fill_repeating(array, &block, team);
-        }
+        let BuildContext { team, isa, .. } = *context;
+        let [b, c] = inputs(n, context)?;
         Ok(Self { a: output_buffer(n, "a", team)?, b, c, streaming, isa })
     }
 
     fn canary_with(&self, team: &dyn Team, operand: &dyn Fn(T) -> T) -> Canary {
-        const N: usize = 1000;
-        let c: Vec<f64> = (0..N).map(|i| 1.0 + (1 + i % 8) as f64 * step(T::DTYPE)).collect();
-        let exact: Vec<f64> = c.iter().map(|c| FACTOR * c - FACTOR).collect();
-        let c: Vec<T> = c.into_iter().map(|c| operand(T::from_f64(c))).collect();
-        let b = vec![operand(T::from_f64(-FACTOR)); N];
-        let mut a = vec![T::NAN; N];
+        let (b, c, exact) = canary_inputs(T::DTYPE);
+        let [b, c] = [b, c].map(|x| x.into_iter().map(|x| operand(T::from_f64(x))).collect::<Vec<T>>());
+        let mut a = vec![T::NAN; CANARY];
         run(&mut a, &b, &c, self.streaming, self.isa, team);
-        canary::judge("3·(1 + δ) − 3", &a, &exact)
+        canary::judge(CANARY_NAME, &a, &exact)
     }
 }
 
@@ -198,6 +255,10 @@ impl<T: TriadPath> Program for Triadic<T> {
             worst.see(a.to_f64(), b + term, b.abs() + term.abs());
         }
         Correctness { error: worst.error(), limit: limit(T::DTYPE), coverage: Coverage::Full }
+    }
+
+    fn output(&self) -> Option<Array> {
+        Some(Array::of("a", &[self.a.len()], &self.a))
     }
 
     fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {

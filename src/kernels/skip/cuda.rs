@@ -1,0 +1,87 @@
+//! The CUDA program of the layer that skips zeros (`skip.cu`).
+
+use super::{Layer, Shape};
+use crate::kernels::cuda::{cuda_source, operand, unused, word, written};
+use crate::kernels::{Argument, Array, DeviceProgram, Format, Launch, NoProgram, Target};
+
+const SOURCE: &str = cuda_source!("skip/skip.cu");
+const THREADS: u32 = 256;
+/// Rows that the warps of a block compute.
+const WARPS: usize = 8;
+/// Columns of D that a block adds.
+const COLUMNS: usize = 1024;
+/// Blocks that keep a large device busy.
+const BUSY: usize = 1024;
+
+/// The program of a case.
+pub(super) fn program(shape: Shape, target: &Target) -> Result<DeviceProgram, NoProgram> {
+    if target.limits.capability.is_none() {
+        return Err(NoProgram::Unwritten);
+    }
+    let Shape { d, f, rank } = shape;
+    let shares = BUSY.div_ceil(d.div_ceil(COLUMNS)).clamp(1, f.div_ceil(64));
+    let predicted = rank > 0;
+    let constants = vec![
+        ("ALIGNED", u32::from(d.is_multiple_of(4) && rank.is_multiple_of(4))),
+        ("PREDICTED", u32::from(predicted)),
+    ];
+    let counted = |sizes: &[usize]| {
+        sizes.iter().map(|n| Ok(Argument::U32(word("a size", *n)?))).collect::<Result<Vec<_>, NoProgram>>()
+    };
+    let launch = |entry, grid: [usize; 2], buffers: &[usize], sizes: &[usize]| {
+        Ok::<_, NoProgram>(Launch {
+            source: SOURCE,
+            entry,
+            grid: [word("the grid", grid[0])?, word("the grid", grid[1])?, 1],
+            block: [THREADS, 1, 1],
+            shared: 0,
+            buffers: buffers.to_vec(),
+            constants: constants.clone(),
+            arguments: counted(sizes)?,
+        })
+    };
+    let of_predictor = |name, len| if predicted { operand(name, len, Format::F32) } else { unused(name, Format::F32) };
+    let mut steps = Vec::new();
+    if predicted {
+        steps.push(launch("project", [rank.div_ceil(WARPS), 1], &[4, 0, 7], &[d, rank])?);
+    }
+    steps.push(launch("units", [f.div_ceil(WARPS), 1], &[1, 2, 5, 6, 0, 7, 8], &[d, f, rank])?);
+    steps.push(launch("add", [d.div_ceil(COLUMNS), shares], &[3, 8, 9], &[d, f])?);
+    steps.push(launch("join", [d.div_ceil(THREADS as usize), 1], &[9, 10], &[d, shares])?);
+    Ok(DeviceProgram {
+        path: if predicted { "cuda/predicted-rows" } else { "cuda/rows" }.to_owned(),
+        buffers: vec![
+            operand("x", d, Format::F32),
+            operand("U", f * d, Format::F32),
+            operand("b", f, Format::F32),
+            operand("D", f * d, Format::F32),
+            of_predictor("A", rank * d),
+            of_predictor("B", f * rank),
+            of_predictor("t", f),
+            written("A·x", rank.max(1), Format::F32),
+            written("hidden units", f, Format::F32),
+            written("shares", shares * d, Format::F32),
+            written("y", d, Format::F32),
+        ],
+        steps,
+        output: 10,
+        shape: vec![1, d],
+    })
+}
+
+/// The arrays of a layer.
+pub(super) fn arrays(layer: &Layer) -> Vec<Array> {
+    let Shape { d, f, rank } = layer.shape;
+    let mut arrays = vec![
+        Array::of("x", &[1, d], &layer.x),
+        Array::of("U", &[f, d], &layer.up),
+        Array::of("b", &[f], &layer.bias),
+        Array::of("D", &[f, d], &layer.down),
+    ];
+    if rank > 0 {
+        arrays.push(Array::of("A", &[rank, d], &layer.inner));
+        arrays.push(Array::of("B", &[f, rank], &layer.outer));
+        arrays.push(Array::of("t", &[f], &layer.thresholds));
+    }
+    arrays
+}
