@@ -31,7 +31,8 @@ skip() { # skip WHAT WHY
   printf 'skipped: %s: %s\n' "$1" "$2"
 }
 
-# Real components that tests use: Chromium (HTML), poppler (PDF), util-linux (mount namespaces), OpenSSL and zstd (bundles).
+# Real components that tests use: Chromium (HTML), poppler (PDF), util-linux (mount namespaces), OpenSSL and zstd (bundles),
+# lavapipe (programs for graphics cards).
 install() {
   local missing=()
   command -v chromium >/dev/null || missing+=(chromium)
@@ -39,6 +40,8 @@ install() {
   command -v unshare >/dev/null || missing+=(util-linux)
   command -v openssl >/dev/null || missing+=(openssl)
   command -v zstd >/dev/null || missing+=(zstd)
+  # Vulkan and a renderer that runs on the processor: programs for graphics cards are checked with it.
+  ls /usr/share/vulkan/icd.d/lvp_icd* >/dev/null 2>&1 || missing+=(mesa-vulkan-drivers libvulkan1)
   [ ${#missing[@]} -eq 0 ] && return
   if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \

@@ -167,7 +167,9 @@ fn run(setup: &Setup, campaigns: u32) -> Result {
         nvml.channels[0].domain = "gpu-GPU-5c3a".parse().unwrap();
     }
     if setup.meters == WITH_GPU {
-        base.measurements[0].prepared.as_mut().unwrap().device = DeviceId("gpu-0".to_owned());
+        let id = DeviceId("cuda:0".to_owned());
+        base.measurements[0].prepared.as_mut().unwrap().device = id.clone();
+        base.header.devices = vec![fixture::card(id, "gpu-GPU-5c3a")];
     }
     let mut draw = Draw(SplitMix64(20_260_407));
     let (mut held, mut by_scatter, mut sizes) = (0u32, 0u32, Vec::new());

@@ -157,7 +157,7 @@ impl<'r> Meters<'r> {
         declared(&self.record.header.sensors).find(|(sensor, _)| *sensor == meter.sensor).map(|(_, accuracy)| accuracy)
     }
 
-    /// The boundary of CPU cases, in words.
+    /// The boundary of CPU cases, in words, and what cases on cards add to it.
     pub(super) fn boundary(&self) -> Boundary {
         let rated = self.rated(&DeviceId("cpu".into()));
         let domains: Vec<Domain> = rated.iter().map(|m| m.domain.clone()).collect();
@@ -175,6 +175,10 @@ impl<'r> Meters<'r> {
                 _ => self.why_nothing(),
             },
         };
+        let read = |d: &Domain| self.all.iter().any(|m| m.domain == *d);
+        let cards = self.record.header.devices.iter().any(|d| !d.software && d.domain.as_ref().is_some_and(read));
+        let text =
+            if cards && !domains.is_empty() { format!("{text}, for a case on a card with that card") } else { text };
         Boundary { domains, text }
     }
 

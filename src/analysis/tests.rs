@@ -3,7 +3,7 @@
 mod wall;
 
 use super::*;
-use crate::record::{Domain, IdlePhase, IdleWindow, Outcome, RunRecord, SensorStatus, State, fixture};
+use crate::record::{DeviceId, Domain, IdlePhase, IdleWindow, Outcome, RunRecord, SensorStatus, State, fixture};
 use crate::units::{Flops, MicroJoules, Seconds};
 
 fn close(a: f64, b: f64) -> bool {
@@ -296,6 +296,47 @@ fn a_gpu_beside_cpu_cases_is_shown_and_not_rated() {
     let gpu = summary.cases[8].domains.iter().find(|d| matches!(d.domain, Domain::Gpu { .. })).unwrap();
     assert!(!gpu.rated && gpu.inside.is_none());
     assert_eq!(summary.boundary.text, "CPU packages and memory");
+}
+
+#[test]
+fn a_case_on_a_card_is_rated_on_its_own_card_and_the_packages() {
+    let mut record = by_hand();
+    for sample in &mut record.measurements[0].samples {
+        for (domain, watts) in [("gpu-GPU-a", 200.0), ("gpu-GPU-b", 300.0)] {
+            fixture::add_energy(sample, domain, watts);
+        }
+    }
+    let id = DeviceId("cuda:0".to_owned());
+    record.measurements[0].prepared.as_mut().unwrap().device = id.clone();
+    let rated = |record: &RunRecord| -> (Vec<String>, Option<f64>) {
+        let case = summarise(record).cases.remove(0);
+        let domains = case.domains.iter().filter(|d| d.rated).map(|d| d.domain.to_string()).collect();
+        (domains, case.energy.power.estimate().map(|e| e.median))
+    };
+    record.header.devices = vec![fixture::card(id.clone(), "gpu-GPU-b")];
+    let (domains, power) = rated(&record);
+    assert_eq!(domains, ["package-0", "dram-0", "gpu-GPU-b"]);
+    assert!(close(power.unwrap(), 355.0), "{power:?}");
+    assert_eq!(summarise(&record).boundary.text, "CPU packages and memory, for a case on a card with that card");
+    // A card that no sensor reads: what encloses the whole machine, or nothing at all.
+    record.header.devices = vec![fixture::card(id.clone(), "gpu-GPU-c")];
+    assert_eq!(rated(&record), (Vec::new(), None));
+    let why = summarise(&record).cases.remove(0).energy.power;
+    assert!(
+        matches!(&why, Figure::NotMeasured { reason } if reason.contains("no sensor counts the energy of cuda:0")),
+        "{why:?}"
+    );
+    let mut whole = record.clone();
+    whole.measurements[0].samples.iter_mut().for_each(|s| fixture::add_energy(s, "node", 900.0));
+    assert_eq!(rated(&whole).0, ["node"]);
+    // Software is the processor, and every report says so.
+    let mut software = fixture::card(id, "gpu-GPU-b");
+    software.software = true;
+    record.header.devices = vec![software];
+    assert_eq!(rated(&record).0, ["package-0", "dram-0"]);
+    let summary = summarise(&record);
+    let caveat = summary.caveats.iter().find(|c| c.code == "software-device").unwrap();
+    assert!(caveat.severity == Severity::Critical && caveat.text.contains("never certified"), "{}", caveat.text);
 }
 
 #[test]

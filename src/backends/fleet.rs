@@ -1,12 +1,20 @@
 //! All backends of a run: each case goes to the one that has its device.
 
+use super::cpu::Home;
 use super::{Backend, BackendError, DeviceInfo, Workload};
 use crate::suite::{Case, DeviceId};
 
 /// Backends, of which each has devices of its own.
-#[derive(Default)]
 pub struct Fleet {
     members: Vec<Box<dyn Backend>>,
+    home: Home,
+}
+
+impl Default for Fleet {
+    /// None yet; the calling thread is the one that will prepare cases.
+    fn default() -> Self {
+        Self { members: Vec::new(), home: Home::here() }
+    }
 }
 
 impl Fleet {
@@ -28,6 +36,8 @@ impl Backend for Fleet {
     }
 
     fn prepare(&mut self, case: &Case, seed: u64) -> Result<Box<dyn Workload>, BackendError> {
+        // A workload of the processor may hold this thread on one CPU, and drivers start threads of their own.
+        let _home = (!case.device.is_cpu()).then(|| self.home.enter());
         match self.members.iter_mut().find(|m| m.serves(&case.device)) {
             Some(member) => member.prepare(case, seed),
             None => Err(BackendError::Device {

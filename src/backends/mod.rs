@@ -7,6 +7,8 @@ pub mod cuda;
 pub mod fault;
 mod fleet;
 mod judge;
+#[cfg(feature = "wgpu")]
+mod wgpu;
 
 pub use crate::suite::DeviceId;
 pub use fleet::Fleet;
@@ -28,7 +30,7 @@ pub struct Family {
 }
 
 /// Every family, in the order in which `list devices` prints them. A build without one has it all the same, absent.
-pub const REGISTRY: &[Family] = &[CUDA];
+pub const REGISTRY: &[Family] = &[CUDA, WGPU];
 
 /// NVIDIA GPUs.
 const CUDA: Family = Family {
@@ -37,7 +39,17 @@ const CUDA: Family = Family {
     #[cfg(feature = "cuda")]
     probe: cuda::probe,
     #[cfg(not(feature = "cuda"))]
-    probe: || Probe::Absent { reason: "this build has no CUDA: its feature `cuda` is off".to_owned() },
+    probe: || Probe::Absent { reason: "this program was built without the feature `cuda`".to_owned() },
+};
+
+/// Any other card, and NVIDIA's as well.
+const WGPU: Family = Family {
+    id: "wgpu",
+    title: "Vulkan, Metal or DirectX 12 through wgpu",
+    #[cfg(feature = "wgpu")]
+    probe: wgpu::probe,
+    #[cfg(not(feature = "wgpu"))]
+    probe: || Probe::Absent { reason: "this program was built without the feature `wgpu`".to_owned() },
 };
 
 /// What looking for devices of a family came to.

@@ -33,19 +33,19 @@ pub(super) struct Found {
 
 impl Found {
     /// Looks for the devices of the families that `wanted` names; the processor is always there.
-    pub(super) fn probe(host: &Host, wanted: impl Fn(&str) -> bool) -> Self {
+    pub(super) fn probe(host: &Host, gpus: &[Gpu], wanted: impl Fn(&str) -> bool) -> Self {
         let mut fleet = Fleet::default().with(Box::new(CpuBackend::new(host)));
         let mut findings = Vec::new();
         for family in backends::REGISTRY.iter().filter(|f| wanted(f.id)) {
-            let state = match (family.probe)() {
-                // A machine that is made up has no devices of this one.
-                _ if host.is_redirected() => {
-                    State::Absent("this is another machine's root: its devices are not here".into())
-                }
+            // A machine that is made up has no devices of this one.
+            let elsewhere =
+                || Probe::Absent { reason: "the root is another machine's, its devices are not here".into() };
+            let state = match if host.is_redirected() { elsewhere() } else { (family.probe)() } {
                 Probe::Absent { reason } => State::Absent(reason),
                 Probe::Denied { reason, remedy } => State::Denied { reason, remedy },
                 Probe::Ready(backend) => {
-                    let devices = backend.devices();
+                    let mut devices = backend.devices();
+                    devices.iter_mut().for_each(|d| know_memory(d, host, gpus));
                     fleet = fleet.with(backend);
                     State::Ready(devices)
                 }
@@ -56,8 +56,8 @@ impl Found {
     }
 
     /// Looks for those that `cases` ask for.
-    pub(super) fn for_cases(host: &Host, cases: &[Case]) -> Self {
-        Self::probe(host, |family| cases.iter().any(|c| c.device.family() == family))
+    pub(super) fn for_cases(host: &Host, gpus: &[Gpu], cases: &[Case]) -> Self {
+        Self::probe(host, gpus, |family| cases.iter().any(|c| c.device.family() == family))
     }
 
     fn infos(&self) -> impl Iterator<Item = &DeviceInfo> {
@@ -102,6 +102,15 @@ impl Found {
         })
         .unzip()
     }
+}
+
+/// Memory that a backend does not know: of a software device that of the host, of an NVIDIA card what NVML says.
+fn know_memory(device: &mut DeviceInfo, host: &Host, gpus: &[Gpu]) {
+    if device.software {
+        device.free = device.free.or_else(|| crate::host::available_memory(host));
+    }
+    let board = gpus.iter().find(|g| g.pci.is_some() && g.pci == device.pci);
+    device.memory = device.memory.or(board.and_then(|g| g.memory));
 }
 
 fn planned(info: &DeviceInfo) -> PlannedDevice {

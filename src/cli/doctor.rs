@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         findings.iter_mut().filter_map(|f| if let State::Ready(info) = &mut f.state { Some(info) } else { None });
     sensors::assign_roles(&mut ready.collect::<Vec<_>>());
     let counters = ActivityCounters::open(&[0]);
-    let devices = devices::Found::probe(&host, |_| true).findings;
+    let devices = devices::Found::probe(&host, &environment.gpus, |_| true).findings;
     match args.format {
         Format::Json => print_json(&as_json(&environment, &findings, &devices, &counters, &advice))?,
         Format::Text => print(&as_text(&environment, &findings, &devices, &counters, &advice))?,

@@ -7,7 +7,7 @@ use crate::interop;
 use crate::kernels::{self, ParamKind, ParamSpec};
 use crate::policy::Certification;
 use crate::report::FORMATS;
-use crate::sensors;
+use crate::sensors::{self, nvml};
 use crate::suite::Catalog;
 use crate::verdict::rules;
 use clap::ValueEnum;
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
             )
         }
         What::Devices => {
-            let found = devices::Found::probe(&Host::real(), |_| true).findings;
+            let found = devices::Found::probe(&Host::real(), &nvml::inventory(None), |_| true).findings;
             (&["device", "state", "what", "memory", "where"], devices::rows(&found), devices::as_json(&found))
         }
         What::Suites => suites(&args.dir)?,

@@ -110,7 +110,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         (Some(path), None) => {
             let suite = read_suite(path, &catalog)?;
             let environment = crate::host::environment(&host, args.doubles.gpus());
-            let found = Found::for_cases(&host, &suite.cases);
+            let found = Found::for_cases(&host, &environment.gpus, &suite.cases);
             let mut plan = plan::build(&suite, &capacity(args, &host, &environment, &found), &catalog);
             select(&mut plan, &catalog, &args.cases, path)?;
             if args.dry_run {
@@ -237,7 +237,7 @@ fn resume(args: &Args, host: &Host, dir: &Path) -> Result<Exit, Failure> {
     }
     let environment = crate::host::environment(host, args.doubles.gpus());
     same_machine(&record.header.environment, &environment, dir)?;
-    let found = Found::for_cases(host, &record.header.plan.cases);
+    let found = Found::for_cases(host, &environment.gpus, &record.header.plan.cases);
     let mut header = record.header.clone();
     header.simulated.extend(args.doubles.reasons().into_iter().filter(|r| !record.header.simulated.contains(r)));
     header.state = RunState::Running;

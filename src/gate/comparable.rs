@@ -141,6 +141,8 @@ pub(super) fn records(
     if on_gpu {
         let names = |r: &RunRecord| join(r.header.environment.gpus.iter().map(|g| g.name.clone()));
         list.unless_equal(Code::Device, names(old), names(new));
+        let devices = |r: &RunRecord| join(r.header.devices.iter().map(|d| format!("{} ({})", d.name, d.id)));
+        list.unless_equal(Code::Device, devices(old), devices(new));
         let limits =
             |r: &RunRecord| join(r.header.environment.gpus.iter().map(|g| watts(g.power_limit.map(|w| w.get()))));
         list.unless_equal(Code::PowerLimit, limits(old), limits(new));

@@ -47,16 +47,6 @@ pub(crate) fn needs_ampere(target: &Target) -> Result<(), NoProgram> {
     }
 }
 
-/// A buffer with an operand of the same name.
-pub(crate) const fn operand(name: &'static str, len: usize, format: Format) -> DeviceBuffer {
-    DeviceBuffer { name, len, format, init: Init::Operand(name) }
-}
-
-/// A buffer that launches write.
-pub(crate) const fn written(name: &'static str, len: usize, format: Format) -> DeviceBuffer {
-    DeviceBuffer { name, len, format, init: Init::Poison }
-}
-
 /// A buffer that a program names and does not read.
 pub(crate) const fn unused(name: &'static str, format: Format) -> DeviceBuffer {
     DeviceBuffer { name, len: 1, format, init: Init::Zeros }

@@ -1,7 +1,7 @@
 //! Programs for devices, as data: sources, buffers and launches. A kernel writes them down; a backend
 //! compiles and runs them, and hands the answer back to the kernel's own check.
 
-use super::{Array, Canary, Dtype, KernelError, ParamError, Values};
+use super::{Array, Canary, Dtype, KernelError, ParamError, Team, Values};
 use crate::units::Bytes;
 
 /// What a program for a device is written in.
@@ -237,6 +237,18 @@ pub struct DeviceBuffer {
 }
 
 impl DeviceBuffer {
+    /// A buffer that holds the operand of its name.
+    #[must_use]
+    pub const fn operand(name: &'static str, len: usize, format: Format) -> Self {
+        Self { name, len, format, init: Init::Operand(name) }
+    }
+
+    /// A buffer that the program writes, poisoned before.
+    #[must_use]
+    pub const fn output(name: &'static str, len: usize, format: Format) -> Self {
+        Self { name, len, format, init: Init::Poison }
+    }
+
     /// Its size in bytes.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
@@ -342,6 +354,19 @@ pub enum NoProgram {
     /// The parameters are no case.
     #[error(transparent)]
     Param(#[from] ParamError),
+}
+
+/// The thread that makes a canary's operands.
+pub(crate) struct Alone;
+
+impl Team for Alone {
+    fn threads(&self) -> usize {
+        1
+    }
+
+    fn run(&self, job: &(dyn Fn(usize) + Sync)) {
+        job(0);
+    }
 }
 
 /// The verdict on an answer of a canary.

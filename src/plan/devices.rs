@@ -53,7 +53,7 @@ impl Devices {
         let missing = self.missing.iter().find(|(f, _)| f == family);
         Err(match (missing, all.as_slice()) {
             (Some((_, why)), []) => format!("there is no {family} device: {why}"),
-            (None, []) => format!("there is no {family} device: nobody looked for one"),
+            (None, []) => format!("there is no {family} device: this program knows none"),
             (_, all) if wanted.is_any() => {
                 let names: Vec<_> = all.iter().map(|d| format!("{} ({})", d.id, d.name)).collect();
                 format!(

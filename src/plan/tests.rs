@@ -176,3 +176,93 @@ proptest! {
         prop_assert!(plan.estimate.get() >= idle + windows);
     }
 }
+
+/// A device of this id that runs `gemm` in single precision by a library.
+fn device(id: &str, gib: Option<f64>) -> PlannedDevice {
+    use crate::kernels::{Api, Dtype, Library, Limits, Target};
+    let id = DeviceId(id.to_owned());
+    let limits = Limits {
+        shared_bytes: 16 << 10,
+        block_threads: 256,
+        grid: [65_535; 3],
+        buffer_bytes: 1 << 30,
+        buffers: 8,
+        subgroup: None,
+        half: false,
+        capability: None,
+    };
+    let library = Library { kernel: "gemm", dtype: Dtype::F32, path: "a-library" };
+    PlannedDevice {
+        name: format!("card {id}"),
+        memory: gib.and_then(memory),
+        target: Target { api: id.api().unwrap_or(Api::Wgsl), limits, libraries: vec![library] },
+        software: id.0.ends_with("software"),
+        id,
+    }
+}
+
+fn with(found: Vec<PlannedDevice>) -> Capacity {
+    let missing = vec![("cuda".to_owned(), "libcuda.so.1 was not found".to_owned())];
+    Capacity { devices: Devices { found, missing, allow_software: false }, ..SMALL }
+}
+
+fn on(devices: &str, shape: &str) -> Suite {
+    suite(&format!("  - {{kernel: gemm, devices: {devices}, with: {{shape: {shape}, threads: 1}}}}\n"))
+}
+
+#[test]
+fn a_case_runs_once_on_every_device_that_it_means() {
+    let host = with(vec![device("wgpu:0", None), device("wgpu:1", None), device("wgpu:software", None)]);
+    let asked = on("[cpu, 'wgpu:*', 'wgpu:1', 'cuda:*']", "8x8x8");
+    let plan = build(&asked, &host, &catalog());
+    let workloads: Vec<&str> = planned(&plan).into_iter().filter(|id| id.starts_with("gemm")).collect();
+    let expected = ["gemm-f32-m8-n8-k8-t1", "gemm-f32-m8-n8-k8-wgpu0", "gemm-f32-m8-n8-k8-wgpu1"];
+    assert_eq!(workloads, expected);
+    assert_eq!(plan.skips.len(), 1, "{:?}", plan.skips);
+    assert_eq!(plan.skips[0].case.id, "gemm-f32-m8-n8-k8-cuda");
+    assert_eq!(plan.skips[0].reason, "there is no cuda device: libcuda.so.1 was not found");
+    let places: HashSet<String> = plan.cases.iter().map(|c| c.device.0.clone()).collect();
+    assert_eq!(places.len(), 3);
+    // Probes of the processor are for its own cases.
+    assert!(plan.cases.iter().filter(|c| c.kernel == "fma-peak").all(|c| c.device.is_cpu()));
+}
+
+#[test]
+fn software_is_a_device_only_where_it_is_named_or_allowed() {
+    let mut host = with(vec![device("wgpu:software", None)]);
+    let any = build(&on("'wgpu:*'", "8x8x8"), &host, &catalog());
+    assert!(any.cases.is_empty());
+    assert!(any.skips[0].reason.contains("--allow-software"), "{}", any.skips[0].reason);
+    let named = build(&on("'wgpu:software'", "8x8x8"), &host, &catalog());
+    assert_eq!(planned(&named), ["gemm-f32-m8-n8-k8-wgpu-software"]);
+    host.devices.allow_software = true;
+    assert_eq!(planned(&build(&on("'wgpu:*'", "8x8x8"), &host, &catalog())), planned(&named));
+    let missing = build(&on("'wgpu:3'", "8x8x8"), &host, &catalog());
+    assert_eq!(missing.skips[0].reason, "there is no device `wgpu:3` here; there is wgpu:software");
+}
+
+#[test]
+fn what_a_device_cannot_hold_or_compute_is_skipped_with_numbers() {
+    let host = with(vec![device("wgpu:0", Some(0.001))]);
+    let plan = build(&on("'wgpu:0'", "512x512x512"), &host, &catalog());
+    let reason = &plan.skips[0].reason;
+    assert!(
+        reason.starts_with("it needs 3.0 MiB on wgpu:0 (card wgpu:0), more than 80 % of the 1.0 MiB free"),
+        "{reason}"
+    );
+    assert!(build(&on("'wgpu:0'", "64x64x64"), &host, &catalog()).skips.is_empty());
+    let cases = suite("  - {kernel: triad, devices: 'wgpu:0', with: {bytes: 64 KiB}}\n");
+    let reason = build(&cases, &host, &catalog()).skips.remove(0).reason;
+    assert_eq!(
+        reason,
+        "triad in f32 on wgpu:0 (card wgpu:0): it has no program for this kind of device and element type"
+    );
+}
+
+#[test]
+fn probes_are_kept_for_the_devices_of_the_cases_that_are() {
+    let host = with(vec![device("wgpu:0", None)]);
+    let mut plan = build(&on("[cpu, 'wgpu:0']", "8x8x8"), &host, &catalog());
+    plan.retain(&catalog(), |id| id.ends_with("wgpu0"));
+    assert_eq!(planned(&plan), ["gemm-f32-m8-n8-k8-wgpu0"]);
+}

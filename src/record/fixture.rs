@@ -170,6 +170,21 @@ pub fn hand_made(times: &[f64]) -> RunRecord {
     record
 }
 
+/// A graphics card whose energy is that of `domain`.
+#[must_use]
+pub fn card(id: super::DeviceId, domain: &str) -> super::Device {
+    super::Device {
+        id,
+        name: "a card".into(),
+        interface: "CUDA 13.0".into(),
+        driver: None,
+        pci: None,
+        memory: None,
+        software: false,
+        domain: domain.parse().ok(),
+    }
+}
+
 /// Adds a counter span that covers the window of `sample` exactly, `watts` times its length.
 pub fn add_energy(sample: &mut super::Sample, domain: &str, watts: f64) {
     timeline::add_span(sample, domain, watts);

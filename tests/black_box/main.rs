@@ -7,6 +7,7 @@ mod certificates;
 mod counters;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod devices;
 mod discover;
 mod evidence;
 mod gate;

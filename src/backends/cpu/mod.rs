@@ -7,6 +7,7 @@
 mod pool;
 mod topology;
 
+pub(super) use topology::Home;
 pub use topology::{TooManyThreads, Topology};
 
 use super::{Backend, BackendError, DeviceId, ProgramInfo, Workload};

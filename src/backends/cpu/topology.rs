@@ -126,14 +126,43 @@ pub(super) struct Pin {
 impl Pin {
     /// Pins the calling thread to `cpu`; `None` when the system refuses.
     pub(super) fn current(cpu: u32) -> Option<Self> {
+        Self::to(&[cpu])
+    }
+
+    /// The same to several CPUs.
+    fn to(cpus: &[u32]) -> Option<Self> {
         let before = affinity(0)?;
-        set_affinity(0, &[cpu]).then(|| Self { thread: thread_id(), before })
+        set_affinity(0, cpus).then(|| Self { thread: thread_id(), before })
     }
 }
 
 impl Drop for Pin {
     fn drop(&mut self) {
         set_affinity(self.thread, &self.before);
+    }
+}
+
+/// The CPUs that a thread may use before any workload pins it.
+///
+/// Threads that are started inherit the mask of the one that starts them: what drivers of other devices start must
+/// not be held on the one CPU that a workload of the processor is pinned to.
+#[derive(Debug)]
+pub(in crate::backends) struct Home(Vec<u32>);
+
+/// Gives the calling thread its home back as long as this lives.
+pub(in crate::backends) struct AtHome(
+    #[expect(dead_code, reason = "what it does on its end is the purpose")] Option<Pin>,
+);
+
+impl Home {
+    /// Those of the calling thread.
+    pub(in crate::backends) fn here() -> Self {
+        Self(affinity(0).unwrap_or_default())
+    }
+
+    /// Lets the calling thread use them.
+    pub(in crate::backends) fn enter(&self) -> AtHome {
+        AtHome(if self.0.is_empty() { None } else { Pin::to(&self.0) })
     }
 }
 
@@ -166,6 +195,22 @@ mod tests {
     fn too_many_threads_is_an_error_that_says_what_to_do() {
         let error = two_cores().assign(Threads::Count(5)).unwrap_err();
         assert!(error.to_string().starts_with("5 threads asked for, but only 4 logical CPUs are usable"));
+    }
+
+    #[test]
+    fn a_pinned_thread_goes_home_and_back() {
+        std::thread::spawn(|| {
+            let home = Home::here();
+            let all = affinity(0).unwrap();
+            let _pin = Pin::current(all[0]).unwrap();
+            let there = home.enter();
+            assert_eq!(affinity(0).unwrap(), all);
+            assert_eq!(std::thread::spawn(|| affinity(0).unwrap()).join().unwrap(), all, "what it starts inherits it");
+            drop(there);
+            assert_eq!(affinity(0).unwrap(), [all[0]]);
+        })
+        .join()
+        .unwrap();
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The CUDA program of attention, in bfloat16 on tensor cores (`attention.cu`).
 
-use crate::kernels::cuda::{WARP, cuda_source, needs_ampere, operand, tile_bytes, unused, word, written};
-use crate::kernels::{Argument, DeviceProgram, Dtype, Format, Launch, NoProgram, ParamError, Params, Target};
+use crate::kernels::cuda::{WARP, cuda_source, needs_ampere, tile_bytes, unused, word};
+use crate::kernels::{
+    Argument, DeviceBuffer, DeviceProgram, Dtype, Format, Launch, NoProgram, ParamError, Params, Target,
+};
 
 const SOURCE: &str = cuda_source!("attention/attention.cu");
 /// Largest dimension whose accumulators fit the registers.
@@ -70,7 +72,7 @@ pub(super) fn program(params: &Params, target: &Target, kind: Kind) -> Result<De
     };
     let len = heads * seq * dim;
     let blocks = match kind {
-        Kind::Blocks { side, visible } => operand("columns", heads * (seq / side) * visible, Format::U32),
+        Kind::Blocks { side, visible } => DeviceBuffer::operand("columns", heads * (seq / side) * visible, Format::U32),
         _ => unused("columns", Format::U32),
     };
     let blocks_of_queries = seq.div_ceil(tiles.queries() as usize);
@@ -100,10 +102,10 @@ pub(super) fn program(params: &Params, target: &Target, kind: Kind) -> Result<De
             Argument::F32(scale),
         ],
     };
-    let input = |name| operand(name, len, Format::Bf16);
+    let input = |name| DeviceBuffer::operand(name, len, Format::Bf16);
     Ok(DeviceProgram {
         path: format!("cuda/mma-{}x{}-{name}", tiles.queries(), tiles.keys),
-        buffers: vec![input("Q"), input("K"), input("V"), blocks, written("O", len, Format::Bf16)],
+        buffers: vec![input("Q"), input("K"), input("V"), blocks, DeviceBuffer::output("O", len, Format::Bf16)],
         steps: vec![launch],
         output: 4,
         shape: vec![heads, seq, dim],

@@ -10,6 +10,7 @@ mod exact;
 mod mask;
 pub(super) mod registers;
 mod tiled;
+mod wgsl;
 
 use super::params::{product, sum};
 use super::random::SplitMix64;
@@ -163,6 +164,11 @@ fn pairs(params: &Params) -> Result<u64, ParamError> {
     Ok(if params.word("mask")? == "causal" { seq * (seq + 1) / 2 } else { seq * seq })
 }
 
+/// The mask that a case without a window or blocks names.
+fn mask(params: &Params) -> Result<Mask, ParamError> {
+    Ok(if params.word("mask")? == "causal" { Mask::Causal } else { Mask::Dense })
+}
+
 impl Kernel for Attention {
     fn info(&self) -> &'static KernelInfo {
         &INFO
@@ -175,8 +181,7 @@ impl Kernel for Attention {
 
     fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
         self.work(params)?;
-        let mask = if params.word("mask")? == "causal" { Mask::Causal } else { Mask::Dense };
-        build(params, pairs(params)?, context, mask)
+        build(params, pairs(params)?, context, mask(params)?)
     }
 
     fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
@@ -186,16 +191,17 @@ impl Kernel for Attention {
 
     fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
         self.work(params)?;
-        let kind = if params.word("mask")? == "causal" { cuda::Kind::Causal } else { cuda::Kind::Dense };
         match target.api {
-            Api::Cuda => cuda::program(params, target, kind),
-            Api::Wgsl => Err(NoProgram::Unwritten),
+            Api::Cuda => {
+                let causal = matches!(mask(params)?, Mask::Causal);
+                cuda::program(params, target, if causal { cuda::Kind::Causal } else { cuda::Kind::Dense })
+            }
+            Api::Wgsl => wgsl::program(params, &mask(params)?, target),
         }
     }
 
     fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
-        let mask = if params.word("mask")? == "causal" { Mask::Causal } else { Mask::Dense };
-        canary::for_device(params, mask)
+        canary::for_device(params, mask(params)?)
     }
 }
 
@@ -242,7 +248,7 @@ impl Kernel for WindowAttention {
         self.work(params)?;
         match target.api {
             Api::Cuda => cuda::program(params, target, cuda::Kind::Window(params.count("window")?)),
-            Api::Wgsl => Err(NoProgram::Unwritten),
+            Api::Wgsl => wgsl::program(params, &Mask::Window(params.count("window")?), target),
         }
     }
 

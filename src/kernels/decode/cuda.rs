@@ -2,8 +2,10 @@
 
 use super::Sizes;
 use super::cache::{Cache, Format as Stored, Layout, Store};
-use crate::kernels::cuda::{WARP, cuda_source, operand, unused, word, written};
-use crate::kernels::{Argument, Array, DeviceProgram, Format, Launch, NoProgram, ParamError, Target, Values};
+use crate::kernels::cuda::{WARP, cuda_source, unused, word};
+use crate::kernels::{
+    Argument, Array, DeviceBuffer, DeviceProgram, Format, Launch, NoProgram, ParamError, Target, Values,
+};
 
 const SOURCE: &str = cuda_source!("decode/decode.cu");
 /// Elements of a key that lie across a warp.
@@ -48,10 +50,15 @@ pub(super) fn program(sizes: &Sizes, target: &Target) -> Result<DeviceProgram, N
     let rows = groups * len;
     let values = match sizes.format {
         Stored::Latent => unused("values", Format::F32),
-        _ => operand("values", rows * value, element),
+        _ => DeviceBuffer::operand("values", rows * value, element),
     };
-    let scales =
-        |name| if sizes.format == Stored::Int8 { operand(name, rows, Format::F32) } else { unused(name, Format::F32) };
+    let scales = |name| {
+        if sizes.format == Stored::Int8 {
+            DeviceBuffer::operand(name, rows, Format::F32)
+        } else {
+            unused(name, Format::F32)
+        }
+    };
     #[expect(clippy::cast_possible_truncation, reason = "the program scales in single precision")]
     let scale = Argument::F32((1.0 / (key as f64).sqrt()) as f32);
     let counted = |name, n| Ok::<_, NoProgram>(Argument::U32(word(name, n)?));
@@ -69,13 +76,13 @@ pub(super) fn program(sizes: &Sizes, target: &Target) -> Result<DeviceProgram, N
     Ok(DeviceProgram {
         path: format!("cuda/split-{name}"),
         buffers: vec![
-            operand("keys", rows * key, element),
+            DeviceBuffer::operand("keys", rows * key, element),
             values,
             scales("key_scales"),
             scales("value_scales"),
-            operand("queries", layout.heads() * key, Format::F32),
-            written("shares", parts, Format::F32),
-            written("O", layout.heads() * value, Format::F32),
+            DeviceBuffer::operand("queries", layout.heads() * key, Format::F32),
+            DeviceBuffer::output("shares", parts, Format::F32),
+            DeviceBuffer::output("O", layout.heads() * value, Format::F32),
         ],
         steps: vec![
             Launch {

@@ -14,6 +14,7 @@ mod amx;
 mod nest;
 mod short;
 mod vector;
+mod wgsl;
 mod words;
 
 use super::canary::{Cancelling, LENGTH};
@@ -24,8 +25,8 @@ use super::reference::{Reference, add_product};
 use super::short::Bf16;
 use super::split::{Parts, even, normal_buffer, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
-    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel, KernelError,
+    KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
 };
 use nest::{Nest, NestPath};
 use std::ops::Range;
@@ -89,6 +90,15 @@ impl Kernel for Gemm {
             Dtype::Bf16 => short::operands::<Bf16>(shape, context),
             Dtype::I8 => short::operands::<i8>(shape, context),
         }
+    }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        self.work(params)?;
+        wgsl::program(params, target)
+    }
+
+    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
+        wgsl::canary(params)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The CUDA program of linear attention, in bfloat16 on tensor cores (`linear.cu`).
 
 use super::Shape;
-use crate::kernels::cuda::{WARP, cuda_source, needs_ampere, operand, tile_bytes, word, written};
-use crate::kernels::{Argument, DeviceProgram, Format, Launch, NoProgram, ParamError, Target};
+use crate::kernels::cuda::{WARP, cuda_source, needs_ampere, tile_bytes, word};
+use crate::kernels::{Argument, DeviceBuffer, DeviceProgram, Format, Launch, NoProgram, ParamError, Target};
 
 const SOURCE: &str = cuda_source!("linear/linear.cu");
 const WARPS: u32 = 4;
@@ -46,16 +46,16 @@ pub(super) fn program(shape: Shape, target: &Target) -> Result<DeviceProgram, No
     let tile = tile_bytes(64, head);
     let (heads_, tiles) = (word("heads", heads)?, word("the grid", heads * seq.div_ceil(TILE))?);
     let len = shape.len();
-    let input = |name| operand(name, len, Format::Bf16);
+    let input = |name| DeviceBuffer::operand(name, len, Format::Bf16);
     Ok(DeviceProgram {
         path: "cuda/mma-states".to_owned(),
         buffers: vec![
             input("Q"),
             input("K"),
             input("V"),
-            written("shares", parts, Format::F32),
-            written("states", states, Format::Bf16),
-            written("O", len, Format::Bf16),
+            DeviceBuffer::output("shares", parts, Format::F32),
+            DeviceBuffer::output("states", states, Format::Bf16),
+            DeviceBuffer::output("O", len, Format::Bf16),
         ],
         steps: vec![
             launch(

@@ -1,8 +1,8 @@
 //! The CUDA program of the quantised product (`quantized.cu`), and how weights lie for it.
 
 use super::{CHUNK, Shape, Width};
-use crate::kernels::cuda::{WARP, cuda_source, needs_ampere, operand, word, written};
-use crate::kernels::{Argument, DeviceProgram, Format, Launch, NoProgram, Target};
+use crate::kernels::cuda::{WARP, cuda_source, needs_ampere, word};
+use crate::kernels::{Argument, DeviceBuffer, DeviceProgram, Format, Launch, NoProgram, Target};
 
 const SOURCE: &str = cuda_source!("quantized/quantized.cu");
 /// Warps that share the length of the sums.
@@ -35,10 +35,10 @@ pub(super) fn program(shape: Shape, target: &Target) -> Result<DeviceProgram, No
     Ok(DeviceProgram {
         path: format!("cuda/mma-int{bits}"),
         buffers: vec![
-            operand("W", n * (k / CHUNK) * width.device_words(), Format::U32),
-            operand("scales", n * (k / group), Format::F32),
-            operand("X", m * k, Format::Bf16),
-            written("Y", n * m, Format::F32),
+            DeviceBuffer::operand("W", n * (k / CHUNK) * width.device_words(), Format::U32),
+            DeviceBuffer::operand("scales", n * (k / group), Format::F32),
+            DeviceBuffer::operand("X", m * k, Format::Bf16),
+            DeviceBuffer::output("Y", n * m, Format::F32),
         ],
         steps: vec![launch],
         output: 3,

@@ -1,8 +1,8 @@
 //! The CUDA program of the layer that skips zeros (`skip.cu`).
 
 use super::{Layer, Shape};
-use crate::kernels::cuda::{cuda_source, operand, unused, word, written};
-use crate::kernels::{Argument, Array, DeviceProgram, Format, Launch, NoProgram, Target};
+use crate::kernels::cuda::{cuda_source, unused, word};
+use crate::kernels::{Argument, Array, DeviceBuffer, DeviceProgram, Format, Launch, NoProgram, Target};
 
 const SOURCE: &str = cuda_source!("skip/skip.cu");
 const THREADS: u32 = 256;
@@ -40,7 +40,8 @@ pub(super) fn program(shape: Shape, target: &Target) -> Result<DeviceProgram, No
             arguments: counted(sizes)?,
         })
     };
-    let of_predictor = |name, len| if predicted { operand(name, len, Format::F32) } else { unused(name, Format::F32) };
+    let of_predictor =
+        |name, len| if predicted { DeviceBuffer::operand(name, len, Format::F32) } else { unused(name, Format::F32) };
     let mut steps = Vec::new();
     if predicted {
         steps.push(launch("project", [rank.div_ceil(WARPS), 1], &[4, 0, 7], &[d, rank])?);
@@ -51,17 +52,17 @@ pub(super) fn program(shape: Shape, target: &Target) -> Result<DeviceProgram, No
     Ok(DeviceProgram {
         path: if predicted { "cuda/predicted-rows" } else { "cuda/rows" }.to_owned(),
         buffers: vec![
-            operand("x", d, Format::F32),
-            operand("U", f * d, Format::F32),
-            operand("b", f, Format::F32),
-            operand("D", f * d, Format::F32),
+            DeviceBuffer::operand("x", d, Format::F32),
+            DeviceBuffer::operand("U", f * d, Format::F32),
+            DeviceBuffer::operand("b", f, Format::F32),
+            DeviceBuffer::operand("D", f * d, Format::F32),
             of_predictor("A", rank * d),
             of_predictor("B", f * rank),
             of_predictor("t", f),
-            written("A·x", rank.max(1), Format::F32),
-            written("hidden units", f, Format::F32),
-            written("shares", shares * d, Format::F32),
-            written("y", d, Format::F32),
+            DeviceBuffer::output("A·x", rank.max(1), Format::F32),
+            DeviceBuffer::output("hidden units", f, Format::F32),
+            DeviceBuffer::output("shares", shares * d, Format::F32),
+            DeviceBuffer::output("y", d, Format::F32),
         ],
         steps,
         output: 10,

@@ -5,6 +5,7 @@
 //! packing B is part of every iteration.
 
 mod tiles;
+mod wgsl;
 
 use super::canary::{Cancelling, LENGTH};
 use super::csr::{self, Columns, Csr};
@@ -16,8 +17,8 @@ use super::random::SplitMix64;
 use super::reference::{Reference, add_product};
 use super::split::{normal_buffer, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
-    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel, KernelError,
+    KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
 };
 use tiles::{SpmmPath, Tiled};
 
@@ -87,6 +88,15 @@ impl Kernel for Spmm {
     fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
         self.work(params)?;
         if params.dtype == Dtype::F64 { operands::<f64>(params, context) } else { operands::<f32>(params, context) }
+    }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        self.work(params)?;
+        wgsl::program(params, target)
+    }
+
+    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
+        wgsl::canary(params)
     }
 }
 

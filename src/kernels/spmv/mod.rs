@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "vector loads and gathers inside a checked structure")]
 
+mod wgsl;
+
 use super::canary::{Cancelling, LENGTH};
 use super::csr::{self, Columns, Csr};
 use super::element::Element;
@@ -12,8 +14,8 @@ use super::reference::Reference;
 use super::simd::{Simd, paths};
 use super::split::{Parts, balanced, normal_buffer, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
-    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel, KernelError,
+    KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
 };
 use std::ops::Range;
 
@@ -71,6 +73,15 @@ impl Kernel for Spmv {
     fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
         self.work(params)?;
         if params.dtype == Dtype::F64 { operands::<f64>(params, context) } else { operands::<f32>(params, context) }
+    }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        self.work(params)?;
+        wgsl::program(params, target)
+    }
+
+    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
+        wgsl::canary(params)
     }
 }
 

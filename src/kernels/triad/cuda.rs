@@ -1,7 +1,7 @@
 //! The CUDA program of the triad (`triad.cu`).
 
-use crate::kernels::cuda::{cuda_source, operand, word, written};
-use crate::kernels::{Argument, DeviceProgram, Dtype, Format, Launch, NoProgram};
+use crate::kernels::cuda::{cuda_source, word};
+use crate::kernels::{Argument, DeviceBuffer, DeviceProgram, Dtype, Format, Launch, NoProgram};
 
 const SOURCE: &str = cuda_source!("triad/triad.cu");
 const THREADS: usize = 256;
@@ -26,7 +26,11 @@ pub(super) fn program(n: usize, dtype: Dtype) -> Result<DeviceProgram, NoProgram
     };
     Ok(DeviceProgram {
         path: "cuda/vectors".to_owned(),
-        buffers: vec![written("a", n, format), operand("b", n, format), operand("c", n, format)],
+        buffers: vec![
+            DeviceBuffer::output("a", n, format),
+            DeviceBuffer::operand("b", n, format),
+            DeviceBuffer::operand("c", n, format),
+        ],
         steps: vec![launch],
         output: 0,
         shape: vec![n],

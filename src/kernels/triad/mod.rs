@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "vector loads and streaming stores on disjoint parts")]
 
 mod cuda;
+mod wgsl;
 
 use super::canary::{self, step};
 use super::element::Element;
@@ -13,8 +14,7 @@ use super::simd::{Simd, paths};
 use super::split::{Parts, even, fill_repeating, output_buffer};
 use super::{
     Api, Array, Buffer, BuildContext, Canary, Correctness, Coverage, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel,
-    KernelError, KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, ParamValue, Params, Program, Role, Target,
-    Team, Work,
+    KernelError, KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
 };
 
 /// The `triad` kernel.
@@ -51,6 +51,29 @@ fn shape(params: &Params) -> Result<(u64, bool), ParamError> {
     Ok((bytes / (3 * params.dtype.size()), bytes >= STREAMING_FROM))
 }
 
+/// Elements of each array, as an index.
+fn elements(params: &Params) -> Result<usize, ParamError> {
+    let (n, _) = shape(params)?;
+    usize::try_from(n).map_err(|_| ParamError::TooLarge(format!("{n} elements")))
+}
+
+/// b and c.
+fn inputs<T: Element>(n: usize, context: &BuildContext<'_>) -> Result<[Buffer<T>; 2], KernelError> {
+    let mut arrays = [Buffer::zeroed(n, "b")?, Buffer::zeroed(n, "c")?];
+    let mut block = vec![T::ZERO; BLOCK];
+    for (stream, array) in (1..).zip(&mut arrays) {
+        SplitMix64::new(context.seed, stream).fill_normal(0, &mut block);
+        fill_repeating(array, &block, context.team);
+    }
+    Ok(arrays)
+}
+
+/// b and c as arrays.
+fn operands<T: Element>(n: usize, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+    let [b, c] = inputs::<T>(n, context)?;
+    Ok(vec![Array::of("b", &[n], &b), Array::of("c", &[n], &c)])
+}
+
 impl Kernel for Triad {
     fn info(&self) -> &'static KernelInfo {
         &INFO
@@ -65,77 +88,33 @@ impl Kernel for Triad {
         Work::new(flops, flops, bytes, footprint)
     }
 
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        let n = elements(params)?;
+        match params.dtype {
+            Dtype::F32 => operands::<f32>(n, context),
+            Dtype::F64 => operands::<f64>(n, context),
+            other => Err(INFO.no_type(other).into()),
+        }
+    }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        match target.api {
+            Api::Cuda => cuda::program(elements(params)?, params.dtype),
+            Api::Wgsl => wgsl::program(elements(params)?, params.dtype, target),
+        }
+    }
+
+    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
+        wgsl::canary(params.dtype)
+    }
+
     fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
-        let (n, streaming) = shape(params)?;
-        let n = usize::try_from(n).map_err(|_| ParamError::TooLarge(format!("{n} elements")))?;
+        let (n, (_, streaming)) = (elements(params)?, shape(params)?);
         Ok(match params.dtype {
             Dtype::F32 => Box::new(Triadic::<f32>::build(n, streaming, context)?),
             Dtype::F64 => Box::new(Triadic::<f64>::build(n, streaming, context)?),
             other => return Err(INFO.no_type(other).into()),
         })
-    }
-
-    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
-        let (n, _) = shape(params)?;
-        let n = usize::try_from(n).map_err(|_| ParamError::TooLarge(format!("{n} elements")))?;
-        if params.dtype == Dtype::F64 { operands::<f64>(n, context) } else { operands::<f32>(n, context) }
-    }
-
-    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
-        let (n, _) = shape(params)?;
-        let n = usize::try_from(n).map_err(|_| ParamError::TooLarge(format!("{n} elements")))?;
-        match target.api {
-            Api::Cuda => cuda::program(n, params.dtype),
-            Api::Wgsl => Err(NoProgram::Unwritten),
-        }
-    }
-
-    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
-        Ok(Some(if params.dtype == Dtype::F64 { device_canary::<f64>() } else { device_canary::<f32>() }))
-    }
-}
-
-/// b and c.
-fn inputs<T: Element>(n: usize, context: &BuildContext<'_>) -> Result<[Buffer<T>; 2], KernelError> {
-    let BuildContext { seed, team, .. } = *context;
-    let (mut b, mut c) = (Buffer::zeroed(n, "b")?, Buffer::zeroed(n, "c")?);
-    let mut block = vec![T::ZERO; BLOCK];
-    for (stream, array) in [(1, &mut b), (2, &mut c)] {
-        SplitMix64::new(seed, stream).fill_normal(0, &mut block);
-        fill_repeating(array, &block, team);
-    }
-    Ok([b, c])
-}
-
-fn operands<T: Element>(n: usize, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
-    let [b, c] = inputs::<T>(n, context)?;
-    Ok(vec![Array::of("b", &[n], &b), Array::of("c", &[n], &c)])
-}
-
-/// Elements of the canary.
-const CANARY: usize = 1000;
-
-/// b, c and the exact a of the canary: 3·(1 + δ) − 3.
-fn canary_inputs(dtype: Dtype) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
-    let c: Vec<f64> = (0..CANARY).map(|i| 1.0 + (1 + i % 8) as f64 * step(dtype)).collect();
-    let exact = c.iter().map(|c| FACTOR * c - FACTOR).collect();
-    (vec![-FACTOR; CANARY], c, exact)
-}
-
-const CANARY_NAME: &str = "3·(1 + δ) − 3";
-
-fn device_canary<T: Element>() -> DeviceCanary {
-    let (b, c, exact) = canary_inputs(T::DTYPE);
-    let array = |name, x: &[f64]| Array::of(name, &[CANARY], &x.iter().map(|x| T::from_f64(*x)).collect::<Vec<_>>());
-    let bytes = 3 * T::DTYPE.size() * CANARY as u64;
-    let values = std::iter::once(("bytes".to_owned(), ParamValue::Integer(bytes))).collect();
-    DeviceCanary {
-        params: Params { dtype: T::DTYPE, values },
-        operands: vec![array("b", &b), array("c", &c)],
-        judge: Box::new(move |answer| {
-            let found: Vec<T> = answer.values.numbers().map(T::from_f64).collect();
-            canary::judge(CANARY_NAME, &found, &exact)
-        }),
     }
 }
 
@@ -221,12 +200,23 @@ impl<T: TriadPath> Triadic<T> {
     }
 
     fn canary_with(&self, team: &dyn Team, operand: &dyn Fn(T) -> T) -> Canary {
-        let (b, c, exact) = canary_inputs(T::DTYPE);
+        let [b, c, exact] = canary_numbers(T::DTYPE);
         let [b, c] = [b, c].map(|x| x.into_iter().map(|x| operand(T::from_f64(x))).collect::<Vec<T>>());
         let mut a = vec![T::NAN; CANARY];
         run(&mut a, &b, &c, self.streaming, self.isa, team);
         canary::judge(CANARY_NAME, &a, &exact)
     }
+}
+
+/// Elements of the canary.
+const CANARY: usize = 1000;
+const CANARY_NAME: &str = "3·(1 + δ) − 3";
+
+/// b, c and the exact answer of the canary.
+fn canary_numbers(dtype: Dtype) -> [Vec<f64>; 3] {
+    let c: Vec<f64> = (0..CANARY).map(|i| 1.0 + (1 + i % 8) as f64 * step(dtype)).collect();
+    let exact = c.iter().map(|c| FACTOR * c - FACTOR).collect();
+    [vec![-FACTOR; CANARY], c, exact]
 }
 
 impl<T: TriadPath> Program for Triadic<T> {

@@ -1,5 +1,6 @@
 //! Tests of the whole way from text to suite.
 
+mod devices;
 mod expansion;
 mod format;
 mod hostile;

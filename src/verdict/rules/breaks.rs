@@ -4,7 +4,7 @@ use crate::analysis::summarise;
 use crate::clock::Moment;
 use crate::policy::{Certification, Table};
 use crate::record::{
-    Channel, Coverage, Device, DeviceId, Domain, EnergyMethod, EnergySpan, Flag, Gpu, IdlePhase, Measurement, Outcome,
+    Channel, Coverage, DeviceId, Domain, EnergyMethod, EnergySpan, Flag, Gpu, IdlePhase, Measurement, Outcome,
     ReaderRole, Role, RunRecord, RunState, Sample, SensorStatus, fixture,
 };
 use crate::units::{Celsius, Hertz, MicroJoules, Seconds};
@@ -135,16 +135,7 @@ fn on_gpu(bed: &mut Bed, mig: Option<bool>) {
     for m in &mut bed.record.measurements {
         m.prepared.as_mut().unwrap().device = id.clone();
     }
-    bed.record.header.devices = vec![Device {
-        id,
-        name: "a card".to_owned(),
-        interface: "CUDA 13.0".to_owned(),
-        driver: None,
-        pci: None,
-        memory: None,
-        software: false,
-        domain: Some(domain.clone()),
-    }];
+    bed.record.header.devices = vec![fixture::card(id, &domain.to_string())];
     // Its meter, which reads as that of the first package does.
     let SensorStatus::Ready(info) = &mut bed.record.header.sensors[0] else { panic!("RAPL is ready") };
     let channel = Channel { domain: domain.clone(), ..info.channels[0].clone() };

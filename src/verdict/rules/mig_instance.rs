@@ -1,6 +1,7 @@
 //! `mig-instance`: the graphics card is not split into instances.
 
 use super::judge::*;
+use crate::record::{Domain, Gpu};
 
 pub(super) const RULE: Rule = Rule {
     code: "mig-instance",
@@ -16,9 +17,21 @@ pub(super) const RULE: Rule = Rule {
 };
 
 fn check(subject: &Subject<'_>) -> Vec<Finding> {
-    let gpus = &subject.record.header.environment.gpus;
+    let header = &subject.record.header;
     RULE.each(subject, program("no MIG instances"), |case| {
-        case.summary.device.as_ref().filter(|d| d.0 != "cpu")?;
+        let id = case.summary.device.as_ref().filter(|d| !d.is_cpu())?;
+        let device = header.devices.iter().find(|d| d.id == *id);
+        let gpus: Vec<&Gpu> = match device.and_then(|d| d.domain.as_ref()) {
+            Some(Domain::Gpu { uuid } | Domain::GpuModule { uuid }) => {
+                let own = header.environment.gpus.iter().filter(|g| is_named(g, uuid)).collect::<Vec<_>>();
+                // A card that NVML does not know is none of NVIDIA's: only theirs are split.
+                if own.is_empty() {
+                    return None;
+                }
+                own
+            }
+            _ => header.environment.gpus.iter().collect(),
+        };
         Some(if gpus.iter().any(|g| g.mig == Some(true)) {
             Seen::Broken("MIG is on: the counter covers other instances as well".to_owned())
         } else if gpus.is_empty() || gpus.iter().any(|g| g.mig.is_none()) {
@@ -27,4 +40,10 @@ fn check(subject: &Subject<'_>) -> Vec<Finding> {
             kept("MIG is off")
         })
     })
+}
+
+/// Whether `uuid`, the public id in a domain, is that of this board: `GPU-` and the first digits of its hash.
+fn is_named(gpu: &Gpu, uuid: &str) -> bool {
+    let digits = uuid.strip_prefix("GPU-").unwrap_or_default();
+    !digits.is_empty() && gpu.uuid_hash.starts_with(digits)
 }

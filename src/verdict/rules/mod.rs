@@ -79,6 +79,7 @@ pub struct Rule {
 /// Every rule, in the order of a certificate's list.
 pub const REGISTRY: &[Rule] = &[
     simulated::RULE,
+    software_device::RULE,
     wrong_answer::RULE,
     energy_measured::RULE,
     run_complete::RULE,
@@ -90,7 +91,6 @@ pub const REGISTRY: &[Rule] = &[
     work_by_formula::RULE,
     table_complete::RULE,
     device_category::RULE,
-    software_device::RULE,
     evidence_grade::RULE,
     sensor_lost::RULE,
     boundary_complete::RULE,

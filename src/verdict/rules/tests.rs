@@ -67,6 +67,59 @@ fn every_rule_comes_to_every_status_it_claims_and_to_no_other() {
     }
 }
 
+/// What `plan-of-suite` says of a record.
+fn planned(bed: &Bed) -> (Status, String) {
+    let finding = bed.assess().findings.into_iter().find(|f| f.code == "plan-of-suite").unwrap();
+    (finding.status, finding.observed)
+}
+
+#[test]
+fn a_plan_on_devices_follows_from_the_suite() {
+    use crate::plan::Skip;
+    use crate::record::DeviceId;
+    use crate::suite::{Catalog, Suite, Threads};
+    let mut bed = Bed::certifiable();
+    let text = bed.record.header.suite.text.replacen("\ncases:", "\ndevices: [cpu, \"wgpu:*\"]\ncases:", 1);
+    let cases = Suite::cases_of(&text, &Catalog::builtin()).unwrap();
+    bed.record.header.suite.text = text;
+    let asked: Vec<_> = cases.iter().filter(|c| !c.device.is_cpu()).cloned().collect();
+    assert!(!asked.is_empty());
+    let (status, why) = planned(&bed);
+    assert!(status == Status::Fail && why.contains("neither planned nor skipped"), "{why}");
+    // A skip for all cards, or one on each of them.
+    let skip = |case: &crate::suite::Case| Skip { case: case.clone(), reason: "no card".to_owned() };
+    bed.record.header.plan.skips.extend(asked.iter().map(skip));
+    assert_eq!(planned(&bed).0, Status::Pass);
+    let card = DeviceId("wgpu:0".to_owned());
+    bed.record.header.plan.skips.pop();
+    let on_card = asked[asked.len() - 1].on(&card);
+    bed.record.header.plan.cases.push(on_card.clone());
+    assert_eq!(planned(&bed).0, Status::Pass);
+    let last = bed.record.header.plan.cases.len() - 1;
+    bed.record.header.plan.cases[last].device = DeviceId("wgpu:1".to_owned());
+    assert_eq!(planned(&bed).0, Status::Fail, "the id names another card");
+    bed.record.header.plan.cases[last] = asked[asked.len() - 1].clone();
+    assert!(planned(&bed).1.contains("which is no device"), "{:?}", planned(&bed));
+    bed.record.header.plan.cases[last] = crate::suite::Case { threads: Threads::Count(2), ..on_card };
+    assert_eq!(planned(&bed).0, Status::Fail, "a card has one thread that submits");
+}
+
+#[test]
+fn only_the_own_card_of_a_case_may_not_be_split() {
+    let mut bed = Bed::certifiable();
+    let on_gpu = BREAKS.iter().find(|b| b.code == "mig-instance" && b.status == Status::Fail).unwrap();
+    (on_gpu.apply)(&mut bed, &mut Draw(1));
+    let status = |bed: &Bed| bed.assess().findings.into_iter().find(|f| f.code == "mig-instance").unwrap().status;
+    assert_eq!(status(&bed), Status::Fail);
+    let mut other = bed.record.header.environment.gpus[0].clone();
+    bed.record.header.environment.gpus[0].mig = Some(false);
+    other.uuid_hash = "ffff".to_owned();
+    bed.record.header.environment.gpus.push(other);
+    assert_eq!(status(&bed), Status::Pass, "the card that is split is another one");
+    bed.record.header.environment.gpus.remove(0);
+    assert_eq!(status(&bed), Status::NotApplicable, "a card that NVML does not know");
+}
+
 #[test]
 fn every_finding_with_a_line_quotes_the_line_of_its_limit() {
     let policy = Certification::shipped();

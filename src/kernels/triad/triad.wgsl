@@ -1,0 +1,13 @@
+// a = b + 3·c. T is a number, or four at once where their count allows it; the file that includes this one says so.
+struct Arguments { elements: u32 }
+@group(0) @binding(0) var<storage, read> b: array<T>;
+@group(0) @binding(1) var<storage, read> c: array<T>;
+@group(0) @binding(2) var<storage, read_write> a: array<T>;
+@group(0) @binding(3) var<uniform> given: Arguments;
+
+@compute @workgroup_size(256)
+fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    for (var i = id.x; i < given.elements; i += groups.x * 256u) {
+        a[i] = fma(T(3.0), c[i], b[i]);
+    }
+}
