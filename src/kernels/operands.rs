@@ -157,7 +157,17 @@ mod tests {
 
     #[test]
     fn operands_are_those_that_the_program_was_built_with() {
-        let sizes = [("m", 48), ("k", 32), ("n", 20), ("seq", 24), ("dim", 16), ("block", 16)];
+        let sizes = [
+            ("m", 48),
+            ("k", 32),
+            ("n", 20),
+            ("seq", 24),
+            ("dim", 16),
+            ("block", 16),
+            ("d", 24),
+            ("f", 40),
+            ("len", 30),
+        ];
         let mut seen = 0;
         for kernel in REGISTRY {
             let info = kernel.info();
@@ -167,6 +177,10 @@ mod tests {
                     let given = sizes.iter().find(|(name, _)| *name == spec.name).map(|(_, n)| ParamValue::Integer(*n));
                     let value = given.or_else(|| spec.default.map(Into::into));
                     params.values.extend(value.map(|value| (spec.name.to_owned(), value)));
+                }
+                // Weights come in groups of 128.
+                if info.id == "gemv-quantized" {
+                    params.values.insert("k".to_owned(), ParamValue::Integer(256));
                 }
                 let (one, three) = (Threads(1), Threads(3));
                 let context = BuildContext { seed: 7, isa: Isa::detect(), team: &one };

@@ -137,21 +137,23 @@ DEVICE unsigned chunk_at(unsigned row, unsigned chunk) {
 // Elements of 16 bits that `rows` rows of such a tile take.
 #define TILE_ELEMENTS(rows, width) ((rows) * ((width) % 64 == 0 ? (width) : (width) + 8))
 
-// Brings `Rows` rows of a row-major matrix of `columns` columns into a tile of `Width` columns, by all `Threads` threads
-// of a block; zeros where the matrix ends. `Aligned`: rows start at multiples of 16 bytes.
+// Brings `Rows` rows of a row-major matrix of `columns` columns into a tile of `Width` columns, from row `first` and column
+// `left` (a multiple of 8) on, by all `Threads` threads of a block; zeros where the matrix ends. `Aligned`: rows start at
+// multiples of 16 bytes.
 template <int Rows, int Width, int Threads, bool Aligned>
-DEVICE void load_tile(bf16_t* tile, const bf16_t* matrix, unsigned first, unsigned rows, unsigned columns) {
+DEVICE void load_tile(bf16_t* tile, const bf16_t* matrix, unsigned first, unsigned rows, unsigned columns, unsigned left = 0) {
 #pragma unroll 2
     for (unsigned index = threadIdx.x; index < Rows * (Width / 8); index += Threads) {
         unsigned row = index / (Width / 8), chunk = index % (Width / 8);
-        bool inside = first + row < rows && chunk * 8 < columns;
+        unsigned column = left + chunk * 8;
+        bool inside = first + row < rows && column < columns;
         bf16_t* to = tile + chunk_at<Width>(row, chunk);
-        const bf16_t* from = matrix + (inside ? static_cast<u64_t>(first + row) * columns + chunk * 8 : 0);
+        const bf16_t* from = matrix + (inside ? static_cast<u64_t>(first + row) * columns + column : 0);
         if (Aligned) {
             copy_async(to, from, inside);
         } else {
             for (unsigned element = 0; element < 8; ++element) {
-                to[element] = inside && chunk * 8 + element < columns ? from[element] : static_cast<bf16_t>(0);
+                to[element] = inside && column + element < columns ? from[element] : static_cast<bf16_t>(0);
             }
         }
     }

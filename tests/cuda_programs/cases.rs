@@ -56,6 +56,10 @@ fn case(
     Small { kernel, params: Params { dtype, values } }
 }
 
+fn gemm(m: u64, n: u64, k: u64) -> Small {
+    case("gemm", Dtype::Bf16, &[("m", m), ("n", n), ("k", k)], None, None)
+}
+
 fn attention(heads: u64, seq: u64, dim: u64, mask: &str) -> Small {
     case("attention", Dtype::Bf16, &[("heads", heads), ("seq", seq), ("dim", dim)], Some(("mask", mask)), None)
 }
@@ -93,6 +97,9 @@ fn triad(dtype: Dtype, bytes: u64) -> Small {
 /// Small odd shapes: one element, ragged tiles, dimensions with and without padding and alignment, several tiles.
 pub(crate) fn cases() -> Vec<Small> {
     vec![
+        gemm(1, 1, 1),
+        gemm(129, 136, 200),
+        gemm(1100, 40, 33),
         attention(1, 1, 4, "dense"),
         attention(2, 200, 64, "dense"),
         attention(1, 131, 37, "dense"),
@@ -130,6 +137,7 @@ pub(crate) fn cases() -> Vec<Small> {
 /// The shapes of suites/reference-gpu.yaml, or near ones: other tiles than the small ones.
 pub(crate) fn large() -> Vec<Small> {
     vec![
+        gemm(8192, 8192, 8192),
         attention(32, 16_384, 64, "dense"),
         attention(32, 16_384, 128, "dense"),
         attention(32, 16_384, 128, "causal"),

@@ -14,12 +14,12 @@ const MAGIC: &[u8; 8] = b"emulated";
 type Entry = unsafe extern "C" fn(*const u32, *const u32, u32, *mut *mut c_void, u32);
 
 /// Loaded code; empty where nothing is emulated.
-pub struct Module {
+pub(crate) struct Module {
     library: Option<Library>,
 }
 
 /// A function of it; without code it does nothing.
-pub struct Function {
+pub(crate) struct Function {
     entry: Option<Entry>,
 }
 
@@ -83,7 +83,7 @@ impl Function {
 }
 
 /// A program of the compiler.
-pub struct Program {
+pub(crate) struct Program {
     text: String,
     log: CString,
     image: Vec<u8>,
@@ -127,7 +127,7 @@ fn compile(text: &str, macros: &[String]) -> Result<Vec<u8>, String> {
 /// As for NVRTC's function of this name.
 // SAFETY: no other library of the process exports NVRTC's names.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvrtcVersion(major: *mut c_int, minor: *mut c_int) -> c_int {
+pub(crate) unsafe extern "C" fn nvrtcVersion(major: *mut c_int, minor: *mut c_int) -> c_int {
     // SAFETY: by the caller's promise.
     unsafe {
         major.write(12);
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn nvrtcVersion(major: *mut c_int, minor: *mut c_int) -> c
 /// As for NVRTC's function of this name.
 // SAFETY: no other library of the process exports NVRTC's names.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvrtcCreateProgram(
+pub(crate) unsafe extern "C" fn nvrtcCreateProgram(
     to: *mut *mut Program,
     text: *const c_char,
     _name: *const c_char,
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn nvrtcCreateProgram(
 /// As for NVRTC's function of this name.
 // SAFETY: no other library of the process exports NVRTC's names.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvrtcCompileProgram(
+pub(crate) unsafe extern "C" fn nvrtcCompileProgram(
     program: *mut Program,
     count: c_int,
     options: *const *const c_char,
@@ -196,7 +196,7 @@ pub unsafe extern "C" fn nvrtcCompileProgram(
 /// As for NVRTC's function of this name.
 // SAFETY: no other library of the process exports NVRTC's names.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvrtcDestroyProgram(program: *mut *mut Program) -> c_int {
+pub(crate) unsafe extern "C" fn nvrtcDestroyProgram(program: *mut *mut Program) -> c_int {
     // SAFETY: made by `nvrtcCreateProgram`, and destroyed once.
     drop(unsafe { Box::from_raw(*program) });
     0
@@ -211,7 +211,7 @@ macro_rules! contents {
         /// As for NVRTC's function of this name.
         // SAFETY: no other library of the process exports NVRTC's names.
         #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $size(program: *const Program, to: *mut usize) -> c_int {
+        pub(crate) unsafe extern "C" fn $size(program: *const Program, to: *mut usize) -> c_int {
             // SAFETY: by the caller's promise.
             unsafe { to.write($bytes(&*program).len()) };
             0
@@ -223,7 +223,7 @@ macro_rules! contents {
         /// As for NVRTC's function of this name.
         // SAFETY: no other library of the process exports NVRTC's names.
         #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $get(program: *const Program, to: *mut u8) -> c_int {
+        pub(crate) unsafe extern "C" fn $get(program: *const Program, to: *mut u8) -> c_int {
             // SAFETY: by the caller's promise.
             unsafe {
                 let bytes: &[u8] = $bytes(&*program);
@@ -239,7 +239,7 @@ contents!(nvrtcGetCUBINSize, nvrtcGetCUBIN, |p: &'static Program| p.image.as_sli
 /// Words of an error.
 // SAFETY: no other library of the process exports NVRTC's names.
 #[unsafe(no_mangle)]
-pub extern "C" fn nvrtcGetErrorString(code: c_int) -> *const c_char {
+pub(crate) extern "C" fn nvrtcGetErrorString(code: c_int) -> *const c_char {
     match code {
         COMPILATION => c"NVRTC_ERROR_COMPILATION".as_ptr(),
         _ => c"NVRTC_ERROR_INTERNAL_ERROR".as_ptr(),

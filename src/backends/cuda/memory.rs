@@ -37,23 +37,21 @@ impl DeviceMemory {
     pub(super) fn poison(&self, format: Format) -> Result<(), CudaError> {
         let element = format.poison(1);
         let stream = self.gpu.stream();
-        // SAFETY: the range is ours, and a multiple of the element's size; the context is current.
         match element[..] {
             [byte] => {
+                // SAFETY: the range is ours; the context is current.
                 call("cuMemsetD8Async", || unsafe { sys::cuMemsetD8Async(self.at, byte, self.bytes, stream) }.result())
             }
             [a, b] => {
-                let value = u16::from_le_bytes([a, b]);
-                call("cuMemsetD16Async", || {
-                    unsafe { sys::cuMemsetD16Async(self.at, value, self.bytes / 2, stream) }.result()
-                })
+                let (value, len) = (u16::from_le_bytes([a, b]), self.bytes / 2);
+                // SAFETY: the range is ours; the context is current.
+                call("cuMemsetD16Async", || unsafe { sys::cuMemsetD16Async(self.at, value, len, stream) }.result())
             }
             // The upper half of a NaN in double precision makes a NaN in both halves.
             [.., a, b, c, d] => {
-                let value = u32::from_le_bytes([a, b, c, d]);
-                call("cuMemsetD32Async", || {
-                    unsafe { sys::cuMemsetD32Async(self.at, value, self.bytes / 4, stream) }.result()
-                })
+                let (value, len) = (u32::from_le_bytes([a, b, c, d]), self.bytes / 4);
+                // SAFETY: the range is ours; the context is current.
+                call("cuMemsetD32Async", || unsafe { sys::cuMemsetD32Async(self.at, value, len, stream) }.result())
             }
             _ => Ok(()),
         }

@@ -149,26 +149,32 @@ impl Backend for CudaBackend {
         let mut stage = Stage::new(&gpu).map_err(|e| answer(e.into()))?;
         let ready = Ready::new(&gpu, &mut member.code, &mut stage, program, &operands).map_err(answer)?;
         drop(operands);
-        let canary = canary(kernel, member, &mut judge, &mut stage);
+        let canary = canary(kernel, member, &mut judge, &mut stage).map_err(answer)?;
         let facts = member.code.compiler().map(|version| ("nvrtc".to_owned(), version)).into_iter().collect();
         Ok(Box::new(CudaWorkload::new(&gpu, ready, stage, judge, canary, facts).map_err(answer)?))
     }
 }
 
-/// Runs the canary of a case on the device.
-fn canary(kernel: &dyn Kernel, member: &mut Member, judge: &mut Judge, stage: &mut Stage) -> Option<Canary> {
-    let small = judge.take_canary()?;
+/// Runs the canary of a case on the device. A canary without a program there does not pass; a device that fails meanwhile
+/// is no wrong answer.
+fn canary(
+    kernel: &dyn Kernel,
+    member: &mut Member,
+    judge: &mut Judge,
+    stage: &mut Stage,
+) -> Result<Option<Canary>, ProgramError> {
+    let Some(small) = judge.take_canary() else { return Ok(None) };
     let program = match kernel.device_program(&small.params, &member.gpu.info.target) {
         Ok(program) => program,
         Err(error) => {
             let detail = error.to_string();
-            return Some(super::failed_canary(&BackendError::Device { device: member.gpu.id.clone(), detail }));
+            let failed = BackendError::Device { device: member.gpu.id.clone(), detail };
+            return Ok(Some(super::failed_canary(&failed)));
         }
     };
-    let ran = Ready::new(&member.gpu, &mut member.code, stage, program, &small.operands)
-        .and_then(|mut ready| Ok(workload::run_canary(&member.gpu, &mut ready, stage)?));
-    Some(match ran {
-        Ok(answer) => (small.judge)(&answer),
-        Err(error) => workload::canary_failed(&member.gpu, &error),
-    })
+    let mut ready = Ready::new(&member.gpu, &mut member.code, stage, program, &small.operands)?;
+    ready.poison()?;
+    ready.launch()?;
+    member.gpu.wait()?;
+    Ok(Some((small.judge)(&ready.answer(stage)?)))
 }

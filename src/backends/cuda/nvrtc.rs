@@ -116,6 +116,11 @@ fn shown(line: &str) -> String {
     if line.is_empty() { String::new() } else { format!("\n  | {line}") }
 }
 
+/// The dynamic loader's own sentence.
+fn loader_words(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 type Program = *mut c_void;
 
 /// The functions, with the library kept loaded as long as they may be called.
@@ -177,11 +182,11 @@ impl Compiler {
     pub fn load(path: &Path) -> Result<Self, NvrtcError> {
         let unusable = |detail: String| NvrtcError::Unusable { path: path.to_owned(), detail };
         // SAFETY: loading runs the library's initialisers; whoever installs a CUDA compiler trusts them.
-        let library = unsafe { Library::new(path) }.map_err(|e| NvrtcError::Missing(e.to_string()))?;
+        let library = unsafe { Library::new(path) }.map_err(|e| NvrtcError::Missing(loader_words(&e)))?;
         macro_rules! function {
             ($name:literal) => {
                 // SAFETY: the signatures are those of nvrtc.h, and the library outlives the pointer, see `_library`.
-                *unsafe { library.get($name) }.map_err(|e| unusable(e.to_string()))?
+                *unsafe { library.get($name) }.map_err(|e| unusable(loader_words(&e)))?
             };
         }
         let version: unsafe extern "C" fn(*mut c_int, *mut c_int) -> c_int = function!(b"nvrtcVersion\0");

@@ -6,7 +6,7 @@ use super::device::Gpu;
 use super::driver::{CudaError, call};
 use super::memory::Stage;
 use super::program::{ProgramError, Ready};
-use crate::backends::{BackendError, Judge, ProgramInfo, Workload, failed_canary};
+use crate::backends::{BackendError, Judge, ProgramInfo, Workload};
 use crate::kernels::{Array, Canary, Correctness, Values};
 use crate::units::Seconds;
 use cudarc::driver::{result, sys};
@@ -153,20 +153,4 @@ impl Workload for CudaWorkload {
     fn thread_ids(&self) -> Vec<i32> {
         Vec::new()
     }
-}
-
-/// Runs a canary once on the device.
-pub(super) fn run_canary(gpu: &Gpu, ready: &mut Ready, stage: &mut Stage) -> Result<Array, CudaError> {
-    ready.poison()?;
-    ready.launch()?;
-    gpu.wait()?;
-    ready.answer(stage)
-}
-
-/// The canary's verdict where its device failed.
-pub(super) fn canary_failed(gpu: &Gpu, error: &ProgramError) -> Canary {
-    if let ProgramError::Cuda(error) = error {
-        gpu.note(error);
-    }
-    failed_canary(&BackendError::Device { device: gpu.id.clone(), detail: error.to_string() })
 }

@@ -91,9 +91,11 @@ pub(super) fn canary_inputs(dim: usize, short: bool) -> ([Vec<f32>; 3], Vec<f64>
     const NOTHING: f32 = -100.0;
     let mut inputs = [vec![NOTHING; dim * dim], vec![NOTHING; dim * dim], vec![1.0_f32; dim * dim]];
     let mut exact = vec![0.0; dim * dim];
-    // Features of bfloat16 lie between 2 and 4: steps of 2^-6.
-    let step = if short { 1.0 / 64.0 } else { step(Dtype::F32) };
-    let carried = |index: usize, pair: usize| (1 + (3 * index + pair) % 8) as f64 * step;
+    // Features of bfloat16 lie between 2 and 4, in steps of 2^-6; one step is lost in any type of fewer bits.
+    let carried = |index: usize, pair: usize| match short {
+        true => 1.0 / 64.0,
+        false => (1 + (3 * index + pair) % 8) as f64 * step(Dtype::F32),
+    };
     let pairs = dim.min(LENGTH) / 2;
     let [q, k, v] = &mut inputs;
     for row in 0..dim {
