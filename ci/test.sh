@@ -82,6 +82,9 @@ gate_readers() {
 }
 gate_readers
 
+# The CUDA compiler, which needs no GPU.
+bash ci/nvrtc.sh >"$log/nvrtc" 2>&1 || tail -n 3 "$log/nvrtc"
+
 # One profile for everything: dependencies are compiled once for linting and once for running.
 step "format" cargo fmt --check
 step "lints" cargo clippy --release --all-targets --locked --quiet -- -D warnings

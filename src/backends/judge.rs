@@ -37,7 +37,7 @@ impl Judge {
     pub fn new(kernel: &dyn Kernel, case: &Case, seed: u64) -> Result<Self, BackendError> {
         let team = Helpers(std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
         let context = BuildContext { seed, isa: Isa::detect(), team: &team };
-        let operands = kernel.operands(&case.params, &context)?;
+        let operands = kernel.device_operands(&case.params, &context)?;
         let program = kernel.build(&case.params, &context)?;
         Ok(Self { program, operands, canary: kernel.device_canary(&case.params)? })
     }

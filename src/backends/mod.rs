@@ -2,6 +2,8 @@
 //! window, run inside it.
 
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod fault;
 mod fleet;
 mod judge;
@@ -28,18 +30,27 @@ pub struct Family {
 }
 
 /// Every family, in the order in which `list devices` prints them. A build without one has it all the same, absent.
-pub const REGISTRY: &[Family] =
-    &[Family { id: "wgpu", title: "Vulkan, Metal or DirectX 12 through wgpu", probe: probe_wgpu }];
+pub const REGISTRY: &[Family] = &[CUDA, WGPU];
 
-#[cfg(feature = "wgpu")]
-fn probe_wgpu() -> Probe {
-    wgpu::probe()
-}
+/// NVIDIA GPUs.
+const CUDA: Family = Family {
+    id: "cuda",
+    title: "CUDA (NVIDIA GPUs)",
+    #[cfg(feature = "cuda")]
+    probe: cuda::probe,
+    #[cfg(not(feature = "cuda"))]
+    probe: || Probe::Absent { reason: "this program was built without the feature `cuda`".to_owned() },
+};
 
-#[cfg(not(feature = "wgpu"))]
-fn probe_wgpu() -> Probe {
-    Probe::Absent { reason: "this program was built without the feature `wgpu`".to_owned() }
-}
+/// Any other card, and NVIDIA's as well.
+const WGPU: Family = Family {
+    id: "wgpu",
+    title: "Vulkan, Metal or DirectX 12 through wgpu",
+    #[cfg(feature = "wgpu")]
+    probe: wgpu::probe,
+    #[cfg(not(feature = "wgpu"))]
+    probe: || Probe::Absent { reason: "this program was built without the feature `wgpu`".to_owned() },
+};
 
 /// What looking for devices of a family came to.
 pub enum Probe {

@@ -11,6 +11,7 @@ mod buffer;
 mod canary;
 mod correctness;
 mod csr;
+mod cuda;
 mod decode;
 mod device;
 mod dot;
@@ -235,6 +236,15 @@ pub trait Kernel: Sync {
     fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
         let _ = (params, context);
         Ok(Vec::new())
+    }
+
+    /// The same operands as programs for devices take them: weights of few bits in words, where
+    /// [`operands`](Kernel::operands) hands out numbers.
+    ///
+    /// # Errors
+    /// [`KernelError`] when the parameters are invalid or memory does not suffice.
+    fn device_operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.operands(params, context)
     }
 
     /// The kernel's program for a device. Its answer is judged by the [`Program`] that [`build`](Kernel::build)

@@ -170,6 +170,10 @@ mod tests {
                     let value = given.or_else(|| spec.default.map(Into::into));
                     params.values.extend(value.map(|value| (spec.name.to_owned(), value)));
                 }
+                // Weights come in groups of 128.
+                if info.id == "gemv-quantized" {
+                    params.values.insert("k".to_owned(), ParamValue::Integer(256));
+                }
                 let (one, three) = (Threads(1), Threads(3));
                 let context = BuildContext { seed: 7, isa: Isa::detect(), team: &one };
                 let operands = kernel.operands(&params, &context).unwrap();

@@ -1,10 +1,11 @@
 //! Elements shorter than the numbers they are summed in: bfloat16 with sums in binary32, and integers of
 //! 8 bits with sums in 32 bits.
 
-use super::Dtype;
 use super::element::{Element, Plain};
 use super::random::SplitMix64;
 use super::reference;
+use super::split::fill;
+use super::{Buffer, BuildContext, Dtype, KernelError, Team};
 
 /// bfloat16: sign, 8 bits of exponent and 7 of mantissa, the upper half of a binary32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,44 @@ impl Bf16 {
 // SAFETY: a number of 16 bits, in which every pattern is valid.
 #[expect(unsafe_code, reason = "a marker that promises a valid all-zero bit pattern")]
 unsafe impl Plain for Bf16 {}
+
+/// Three operands of `len` seeded standard normal numbers each, in streams 1, 2 and 3; `short` ones are numbers of bfloat16.
+///
+/// # Errors
+/// [`KernelError::OutOfMemory`].
+pub(crate) fn normal_inputs(
+    len: usize,
+    short: bool,
+    names: [&'static str; 3],
+    context: &BuildContext<'_>,
+) -> Result<[Buffer<f32>; 3], KernelError> {
+    let input = |name, stream| {
+        let generator = SplitMix64::new(context.seed, stream);
+        let mut buffer = Buffer::zeroed(len, name)?;
+        fill(&mut buffer, context.team, &|first, part: &mut [f32]| {
+            generator.fill_normal(first, part);
+            if short {
+                part.iter_mut().for_each(|x| *x = Bf16::round(f64::from(*x)).to_f32());
+            }
+        });
+        Ok::<_, KernelError>(buffer)
+    };
+    let [first, second, third] = names;
+    Ok([input(first, 1)?, input(second, 2)?, input(third, 3)?])
+}
+
+/// Rounds an output to bfloat16; what is no number stays none.
+pub(crate) fn round(output: &mut [f32], team: &dyn Team) {
+    fill(output, team, &|_, part: &mut [f32]| {
+        part.iter_mut().filter(|x| x.is_finite()).for_each(|x| *x = Bf16::round(f64::from(*x)).to_f32());
+    });
+}
+
+/// Largest error of a right answer whose sums are kept in binary32 and that rounds to bfloat16 this many times on its way,
+/// the last time as an output: 16·u_acc + u_out, with one u_out for each rounding.
+pub(crate) const fn rounded_limit(roundings: u32) -> f64 {
+    16.0 * Dtype::F32.unit_roundoff() + roundings as f64 * Dtype::Bf16.unit_roundoff()
+}
 
 /// A type of operands that is shorter than the type of their sums.
 pub(crate) trait Short: Plain + PartialEq + std::fmt::Debug {

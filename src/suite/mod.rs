@@ -162,6 +162,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("quick", include_str!("../../suites/quick.yaml")),
     ("quick-gpu", include_str!("../../suites/quick-gpu.yaml")),
     ("reference-cpu", include_str!("../../suites/reference-cpu.yaml")),
+    ("reference-gpu", include_str!("../../suites/reference-gpu.yaml")),
     ("sparsity", include_str!("../../suites/sparsity.yaml")),
 ];
 

@@ -149,7 +149,7 @@ static SAMPLES: &[Sample] = &[
         info: info(
             "attention",
             Role::Workload,
-            &[Dtype::F32],
+            &[Dtype::F32, Dtype::Bf16],
             &[count("heads", Some(1)), count("seq", None), count("dim", Some(64)), MASK],
         ),
         work: |p| {
@@ -162,7 +162,7 @@ static SAMPLES: &[Sample] = &[
         info: info(
             "attention-window",
             Role::Workload,
-            &[Dtype::F32],
+            &[Dtype::F32, Dtype::Bf16],
             &[count("heads", Some(1)), count("seq", None), count("dim", Some(64)), count("window", Some(512))],
         ),
         work: |p| heads_by_pairs(p, p.integer("seq")? as f64 * p.integer("window")? as f64),
@@ -171,7 +171,7 @@ static SAMPLES: &[Sample] = &[
         info: info(
             "attention-block",
             Role::Workload,
-            &[Dtype::F32],
+            &[Dtype::F32, Dtype::Bf16],
             &[count("heads", Some(1)), count("seq", None), count("dim", Some(64)), count("block", Some(64)), DENSITY],
         ),
         work: |p| heads_by_pairs(p, (p.integer("seq")? as f64).powi(2) * p.real("density")?),
@@ -180,7 +180,7 @@ static SAMPLES: &[Sample] = &[
         info: info(
             "attention-linear",
             Role::Workload,
-            &[Dtype::F32],
+            &[Dtype::F32, Dtype::Bf16],
             &[count("heads", Some(1)), count("seq", None), count("dim", Some(64))],
         ),
         work: |p| heads_by_pairs(p, p.integer("seq")? as f64 * p.integer("dim")? as f64),

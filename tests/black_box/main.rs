@@ -6,6 +6,8 @@ mod bad_input;
 mod certificates;
 mod compare;
 mod counters;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod devices;
 mod discover;
 mod evidence;

@@ -81,6 +81,11 @@ impl BlockMask {
         Self::new(side, per_head, visible, columns)
     }
 
+    /// For each head and block of queries, the blocks of keys that it sees.
+    pub(super) fn columns(&self) -> &[u32] {
+        &self.columns
+    }
+
     /// Queries, or keys, of a block.
     pub(super) const fn side(&self) -> usize {
         self.side

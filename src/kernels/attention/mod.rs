@@ -4,6 +4,8 @@
 //! The program ([`tiled`]) never stores the score matrix: scores of a tile of keys are turned into
 //! weights at once, and sums made with an earlier maximum are rescaled (online softmax).
 
+mod canary;
+mod cuda;
 mod exact;
 mod mask;
 pub(super) mod registers;
@@ -13,9 +15,10 @@ mod wgsl;
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::Reference;
-use super::split::{normal_buffer, output_buffer};
+use super::short::rounded_limit;
+use super::split::output_buffer;
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel, KernelError,
+    Api, Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Kernel, KernelError,
     KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
 };
 use mask::{BlockMask, Mask};
@@ -55,7 +58,7 @@ static INFO: KernelInfo = KernelInfo {
     flops: "dense 4·heads·seq²·dim, causal 2·heads·seq·(seq + 1)·dim; the softmax is not counted",
     bytes: "4·e·heads·seq·dim",
     source: "Vaswani et al., Attention Is All You Need, 2017; online softmax: Milakov and Gimelshein, 2018",
-    dtypes: &[Dtype::F32],
+    dtypes: &[Dtype::F32, Dtype::Bf16],
     params: &[
         HEADS,
         SEQ,
@@ -77,7 +80,7 @@ static WINDOW_INFO: KernelInfo = KernelInfo {
     flops: "4·heads·dim·pairs, pairs = Σ min(i, window) for i = 1 to seq; the softmax is not counted",
     bytes: "4·e·heads·seq·dim",
     source: "Beltagy, Peters and Cohan, Longformer, 2020 (arXiv 2004.05150); causal window: Jiang et al., Mistral 7B, 2023",
-    dtypes: &[Dtype::F32],
+    dtypes: &[Dtype::F32, Dtype::Bf16],
     params: &[
         HEADS,
         SEQ,
@@ -99,7 +102,7 @@ static BLOCK_INFO: KernelInfo = KernelInfo {
     flops: "4·heads·dim·seq·visible·block, visible = density·seq/block, rounded, at least 1; the softmax is not counted",
     bytes: "4·e·heads·seq·dim + 4·heads·(seq/block)·visible",
     source: "Child et al., Sparse Transformers, 2019 (arXiv 1904.10509); random blocks: Zaheer et al., Big Bird, 2020",
-    dtypes: &[Dtype::F32],
+    dtypes: &[Dtype::F32, Dtype::Bf16],
     params: &[
         HEADS,
         ParamSpec { meaning: "queries, and keys, of each head, a multiple of block", ..SEQ },
@@ -126,6 +129,8 @@ struct Shape {
     seq: usize,
     dim: usize,
     mask: Mask,
+    /// Whether operands and output are in bfloat16.
+    short: bool,
 }
 
 impl Shape {
@@ -149,7 +154,8 @@ fn work(params: &Params, pairs: u64, structure: u64) -> Result<Work, ParamError>
 /// The program of a case under a mask with this many visible pairs a head.
 fn build(params: &Params, pairs: u64, context: &BuildContext<'_>, mask: Mask) -> Result<Box<dyn Program>, KernelError> {
     let (heads, seq, dim) = (params.count("heads")?, params.count("seq")?, params.count("dim")?);
-    Ok(Box::new(AttentionProgram::build(Shape { heads, seq, dim, mask }, pairs, context)?))
+    let short = params.dtype == Dtype::Bf16;
+    Ok(Box::new(AttentionProgram::build(Shape { heads, seq, dim, mask, short }, pairs, context)?))
 }
 
 /// Visible pairs of a head without a window or blocks.
@@ -180,23 +186,35 @@ impl Kernel for Attention {
 
     fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
         self.work(params)?;
-        wgsl::operands(params, context)
+        operands(params, context)
     }
 
     fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
         self.work(params)?;
-        wgsl::program(params, &mask(params)?, target)
+        match target.api {
+            Api::Cuda => {
+                let causal = matches!(mask(params)?, Mask::Causal);
+                cuda::program(params, target, if causal { cuda::Kind::Causal } else { cuda::Kind::Dense })
+            }
+            Api::Wgsl => wgsl::program(params, &mask(params)?, target),
+        }
     }
 
     fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
-        wgsl::canary(params, &mask(params)?)
+        canary::for_device(params, mask(params)?)
     }
 }
 
-/// Q, K and V, of `len` elements each.
-fn inputs(len: usize, context: &BuildContext<'_>) -> Result<[Buffer<f32>; 3], KernelError> {
-    let input = |name, stream| normal_buffer::<f32>(len, name, SplitMix64::new(context.seed, stream), context.team);
-    Ok([input("Q", 1)?, input("K", 2)?, input("V", 3)?])
+/// Q, K and V of a case.
+fn operands(params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+    let [heads, seq, dim] = [params.count("heads")?, params.count("seq")?, params.count("dim")?];
+    let arrays = ["Q", "K", "V"].into_iter().zip(inputs(heads * seq * dim, params.dtype == Dtype::Bf16, context)?);
+    Ok(arrays.map(|(name, values)| Array::of(name, &[heads, seq, dim], &values)).collect())
+}
+
+/// Q, K and V, of `len` elements each; `short` ones are numbers of bfloat16.
+fn inputs(len: usize, short: bool, context: &BuildContext<'_>) -> Result<[Buffer<f32>; 3], KernelError> {
+    super::short::normal_inputs(len, short, ["Q", "K", "V"], context)
 }
 
 /// Visible pairs of a head: the first queries see fewer than the window.
@@ -223,16 +241,19 @@ impl Kernel for WindowAttention {
 
     fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
         self.work(params)?;
-        wgsl::operands(params, context)
+        operands(params, context)
     }
 
     fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
         self.work(params)?;
-        wgsl::program(params, &Mask::Window(params.count("window")?), target)
+        match target.api {
+            Api::Cuda => cuda::program(params, target, cuda::Kind::Window(params.count("window")?)),
+            Api::Wgsl => wgsl::program(params, &Mask::Window(params.count("window")?), target),
+        }
     }
 
     fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
-        wgsl::canary(params, &Mask::Window(params.count("window")?))
+        canary::for_device(params, Mask::Window(params.count("window")?))
     }
 }
 
@@ -264,14 +285,39 @@ impl Kernel for BlockAttention {
 
     fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
         self.work(params)?;
-        let (per_head, visible) = blocks(params)?;
-        let count = |n: u64| usize::try_from(n).map_err(|_| ParamError::TooLarge(format!("{n} blocks")));
-        let sizes = (params.count("heads")?, count(per_head)?);
-        let generator = SplitMix64::new(context.seed, 4);
-        let mask = BlockMask::random(params.count("block")?, sizes, count(visible)?, generator)?;
+        let (_, visible) = blocks(params)?;
         let pairs = params.integer("seq")? * visible * params.integer("block")?;
-        build(params, pairs, context, Mask::Blocks(mask))
+        build(params, pairs, context, Mask::Blocks(block_mask(params, context)?))
     }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        let mut arrays = operands(params, context)?;
+        arrays.push(Array::of_indices("columns", block_mask(params, context)?.columns().to_vec()));
+        Ok(arrays)
+    }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        self.work(params)?;
+        let visible = blocks(params)?.1;
+        let visible = usize::try_from(visible).map_err(|_| ParamError::TooLarge(format!("{visible} blocks")))?;
+        match target.api {
+            Api::Cuda => cuda::program(params, target, cuda::Kind::Blocks { side: params.count("block")?, visible }),
+            Api::Wgsl => Err(NoProgram::Unwritten),
+        }
+    }
+
+    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
+        canary::for_device(params, Mask::Blocks(canary::blocks()?))
+    }
+}
+
+/// The mask of a case over blocks.
+fn block_mask(params: &Params, context: &BuildContext<'_>) -> Result<BlockMask, KernelError> {
+    let (per_head, visible) = blocks(params)?;
+    let count = |n: u64| usize::try_from(n).map_err(|_| ParamError::TooLarge(format!("{n} blocks")));
+    let sizes = (params.count("heads")?, count(per_head)?);
+    BlockMask::random(params.count("block")?, sizes, count(visible)?, SplitMix64::new(context.seed, 4))
 }
 
 /// Products behind one row of the reference: scores, their scale, and weights times values, for the keys that
@@ -294,7 +340,7 @@ struct AttentionProgram {
 impl AttentionProgram {
     fn build(shape: Shape, pairs: u64, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
-        let [q, k, v] = inputs(shape.len(), context)?;
+        let [q, k, v] = inputs(shape.len(), shape.short, context)?;
         let cost = row_cost(pairs / shape.seq as u64, shape.dim as u64);
         let rows = shape.heads * shape.seq;
         let reference = Reference::compute((rows, shape.dim), cost, seed, team, &|row, output, scale| {
@@ -308,7 +354,8 @@ impl AttentionProgram {
 
 impl Program for AttentionProgram {
     fn path(&self) -> String {
-        self.tiled.path()
+        // In single precision, on operands that are widened outside of the window.
+        self.tiled.path() + if self.shape.short { "-widened" } else { "" }
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
@@ -321,9 +368,16 @@ impl Program for AttentionProgram {
 
     fn run(&mut self, team: &dyn Team) {
         self.tiled.run([&self.q, &self.k, &self.v], &mut self.output, team);
+        if self.shape.short {
+            super::short::round(&mut self.output, team);
+        }
     }
 
     fn check(&mut self) -> Correctness {
+        if self.shape.short {
+            // Weights and outputs are rounded to bfloat16.
+            return self.reference.compare_as(&self.output, f64::from, rounded_limit(2));
+        }
         self.reference.compare(&self.output)
     }
 
@@ -339,47 +393,21 @@ impl Program for AttentionProgram {
 
     #[cfg(test)]
     fn corrupt(&mut self, index: usize) {
-        super::verify::corrupt(&mut self.output, index);
+        // In bfloat16 the limit is some hundredths.
+        for _ in 0..if self.shape.short { 16 } else { 1 } {
+            super::verify::corrupt(&mut self.output, index);
+        }
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
         let inputs: Operands<'_> = [&|x| x; 3];
-        Some(canary(&self.shape, self.tiled.isa(), team, inputs).unwrap_or_else(Canary::failed))
+        Some(canary::run(&self.shape, self.tiled.isa(), team, inputs).unwrap_or_else(Canary::failed))
     }
 }
 
 /// What happens to the elements of Q, K and V before the kernel sees them: nothing, except where
 /// a test imitates hardware that rounds its inputs.
 type Operands<'a> = [&'a dyn Fn(f32) -> f32; 3];
-
-/// Q, K and V of a canary of this shape, and the right answer.
-fn canary_case(shape: &Shape) -> ([Vec<f32>; 3], Vec<f64>) {
-    let inputs = exact::canary_inputs(shape.dim);
-    let [q, k, v] = &inputs;
-    let mut reference = vec![0.0; shape.len()];
-    let mut scale = vec![0.0; shape.len()];
-    for (row, (output, scale)) in reference.chunks_mut(shape.dim).zip(scale.chunks_mut(shape.dim)).enumerate() {
-        exact::row(shape, [q, k, v], row, output, scale);
-    }
-    (inputs, reference)
-}
-
-/// A small head through the same code, under a mask of the same kind.
-fn canary(like: &Shape, isa: Isa, team: &dyn Team, operands: Operands<'_>) -> Result<Canary, KernelError> {
-    let dim = like.dim;
-    let mask = match &like.mask {
-        Mask::Window(_) => Mask::Window(exact::CANARY_KEYS / 2),
-        Mask::Blocks(_) => Mask::Blocks(BlockMask::new(exact::CANARY_KEYS / 3, 3, 2, vec![0, 1, 1, 2, 0, 2])?),
-        mask => mask.clone(),
-    };
-    let shape = Shape { heads: 1, seq: exact::CANARY_KEYS, dim, mask };
-    let (inputs, reference) = canary_case(&shape);
-    let seen: Vec<Vec<f32>> =
-        inputs.iter().zip(operands).map(|(input, operand)| input.iter().map(|x| operand(*x)).collect()).collect();
-    let mut output = vec![f32::NAN; shape.len()];
-    Tiled::new(shape, isa, team.threads())?.run([&seen[0], &seen[1], &seen[2]], &mut output, team);
-    Ok(exact::judge_canary(dim, &output, &reference))
-}
 
 #[cfg(test)]
 mod tests;

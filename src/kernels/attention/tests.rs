@@ -1,9 +1,9 @@
 #![expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
 
 use super::*;
-use crate::kernels::ParamValue;
 use crate::kernels::canary::round_mantissa;
 use crate::kernels::verify::{Threads, params, verify};
+use crate::kernels::{Isa, ParamValue};
 
 fn sizes([heads, seq, dim]: [u64; 3], rest: &[(&str, ParamValue)]) -> Params {
     let sizes = [("heads", heads), ("seq", seq), ("dim", dim)].map(|(name, n)| (name, ParamValue::Integer(n)));
@@ -49,6 +49,35 @@ fn every_window_matches_the_reference() {
 }
 
 #[test]
+fn bfloat16_matches_the_reference_under_every_mask() {
+    let short = |params: Params| Params { dtype: Dtype::Bf16, ..params };
+    for (heads, seq, dim) in [(1, 1, 4), (2, 97, 37), (1, 300, 64)] {
+        verify(&Attention, &short(case(heads, seq, dim, "dense")));
+        verify(&Attention, &short(case(heads, seq, dim, "causal")));
+        verify(&WindowAttention, &short(window(heads, seq, dim, 33)));
+    }
+    verify(&BlockAttention, &short(block(2, 160, 16, 32, 0.4)));
+}
+
+#[test]
+fn operands_of_fewer_bits_fail_the_canary_of_bfloat16() {
+    let keep = |x: f32| x;
+    let round = |x: f32| round_mantissa(x, 6);
+    let all: [Operands<'_>; 3] = [[&round, &keep, &keep], [&keep, &round, &keep], [&keep, &keep, &round]];
+    for mask in every_kind_of_mask() {
+        for dim in [4, 37, 64, 128, 256] {
+            let like = Shape { heads: 1, seq: 8, dim, mask: mask.clone(), short: true };
+            let found = canary::run(&like, Isa::detect(), &Threads(2), [&keep; 3]).unwrap();
+            assert!(found.error.unwrap() < found.limit / 2.0, "{like:?}: {found:?}");
+            for (which, operands) in all.into_iter().enumerate() {
+                let found = canary::run(&like, Isa::detect(), &Threads(1), operands).unwrap();
+                assert!(!found.passed(), "operand {which}, {like:?}: {found:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_block_mask_matches_the_reference() {
     // One block, the diagonal alone, sides that are no register widths, half of the blocks, and all.
     for (heads, seq, dim, side, density) in [
@@ -71,7 +100,7 @@ fn a_query_sees_the_keys_of_its_mask_and_no_others() {
     let blocks = BlockMask::random(15, (heads, 5), 2, SplitMix64::new(1, 1)).unwrap();
     for isa in Isa::available() {
         for mask in [Mask::Dense, Mask::Causal, Mask::Window(11), Mask::Blocks(blocks.clone())] {
-            let shape = Shape { heads, seq, dim, mask: mask.clone() };
+            let shape = Shape { heads, seq, dim, mask: mask.clone(), short: false };
             let (q, k) = (vec![0.0; shape.len()], vec![1.0; shape.len()]);
             let v: Vec<f32> = (0..shape.len()).map(|i| (i / dim / seq + i / dim % seq) as f32).collect();
             let mut output = vec![f32::NAN; shape.len()];
@@ -114,7 +143,10 @@ fn an_unknown_mask_another_type_and_ragged_blocks_are_refused() {
     assert_eq!(error.to_string(), "parameter `mask` is `window`, expected one of dense, causal");
     let mut double = case(1, 8, 64, "dense");
     double.dtype = Dtype::F64;
-    assert_eq!(Attention.work(&double).unwrap_err().to_string(), "parameter `dtype` is `f64`, expected one of f32");
+    assert_eq!(
+        Attention.work(&double).unwrap_err().to_string(),
+        "parameter `dtype` is `f64`, expected one of f32, bf16"
+    );
 }
 
 #[test]
@@ -122,8 +154,8 @@ fn the_canary_passes_single_precision_for_any_dim() {
     for isa in Isa::available() {
         for mask in every_kind_of_mask() {
             for dim in [4, 37, 64, 100, 128] {
-                let like = Shape { heads: 1, seq: 8, dim, mask: mask.clone() };
-                let found = canary(&like, isa, &Threads(2), [&|x| x; 3]).unwrap();
+                let like = Shape { heads: 1, seq: 8, dim, mask: mask.clone(), short: false };
+                let found = canary::run(&like, isa, &Threads(2), [&|x| x; 3]).unwrap();
                 assert!(found.error.unwrap() < found.limit / 4.0, "{isa} {like:?}: {found:?}");
             }
         }
@@ -138,9 +170,9 @@ fn rounding_any_operand_to_tf32_or_bf16_fails_the_canary() {
         let all: [Operands<'_>; 4] =
             [[&round, &keep, &keep], [&keep, &round, &keep], [&keep, &keep, &round], [&round; 3]];
         for mask in every_kind_of_mask() {
-            let like = Shape { heads: 1, seq: 8, dim: 64, mask };
+            let like = Shape { heads: 1, seq: 8, dim: 64, mask, short: false };
             for (which, operands) in all.into_iter().enumerate() {
-                let found = canary(&like, Isa::detect(), &Threads(1), operands).unwrap();
+                let found = canary::run(&like, Isa::detect(), &Threads(1), operands).unwrap();
                 assert!(!found.passed(), "{bits} bits, operand {which}, {:?}: {found:?}", like.mask);
             }
         }
@@ -151,7 +183,7 @@ fn rounding_any_operand_to_tf32_or_bf16_fails_the_canary() {
 fn rounded_scores_fail_the_ordinary_check_too() {
     let team = Threads(1);
     for seq in [64, 512, 2048] {
-        let shape = Shape { heads: 1, seq, dim: 64, mask: Mask::Dense };
+        let shape = Shape { heads: 1, seq, dim: 64, mask: Mask::Dense, short: false };
         let context = BuildContext { seed: 2, isa: Isa::detect(), team: &team };
         let mut program = AttentionProgram::build(shape, (seq * seq) as u64, &context).unwrap();
         for x in program.q.iter_mut().chain(program.k.iter_mut()) {

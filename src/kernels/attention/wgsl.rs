@@ -1,12 +1,7 @@
 //! Attention on other devices in WGSL: dense, causal and within a window.
 
-use super::exact::{self, CANARY_KEYS};
 use super::mask::Mask;
-use super::{Shape, inputs};
-use crate::kernels::{
-    Api, Argument, Array, BuildContext, DeviceBuffer, DeviceCanary, DeviceProgram, Dtype, Format, KernelError, Launch,
-    NoProgram, ParamValue, Params, Target, Values,
-};
+use crate::kernels::{Api, Argument, DeviceBuffer, DeviceProgram, Dtype, Format, Launch, NoProgram, Params, Target};
 
 macro_rules! source {
     ($chunks:literal) => {
@@ -68,45 +63,4 @@ pub(super) fn program(params: &Params, mask: &Mask, target: &Target) -> Result<D
         output: 3,
         shape: vec![heads, seq, dim],
     })
-}
-
-/// Q, K and V of a case as arrays.
-///
-/// # Errors
-/// [`KernelError`].
-pub(super) fn operands(params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
-    let [heads, seq, dim] = [params.count("heads")?, params.count("seq")?, params.count("dim")?];
-    let arrays = ["Q", "K", "V"].into_iter().zip(inputs(heads * seq * dim, context)?);
-    Ok(arrays.map(|(name, values)| Array::of(name, &[heads, seq, dim], &values)).collect())
-}
-
-/// A small head under a mask of the same kind, as a case.
-///
-/// # Errors
-/// [`KernelError`] when the parameters are no case.
-pub(super) fn canary(params: &Params, mask: &Mask) -> Result<Option<DeviceCanary>, KernelError> {
-    let dim = params.count("dim")?;
-    let mut small = params.clone();
-    let mask = match mask {
-        Mask::Window(_) => {
-            small.values.insert("window".to_owned(), ParamValue::Integer(CANARY_KEYS as u64 / 2));
-            Mask::Window(CANARY_KEYS / 2)
-        }
-        Mask::Blocks(_) => return Ok(None),
-        mask => mask.clone(),
-    };
-    for (name, n) in [("heads", 1), ("seq", CANARY_KEYS)] {
-        small.values.insert(name.to_owned(), ParamValue::Integer(n as u64));
-    }
-    let shape = Shape { heads: 1, seq: CANARY_KEYS, dim, mask };
-    let (inputs, reference) = super::canary_case(&shape);
-    let operands = ["Q", "K", "V"].into_iter().zip(&inputs);
-    Ok(Some(DeviceCanary {
-        params: small,
-        operands: operands.map(|(name, values)| Array::of(name, &[1, CANARY_KEYS, dim], values)).collect(),
-        judge: Box::new(move |answer| match &answer.values {
-            Values::F32(found) => exact::judge_canary(dim, found, &reference),
-            _ => exact::judge_canary(dim, &[], &reference),
-        }),
-    }))
 }

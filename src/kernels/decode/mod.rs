@@ -4,6 +4,7 @@
 //! matters: one head of keys for each query head, one for four of them, bytes with scales, or one latent row for all.
 
 mod cache;
+mod cuda;
 mod exact;
 mod tiled;
 
@@ -12,8 +13,9 @@ use super::random::SplitMix64;
 use super::reference::Reference;
 use super::split::{normal_buffer, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
-    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
+    Api, Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel,
+    KernelError, KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, ParamValue, Params, Program, Role, Target,
+    Team, Work,
 };
 use cache::{Cache, Format, Layout};
 use tiled::Decoder;
@@ -146,12 +148,42 @@ impl Kernel for KvDecode {
     fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
         self.work(params)?;
         let sizes = Sizes::of(params)?;
-        let layout = sizes.layout()?;
-        let (queries, cache) = inputs(layout, sizes.format, context)?;
-        let mut arrays = vec![Array::of("Q", &[layout.heads(), layout.key], &queries)];
-        arrays.extend(cache.arrays());
-        Ok(arrays)
+        let (queries, cache) = inputs(sizes.layout()?, sizes.format, context)?;
+        Ok(arrays(&queries, &cache))
     }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        self.work(params)?;
+        match target.api {
+            Api::Cuda => cuda::program(&Sizes::of(params)?, target),
+            Api::Wgsl => Err(NoProgram::Unwritten),
+        }
+    }
+
+    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
+        let sizes = Sizes::of(params)?;
+        let (cache, queries) = exact::canary(sizes.layout()?, sizes.format, [&|x| x; 3])?;
+        let Layout { len, .. } = cache.layout();
+        let mut values = params.values.clone();
+        let counts = [("heads", cache.layout().heads()), ("len", len)];
+        values.extend(counts.map(|(name, n)| (name.to_owned(), ParamValue::Integer(n as u64))));
+        Ok(Some(DeviceCanary {
+            params: Params { dtype: params.dtype, values },
+            operands: arrays(&queries, &cache),
+            #[expect(clippy::cast_possible_truncation, reason = "answers are in single precision")]
+            judge: Box::new(move |answer| {
+                exact::judge(&cache, &queries, &answer.values.numbers().map(|x| x as f32).collect::<Vec<_>>())
+            }),
+        }))
+    }
+}
+
+/// Queries and cache as arrays.
+fn arrays(queries: &[f32], cache: &Cache) -> Vec<Array> {
+    let layout = cache.layout();
+    let mut arrays = vec![Array::of("Q", &[layout.heads(), layout.key], queries)];
+    arrays.extend(cache.arrays());
+    arrays
 }
 
 /// Queries and the cache.
@@ -207,14 +239,14 @@ impl Program for DecodeProgram {
         self.reference.compare(&self.output)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "answers are in single precision")]
-    fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
-        answer.write_to(&mut self.output, |x| x as f32)
-    }
-
     fn output(&self) -> Option<Array> {
         let layout = self.cache.layout();
         Some(Array::of("O", &[layout.heads(), layout.value], &self.output))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "answers are in single precision")]
+    fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
+        answer.write_to(&mut self.output, |x| x as f32)
     }
 
     #[cfg(test)]

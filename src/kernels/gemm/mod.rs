@@ -8,6 +8,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+mod cuda;
 mod nest;
 mod panels;
 mod short;
@@ -24,8 +25,8 @@ use super::reference::{Reference, add_product};
 use super::short::Bf16;
 use super::split::{even, normal_buffer, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel, KernelError,
-    KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
+    Api, Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel,
+    KernelError, KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
 };
 use nest::{Nest, NestPath};
 pub(super) use panels::Panels;
@@ -99,11 +100,14 @@ impl Kernel for Gemm {
 
     fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
         self.work(params)?;
-        wgsl::program(params, target)
+        match target.api {
+            Api::Cuda => cuda::program(params, target),
+            Api::Wgsl => wgsl::program(params, target),
+        }
     }
 
     fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
-        wgsl::canary(params)
+        if params.dtype == Dtype::Bf16 { Ok(Some(cuda::canary())) } else { wgsl::canary(params) }
     }
 }
 

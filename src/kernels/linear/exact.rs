@@ -32,7 +32,7 @@ impl States {
     /// # Errors
     /// [`KernelError::OutOfMemory`].
     pub(super) fn of(shape: Shape, k: &[f32], v: &[f32], team: &dyn Team) -> Result<Self, KernelError> {
-        let Shape { heads, seq, dim } = shape;
+        let Shape { heads, seq, dim, .. } = shape;
         let len = heads * Self::len(dim);
         let mut products = Vec::new();
         let refused = |_| KernelError::OutOfMemory { what: "the reference", bytes: 8 * len as u64 };
@@ -87,11 +87,15 @@ impl States {
 /// dimensions cancel: (2 + a)·(2 + b)·(1 + c) − 2·2·1, where a (of the query), b (of the key) or c (of the value) is
 /// a few steps of 2^-18, in turn from pair to pair. The divisor is Σ(2 + a)(2 + b).
 #[expect(clippy::cast_possible_truncation, reason = "the inputs are single precision by definition")]
-pub(super) fn canary_inputs(dim: usize) -> ([Vec<f32>; 3], Vec<f64>) {
+pub(super) fn canary_inputs(dim: usize, short: bool) -> ([Vec<f32>; 3], Vec<f64>) {
     const NOTHING: f32 = -100.0;
     let mut inputs = [vec![NOTHING; dim * dim], vec![NOTHING; dim * dim], vec![1.0_f32; dim * dim]];
     let mut exact = vec![0.0; dim * dim];
-    let carried = |index: usize, pair: usize| (1 + (3 * index + pair) % 8) as f64 * step(Dtype::F32);
+    // Features of bfloat16 lie between 2 and 4, in steps of 2^-6; one step is lost in any type of fewer bits.
+    let carried = |index: usize, pair: usize| match short {
+        true => 1.0 / 64.0,
+        false => (1 + (3 * index + pair) % 8) as f64 * step(Dtype::F32),
+    };
     let pairs = dim.min(LENGTH) / 2;
     let [q, k, v] = &mut inputs;
     for row in 0..dim {

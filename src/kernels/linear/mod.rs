@@ -2,16 +2,18 @@
 //!
 //! Without a softmax the products may be reordered, so work grows with the sequence and not with its square.
 
+mod cuda;
 mod exact;
 mod tiled;
 
 use super::params::{product, sum};
-use super::random::SplitMix64;
-use super::reference::Reference;
-use super::split::{normal_buffer, output_buffer};
+use super::reference::{Reference, Worst};
+use super::short::rounded_limit;
+use super::split::output_buffer;
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
-    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
+    Api, Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel,
+    KernelError, KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, ParamValue, Params, Program, Role, Target,
+    Team, Work,
 };
 use exact::States;
 use tiled::Tiled;
@@ -27,7 +29,7 @@ static INFO: KernelInfo = KernelInfo {
     flops: "4·heads·seq·dim²; φ and the divisor are not counted",
     bytes: "4·e·heads·seq·dim",
     source: "Katharopoulos et al., Transformers are RNNs, 2020 (arXiv 2006.16236)",
-    dtypes: &[Dtype::F32],
+    dtypes: &[Dtype::F32, Dtype::Bf16],
     params: &[
         ParamSpec {
             name: "heads",
@@ -56,9 +58,16 @@ struct Shape {
     heads: usize,
     seq: usize,
     dim: usize,
+    /// Whether operands and output are in bfloat16.
+    short: bool,
 }
 
 impl Shape {
+    fn of(params: &Params) -> Result<Self, ParamError> {
+        let (heads, seq, dim) = (params.count("heads")?, params.count("seq")?, params.count("dim")?);
+        Ok(Self { heads, seq, dim, short: params.dtype == Dtype::Bf16 })
+    }
+
     /// Elements of Q, of K, of V and of the output.
     const fn len(self) -> usize {
         self.heads * self.seq * self.dim
@@ -84,9 +93,58 @@ impl Kernel for LinearAttention {
 
     fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
         self.work(params)?;
-        let (heads, seq, dim) = (params.count("heads")?, params.count("seq")?, params.count("dim")?);
-        Ok(Box::new(LinearProgram::build(Shape { heads, seq, dim }, context)?))
+        Ok(Box::new(LinearProgram::build(Shape::of(params)?, context)?))
     }
+
+    fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        let shape = Shape::of(params)?;
+        let sizes = [shape.heads, shape.seq, shape.dim];
+        let arrays = ["Q", "K", "V"].into_iter().zip(inputs(shape, context)?);
+        Ok(arrays.map(|(name, values)| Array::of(name, &sizes, &values)).collect())
+    }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        self.work(params)?;
+        match target.api {
+            Api::Cuda => cuda::program(Shape::of(params)?, target),
+            Api::Wgsl => Err(NoProgram::Unwritten),
+        }
+    }
+
+    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
+        let (dim, short) = (params.count("dim")?, params.dtype == Dtype::Bf16);
+        let (inputs, exact) = exact::canary_inputs(dim, short);
+        let mut values = params.values.clone();
+        values.extend([("heads", 1), ("seq", dim)].map(|(name, n)| (name.to_owned(), ParamValue::Integer(n as u64))));
+        let operands = ["Q", "K", "V"].into_iter().zip(&inputs).map(|(name, x)| Array::of(name, &[1, dim, dim], x));
+        Ok(Some(DeviceCanary {
+            params: Params { dtype: params.dtype, values },
+            operands: operands.collect(),
+            #[expect(clippy::cast_possible_truncation, reason = "answers are in single precision or less")]
+            judge: Box::new(move |answer| {
+                judge(short, &answer.values.numbers().map(|x| x as f32).collect::<Vec<_>>(), &exact)
+            }),
+        }))
+    }
+}
+
+/// Q, K and V of a case.
+fn inputs(shape: Shape, context: &BuildContext<'_>) -> Result<[Buffer<f32>; 3], KernelError> {
+    super::short::normal_inputs(shape.len(), shape.short, ["Q", "K", "V"], context)
+}
+
+/// The verdict on the answer of the canary.
+fn judge(short: bool, output: &[f32], exact: &[f64]) -> Canary {
+    const NAME: &str = "features and values that cancel";
+    if !short {
+        return super::canary::judge(NAME, output, exact);
+    }
+    let mut worst = Worst::default();
+    output.iter().zip(exact).for_each(|(value, exact)| worst.see(f64::from(*value), *exact, exact.abs()));
+    let error = if output.len() == exact.len() { worst.error() } else { None };
+    // The output alone is rounded, by 2^-8.
+    Canary { name: NAME.to_owned(), error, limit: 1.0 / 64.0 }
 }
 
 /// Linear attention ready to run.
@@ -103,9 +161,7 @@ struct LinearProgram {
 impl LinearProgram {
     fn build(shape: Shape, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
-        let q = normal_buffer::<f32>(shape.len(), "Q", SplitMix64::new(seed, 1), team)?;
-        let k = normal_buffer::<f32>(shape.len(), "K", SplitMix64::new(seed, 2), team)?;
-        let v = normal_buffer::<f32>(shape.len(), "V", SplitMix64::new(seed, 3), team)?;
+        let [q, k, v] = inputs(shape, context)?;
         let states = States::of(shape, &k, &v, team)?;
         let cost = 2 * (shape.dim * shape.dim) as u64;
         let rows = (shape.heads * shape.seq, shape.dim);
@@ -119,7 +175,8 @@ impl LinearProgram {
 
 impl Program for LinearProgram {
     fn path(&self) -> String {
-        format!("{}/tiled", self.tiled.isa())
+        // In single precision, on operands that are widened outside of the window.
+        format!("{}/tiled{}", self.tiled.isa(), if self.shape.short { "-widened" } else { "" })
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
@@ -132,9 +189,16 @@ impl Program for LinearProgram {
 
     fn run(&mut self, team: &dyn Team) {
         self.tiled.run([&self.q, &self.k, &self.v], &mut self.output, team);
+        if self.shape.short {
+            super::short::round(&mut self.output, team);
+        }
     }
 
     fn check(&mut self) -> Correctness {
+        if self.shape.short {
+            // Features, the state, and the output are rounded to bfloat16.
+            return self.reference.compare_as(&self.output, f64::from, rounded_limit(3));
+        }
         self.reference.compare(&self.output)
     }
 
@@ -145,11 +209,20 @@ impl Program for LinearProgram {
 
     #[cfg(test)]
     fn corrupt(&mut self, index: usize) {
-        super::verify::corrupt(&mut self.output, index);
+        // In bfloat16 the limit is some hundredths.
+        for _ in 0..if self.shape.short { 16 } else { 1 } {
+            super::verify::corrupt(&mut self.output, index);
+        }
+    }
+
+    fn output(&self) -> Option<Array> {
+        let Shape { heads, seq, dim, .. } = self.shape;
+        Some(Array::of("O", &[heads, seq, dim], &self.output))
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
-        Some(canary(self.shape.dim, self.tiled.isa(), team, [&|x| x; 3]).unwrap_or_else(Canary::failed))
+        let Shape { dim, short, .. } = self.shape;
+        Some(canary(dim, short, self.tiled.isa(), team, [&|x| x; 3]).unwrap_or_else(Canary::failed))
     }
 }
 
@@ -158,14 +231,17 @@ impl Program for LinearProgram {
 type Operands<'a> = [&'a dyn Fn(f32) -> f32; 3];
 
 /// A small head through the same code.
-fn canary(dim: usize, isa: Isa, team: &dyn Team, operands: Operands<'_>) -> Result<Canary, KernelError> {
-    let shape = Shape { heads: 1, seq: dim, dim };
-    let (inputs, exact) = exact::canary_inputs(dim);
+fn canary(dim: usize, short: bool, isa: Isa, team: &dyn Team, operands: Operands<'_>) -> Result<Canary, KernelError> {
+    let shape = Shape { heads: 1, seq: dim, dim, short };
+    let (inputs, exact) = exact::canary_inputs(dim, short);
     let seen: Vec<Vec<f32>> =
         inputs.iter().zip(operands).map(|(input, operand)| input.iter().map(|x| operand(*x)).collect()).collect();
     let mut output = vec![f32::NAN; shape.len()];
     Tiled::new(shape, isa, team.threads())?.run([&seen[0], &seen[1], &seen[2]], &mut output, team);
-    Ok(super::canary::judge("features and values that cancel", &output, &exact))
+    if short {
+        super::short::round(&mut output, team);
+    }
+    Ok(judge(short, &output, &exact))
 }
 
 #[cfg(test)]
@@ -184,6 +260,23 @@ mod tests {
         // One query, fewer heads than threads and more, ragged chunks, dims with and without whole registers.
         for (heads, seq, dim) in [(1, 1, 8), (2, 5, 64), (1, 97, 16), (3, 131, 37), (1, 521, 64), (5, 200, 80)] {
             verify(&LinearAttention, &case(heads, seq, dim));
+        }
+    }
+
+    #[test]
+    fn bfloat16_matches_the_reference_and_fewer_bits_fail_the_canary() {
+        let keep = |x: f32| x;
+        let round = |x: f32| round_mantissa(x, 5);
+        for (heads, seq, dim) in [(1, 1, 8), (2, 131, 37), (1, 300, 64)] {
+            verify(&LinearAttention, &Params { dtype: Dtype::Bf16, ..case(heads, seq, dim) });
+        }
+        for dim in [8, 37, 64, 128] {
+            let found = |operands| canary(dim, true, Isa::detect(), &Threads(2), operands).unwrap();
+            assert!(found([&keep; 3]).passed(), "{dim}: {:?}", found([&keep; 3]));
+            let all: [Operands<'_>; 3] = [[&round, &keep, &keep], [&keep, &round, &keep], [&keep, &keep, &round]];
+            for (which, operands) in all.into_iter().enumerate() {
+                assert!(!found(operands).passed(), "dim {dim}, operand {which}: {:?}", found(operands));
+            }
         }
     }
 
@@ -208,7 +301,7 @@ mod tests {
 
     #[test]
     fn equal_keys_give_the_mean_of_the_values() {
-        let shape = Shape { heads: 1, seq: 70, dim: 9 };
+        let shape = Shape { heads: 1, seq: 70, dim: 9, short: false };
         let (q, k) = (vec![0.5; shape.len()], vec![-0.25; shape.len()]);
         let v: Vec<f32> = (0..shape.len()).map(|i| (i / shape.dim) as f32).collect();
         for isa in Isa::available() {
@@ -223,14 +316,14 @@ mod tests {
         let keep = |x: f32| x;
         for isa in Isa::available() {
             for dim in [8, 37, 64, 130] {
-                let found = canary(dim, isa, &Threads(2), [&keep; 3]).unwrap();
+                let found = canary(dim, false, isa, &Threads(2), [&keep; 3]).unwrap();
                 assert!(found.passed(), "{isa} {dim}: {found:?}");
             }
             for bits in [7, 10] {
                 let round = |x: f32| round_mantissa(x, bits);
                 let all: [Operands<'_>; 3] = [[&round, &keep, &keep], [&keep, &round, &keep], [&keep, &keep, &round]];
                 for (which, operands) in all.into_iter().enumerate() {
-                    let found = canary(64, isa, &Threads(1), operands).unwrap();
+                    let found = canary(64, false, isa, &Threads(1), operands).unwrap();
                     assert!(!found.passed(), "{isa}, {bits} bits, operand {which}: {found:?}");
                 }
             }
@@ -241,7 +334,7 @@ mod tests {
     fn rounded_inputs_fail_the_ordinary_check_too() {
         let team = Threads(1);
         let context = BuildContext { seed: 2, isa: Isa::detect(), team: &team };
-        let mut program = LinearProgram::build(Shape { heads: 1, seq: 64, dim: 64 }, &context).unwrap();
+        let mut program = LinearProgram::build(Shape { heads: 1, seq: 64, dim: 64, short: false }, &context).unwrap();
         for x in program.q.iter_mut().chain(program.k.iter_mut()).chain(program.v.iter_mut()) {
             *x = round_mantissa(*x, 7);
         }

@@ -45,7 +45,7 @@ impl Tiled {
     /// # Errors
     /// [`KernelError::OutOfMemory`].
     pub(super) fn new(shape: Shape, isa: Isa, threads: usize) -> Result<Self, KernelError> {
-        let Shape { heads, seq, dim } = shape;
+        let Shape { heads, seq, dim, .. } = shape;
         let row = dim.next_multiple_of(lanes(isa));
         // Parts so that every thread has as many.
         let parts = (1..=threads).find(|parts| (heads * parts).is_multiple_of(threads)).unwrap_or(1);
@@ -63,7 +63,7 @@ impl Tiled {
 
     /// Computes all heads. The operands are `heads × seq × dim`.
     pub(super) fn run(&mut self, operands: [&[f32]; 3], output: &mut [f32], team: &dyn Team) {
-        let Shape { heads, seq, dim } = self.shape;
+        let Shape { heads, seq, dim, .. } = self.shape;
         let len = self.shape.len();
         assert!(operands.iter().all(|x| x.len() == len) && output.len() == len, "operands do not fit the shape");
         let (row, parts, workers) = (self.row, self.parts, self.scratch.len().min(team.threads()));

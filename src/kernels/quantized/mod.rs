@@ -4,6 +4,7 @@
 //! With one column it reads every weight once and is bound by memory, which is what quantising weights is for.
 //! Weights are static, so packing them lies outside the window, as in a deployment ([`pack`]).
 
+mod cuda;
 mod pack;
 mod rows;
 
@@ -14,8 +15,9 @@ use super::reference::{Reference, Worst, limit};
 use super::short::{Bf16, Short, fill_short};
 use super::split::{even, fill, fill_repeating, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Kernel, KernelError, KernelInfo, ParamError, ParamKind,
-    ParamSpec, Params, Program, Role, Team, Work,
+    Api, Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Kernel, KernelError,
+    KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, ParamValue, Params, Program, Role, Target, Team, Values,
+    Work,
 };
 use pack::{CHUNK, Width};
 use rows::Rows;
@@ -126,7 +128,7 @@ impl Kernel for Quantized {
         self.work(params)?;
         let shape = Shape::of(params)?;
         let Shape { m, n, k, group, .. } = shape;
-        let inputs = Inputs::new(shape, context)?;
+        let inputs = Inputs::of(shape, context)?;
         let weights = (0..n * k).map(|at| f64::from(repeated(&inputs.block, at)));
         Ok(vec![
             Array::of_numbers("W", &[n, k], true, weights),
@@ -134,10 +136,45 @@ impl Kernel for Quantized {
             Array::of_numbers("X", &[m, k], true, inputs.x.iter().map(|x| x.to_f64())),
         ])
     }
+
+    fn device_operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        let shape = Shape::of(params)?;
+        let Inputs { x, block, scales } = Inputs::of(shape, context)?;
+        let weight = |row: usize, depth: usize| repeated(&block, row * shape.k + depth);
+        Ok(packed(shape, &weight, &scales, &x))
+    }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        self.work(params)?;
+        match target.api {
+            Api::Cuda => cuda::program(Shape::of(params)?, target),
+            Api::Wgsl => Err(NoProgram::Unwritten),
+        }
+    }
+
+    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
+        device_canary(Shape::of(params)?).map(Some)
+    }
+}
+
+/// The arrays of a layer with its weights in the words of CUDA programs, which is how they lie in memory as well.
+fn packed(shape: Shape, weight: &dyn Fn(usize, usize) -> i8, scales: &[f32], x: &[Bf16]) -> Vec<Array> {
+    let Shape { m, n, k, group, width } = shape;
+    let mut words = Vec::with_capacity(n * (k / CHUNK) * width.device_words());
+    for row in 0..n {
+        for first in (0..k).step_by(CHUNK) {
+            width.device_pack(|index| weight(row, first + index), &mut words);
+        }
+    }
+    let words = Array { name: "W", shape: vec![n, words.len() / n], values: Values::U32(words) };
+    let x = Array { name: "X", shape: vec![m, k], values: Values::F32(x.iter().map(|x| x.to_f32()).collect()) };
+    vec![words, Array::of("scales", &[n, k / group], scales), x]
 }
 
 /// What a layer is made of.
 struct Inputs {
+    /// Activations, token by token.
     x: Buffer<Bf16>,
     /// Weights, which repeat.
     block: Vec<i8>,
@@ -145,7 +182,7 @@ struct Inputs {
 }
 
 impl Inputs {
-    fn new(shape: Shape, context: &BuildContext<'_>) -> Result<Self, KernelError> {
+    fn of(shape: Shape, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, .. } = *context;
         let Shape { m, n, k, group, width } = shape;
         let mut x = Buffer::<Bf16>::zeroed(m * k, "X")?;
@@ -179,7 +216,7 @@ impl Layer {
     fn build(shape: Shape, unit: DotUnit, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, .. } = *context;
         let Shape { m, n, k, group, width } = shape;
-        let Inputs { x, block, scales } = Inputs::new(shape, context)?;
+        let Inputs { x, block, scales } = Inputs::of(shape, context)?;
         let weight = |row: usize, depth: usize| repeated(&block, row * k + depth);
         let reference = Reference::compute((n, m), (k * m) as u64, seed, team, &|row, exact, scale| {
             for depth in 0..k {
@@ -217,14 +254,14 @@ impl Program for Layer {
         self.reference.compare(&self.y)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "answers are in single precision")]
-    fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
-        answer.write_to(&mut self.y, |x| x as f32)
-    }
-
     fn output(&self) -> Option<Array> {
         let m = self.rows.tokens();
         Some(Array::of("Y", &[self.y.len() / m, m], &self.y))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "answers are in single precision")]
+    fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
+        answer.write_to(&mut self.y, |x| x as f32)
     }
 
     #[cfg(test)]
@@ -237,9 +274,55 @@ impl Program for Layer {
     }
 }
 
-/// Pairs q·(1 + α) − q·1 with α one to eight steps of 2⁻⁷ and scales that are powers of two: exact in binary32
-/// in any order. Activations in fewer than 8 bits, or sums in bf16, lose α. `operand` is applied to each
-/// activation (the identity, except where a test imitates hardware that rounds them).
+/// A small layer and its exact answer: pairs q·(1 + α) − q·1 with α one to eight steps of 2⁻⁷ and scales that are powers
+/// of two: exact in binary32 in any order. Activations in fewer than 8 bits, or sums in bf16, lose α.
+struct Small {
+    shape: Shape,
+    x: Buffer<Bf16>,
+    scales: Buffer<f32>,
+    exact: Vec<f64>,
+}
+
+/// The weights of the canary.
+fn small_weight(width: Width, row: usize, depth: usize) -> i8 {
+    width.quantised(i8::try_from(1 + (row * 7 + depth / 2 * 11) % 127).unwrap_or(1))
+}
+
+impl Small {
+    /// `operand` is applied to each activation (the identity, except where a test imitates hardware that rounds them).
+    fn new(width: Width, m: usize, operand: &dyn Fn(f64) -> f64) -> Result<Self, KernelError> {
+        let shape = Shape { m, n: 37, k: 2 * CHUNK, group: CHUNK, width };
+        let Shape { n, k, .. } = shape;
+        let value = |token: usize, depth: usize| match depth % 2 {
+            0 => 1.0 + (1 + (3 * token + depth / 2) % 8) as f64 / 128.0,
+            _ => -1.0,
+        };
+        let mut x = Buffer::<Bf16>::zeroed(m * k, "X")?;
+        for (index, x) in x.iter_mut().enumerate() {
+            *x = Bf16::round(operand(value(index / k, index % k)));
+        }
+        let mut scales = Buffer::<f32>::zeroed(n * 2, "the scales")?;
+        (0..).zip(scales.iter_mut()).for_each(|(index, scale)| *scale = if index % 2 == 0 { 1.0 } else { 0.125 });
+        let scale = |row: usize, depth: usize| f64::from(scales[row * 2 + depth / CHUNK]);
+        let exact = (0..n * m)
+            .map(|index| {
+                let (row, token) = (index / m, index % m);
+                let term = |q| f64::from(small_weight(width, row, q)) * scale(row, q) * value(token, q);
+                (0..k).map(term).sum()
+            })
+            .collect();
+        Ok(Self { shape, x, scales, exact })
+    }
+
+    fn judge(exact: &[f64], y: &[f32]) -> Canary {
+        let mut worst = Worst::default();
+        y.iter().zip(exact).for_each(|(y, exact)| worst.see(f64::from(*y), *exact, exact.abs()));
+        let error = if y.len() == exact.len() { worst.error() } else { None };
+        Canary { name: "activations that cancel to their last bits".to_owned(), error, limit: limit(Dtype::F32) }
+    }
+}
+
+/// The canary on the processor.
 fn canary(
     unit: DotUnit,
     width: Width,
@@ -247,34 +330,29 @@ fn canary(
     team: &dyn Team,
     operand: &dyn Fn(f64) -> f64,
 ) -> Result<Canary, KernelError> {
-    const N: usize = 37;
-    const K: usize = 2 * CHUNK;
-    let weight =
-        |row: usize, depth: usize| width.quantised(i8::try_from(1 + (row * 7 + depth / 2 * 11) % 127).unwrap_or(1));
-    let value = |token: usize, depth: usize| match depth % 2 {
-        0 => 1.0 + (1 + (3 * token + depth / 2) % 8) as f64 / 128.0,
-        _ => -1.0,
-    };
-    let mut x = Buffer::<Bf16>::zeroed(tokens * K, "X")?;
-    for (index, x) in x.iter_mut().enumerate() {
-        *x = Bf16::round(operand(value(index / K, index % K)));
-    }
-    let mut scales = Buffer::<f32>::zeroed(N * 2, "the scales")?;
-    (0..).zip(scales.iter_mut()).for_each(|(index, scale)| *scale = if index % 2 == 0 { 1.0 } else { 0.125 });
-    let scale = |row: usize, depth: usize| f64::from(scales[row * 2 + depth / CHUNK]);
-    let exact: Vec<f64> = (0..N * tokens)
-        .map(|index| {
-            let (row, token) = (index / tokens, index % tokens);
-            (0..K).map(|k| f64::from(weight(row, k)) * scale(row, k) * value(token, k)).sum()
-        })
-        .collect();
-    let mut rows = Rows::pack([tokens, N, K], CHUNK, width, unit, scales, &x, &weight, team)?;
-    let mut y = vec![f32::NAN; N * tokens];
+    let Small { shape: Shape { m, n, k, group, .. }, x, scales, exact } = Small::new(width, tokens, operand)?;
+    let weight = |row: usize, depth: usize| small_weight(width, row, depth);
+    let mut rows = Rows::pack([m, n, k], group, width, unit, scales, &x, &weight, team)?;
+    let mut y = vec![f32::NAN; n * m];
     rows.multiply(&mut y, team);
-    let mut worst = Worst::default();
-    y.iter().zip(&exact).for_each(|(y, exact)| worst.see(f64::from(*y), *exact, exact.abs()));
-    let name = "activations that cancel to their last bits".to_owned();
-    Ok(Canary { name, error: worst.error(), limit: limit(Dtype::F32) })
+    Ok(Small::judge(&exact, &y))
+}
+
+/// The canary as a case for a device.
+fn device_canary(like: Shape) -> Result<DeviceCanary, KernelError> {
+    let Small { shape, x, scales, exact } = Small::new(like.width, like.m, &|x| x)?;
+    let counts = [("m", shape.m), ("n", shape.n), ("k", shape.k), ("group", shape.group)];
+    let counts = counts.into_iter().map(|(name, n)| (name.to_owned(), ParamValue::Integer(n as u64)));
+    let weights = if like.width == Width::Int4 { "int4" } else { "int8" };
+    let word = ("weights".to_owned(), ParamValue::Word(weights.to_owned()));
+    Ok(DeviceCanary {
+        params: Params { dtype: Dtype::Bf16, values: counts.chain([word]).collect() },
+        operands: packed(shape, &|row, depth| small_weight(like.width, row, depth), &scales, &x),
+        #[expect(clippy::cast_possible_truncation, reason = "the answer is in single precision")]
+        judge: Box::new(move |answer| {
+            Small::judge(&exact, &answer.values.numbers().map(|x| x as f32).collect::<Vec<_>>())
+        }),
+    })
 }
 
 #[cfg(test)]

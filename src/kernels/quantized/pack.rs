@@ -33,6 +33,27 @@ impl Width {
         }
     }
 
+    /// Words of a chunk as CUDA programs take it.
+    pub(super) const fn device_words(self) -> usize {
+        self.chunk_bytes() / 4
+    }
+
+    /// Packs a chunk into [`device_words`](Self::device_words) words. Eight bits: in order. Four bits, plus 8: nibbles i and
+    /// i + 4 of a word are weights 2i and 2i + 1 of its eight, so that a shift and a mask give a pair in two halves.
+    pub(super) fn device_pack(self, weight: impl Fn(usize) -> i8, to: &mut Vec<u32>) {
+        let per_word = CHUNK / self.device_words();
+        for word in 0..self.device_words() {
+            let element = |index: usize| {
+                let weight = weight(word * per_word + index);
+                match self {
+                    Self::Int8 => u32::from(weight.cast_unsigned()) << (8 * index),
+                    Self::Int4 => (u32::from((weight + 8).cast_unsigned()) & 15) << (4 * (index / 2 + 4 * (index % 2))),
+                }
+            };
+            to.push((0..per_word).map(element).fold(0, |all, one| all | one));
+        }
+    }
+
     /// The largest weight.
     pub(super) const fn largest(self) -> f32 {
         match self {

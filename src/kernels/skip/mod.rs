@@ -4,6 +4,7 @@
 //! Biases are made so that exactly the wanted share of the units is active, and thresholds so that the predictor is right:
 //! the kernel shows what skipping costs and saves, not how good a predictor is.
 
+mod cuda;
 mod exact;
 mod rows;
 
@@ -13,8 +14,9 @@ use super::random::SplitMix64;
 use super::reference::Reference;
 use super::split::{normal_buffer, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
-    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
+    Api, Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel,
+    KernelError, KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, ParamValue, Params, Program, Role, Target,
+    Team, Work,
 };
 use rows::Skipping;
 
@@ -57,6 +59,12 @@ struct Shape {
     d: usize,
     f: usize,
     rank: usize,
+}
+
+impl Shape {
+    fn of(params: &Params) -> Result<Self, ParamError> {
+        Ok(Self { d: params.count("d")?, f: params.count("f")?, rank: params.count("rank")? })
+    }
 }
 
 /// The operands of a case; those of a predictor are empty where there is none.
@@ -145,7 +153,7 @@ impl Kernel for ReluSkip {
 
     fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
         self.work(params)?;
-        let shape = Shape { d: params.count("d")?, f: params.count("f")?, rank: params.count("rank")? };
+        let shape = Shape::of(params)?;
         let active = active(params)?;
         let active = usize::try_from(active).map_err(|_| ParamError::TooLarge(format!("{active} units")))?;
         Ok(Box::new(SkipProgram::build(shape, active, context)?))
@@ -153,23 +161,55 @@ impl Kernel for ReluSkip {
 
     fn operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
         self.work(params)?;
-        let shape = Shape { d: params.count("d")?, f: params.count("f")?, rank: params.count("rank")? };
         let active = active(params)?;
         let active = usize::try_from(active).map_err(|_| ParamError::TooLarge(format!("{active} units")))?;
-        let (Shape { d, f, rank }, layer) = (shape, Layer::random(shape, active, context)?);
-        let mut arrays = vec![
-            Array::of("x", &[d], &layer.x),
-            Array::of("U", &[f, d], &layer.up),
-            Array::of("b", &[f], &layer.bias),
-            Array::of("D", &[f, d], &layer.down),
-        ];
-        if rank > 0 {
-            arrays.push(Array::of("A", &[rank, d], &layer.inner));
-            arrays.push(Array::of("B", &[f, rank], &layer.outer));
-            arrays.push(Array::of("thresholds", &[f], &layer.thresholds));
-        }
-        Ok(arrays)
+        Ok(arrays(&Layer::random(Shape::of(params)?, active, context)?))
     }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        self.work(params)?;
+        match target.api {
+            Api::Cuda => cuda::program(Shape::of(params)?, target),
+            Api::Wgsl => Err(NoProgram::Unwritten),
+        }
+    }
+
+    fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
+        let (layer, exact) = exact::canary(params.count("rank")?.min(1), [&|x| x; 3])?;
+        let Shape { d, f, rank } = layer.shape;
+        let mut values = params.values.clone();
+        values.extend(
+            [("d", d), ("f", f), ("rank", rank)].map(|(name, n)| (name.to_owned(), ParamValue::Integer(n as u64))),
+        );
+        Ok(Some(DeviceCanary {
+            params: Params { dtype: params.dtype, values },
+            operands: arrays(&layer),
+            #[expect(clippy::cast_possible_truncation, reason = "answers are in single precision")]
+            judge: Box::new(move |answer| {
+                let found: Vec<f32> = answer.values.numbers().map(|x| x as f32).collect();
+                super::canary::judge(CANARY, &found, &exact)
+            }),
+        }))
+    }
+}
+
+const CANARY: &str = "pairs that cancel to the last bits";
+
+/// The operands as arrays; those of the predictor where there is one.
+fn arrays(layer: &Layer) -> Vec<Array> {
+    let Shape { d, f, rank } = layer.shape;
+    let mut arrays = vec![
+        Array::of("x", &[d], &layer.x),
+        Array::of("U", &[f, d], &layer.up),
+        Array::of("b", &[f], &layer.bias),
+        Array::of("D", &[f, d], &layer.down),
+    ];
+    if rank > 0 {
+        arrays.push(Array::of("A", &[rank, d], &layer.inner));
+        arrays.push(Array::of("B", &[f, rank], &layer.outer));
+        arrays.push(Array::of("thresholds", &[f], &layer.thresholds));
+    }
+    arrays
 }
 
 /// A layer ready to run.
@@ -183,7 +223,8 @@ struct SkipProgram {
 impl SkipProgram {
     fn build(shape: Shape, active: usize, context: &BuildContext<'_>) -> Result<Self, KernelError> {
         let BuildContext { seed, team, isa } = *context;
-        let (Shape { d, f, .. }, layer) = (shape, Layer::random(shape, active, context)?);
+        let Shape { d, f, .. } = shape;
+        let layer = Layer::random(shape, active, context)?;
         let reference = Reference::compute((1, d), 2 * (d * f) as u64, seed, team, &|_, output, scale| {
             exact::row(&layer, output, scale);
         })?;
@@ -241,7 +282,7 @@ fn canary(rank: usize, isa: Isa, team: &dyn Team, operands: Operands<'_>) -> Res
     let (layer, exact) = exact::canary(rank.min(1), operands)?;
     let mut output = vec![f32::NAN; layer.shape.d];
     Skipping::new(layer.shape, isa, team.threads())?.run(&layer, &mut output, team);
-    Ok(super::canary::judge("pairs that cancel to the last bits", &output, &exact))
+    Ok(super::canary::judge(CANARY, &output, &exact))
 }
 
 #[cfg(test)]

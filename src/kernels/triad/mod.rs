@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "vector loads and streaming stores on disjoint parts")]
 
+mod cuda;
 mod wgsl;
 
 use super::canary::{self, step};
@@ -12,7 +13,7 @@ use super::reference::{Worst, limit};
 use super::simd::{Simd, paths};
 use super::split::{Parts, even, fill_repeating, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, Coverage, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel,
+    Api, Array, Buffer, BuildContext, Canary, Correctness, Coverage, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel,
     KernelError, KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
 };
 
@@ -97,7 +98,10 @@ impl Kernel for Triad {
     }
 
     fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
-        wgsl::program(elements(params)?, params.dtype, target)
+        match target.api {
+            Api::Cuda => cuda::program(elements(params)?, params.dtype),
+            Api::Wgsl => wgsl::program(elements(params)?, params.dtype, target),
+        }
     }
 
     fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""CUDA programs of wattproof beside PyTorch on the same card, in rounds that take turns.
+
+Each round runs the same small suite with wattproof (time of the device per iteration, from its record) and then the same work
+with PyTorch (events). The table shows medians over the rounds and their ratio: above 1, wattproof is faster. Bandwidths are
+relative to a copy that PyTorch makes in the same round. `ci/gpu.sh` calls this.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+HEADS, SEQ, DIM = 32, 16384, 128
+GIB = 1 << 30
+SUITE = f"""version: 1
+suite: gpu-peers
+title: Beside PyTorch
+profile: quick
+settings: {{ repeats: 1, window_floor: 500 ms, idle: 0 s, warm_up_min: 300 ms, warm_up_max: 1 s }}
+devices: ["cuda:0"]
+cases:
+  - {{ kernel: gemm, matrix: {{ dtype: bf16, shape: 8192x8192x8192 }} }}
+  - {{ kernel: attention, matrix: {{ dtype: bf16, heads: {HEADS}, seq: {SEQ}, dim: {DIM}, mask: [dense, causal] }} }}
+  - {{ kernel: triad, matrix: {{ bytes: 6 GiB }} }}
+  - {{ kernel: gemv-quantized, matrix: {{ dtype: bf16, n: 65536, k: 16384, weights: [int8, int4] }} }}
+  - {{ kernel: kv-decode, matrix: {{ heads: {HEADS}, len: 65536, dim: {DIM}, format: [mha, gqa-4, int8] }} }}
+"""
+
+
+def own(binary, folder, number):
+    """Seconds an iteration and the work of each case: {id: (seconds, flops, bytes)}."""
+    suite, out = folder / "peers.yaml", folder / f"round-{number}"
+    suite.write_text(SUITE)
+    # A void case ends with a code of its own; the others count all the same.
+    subprocess.run([binary, "run", str(suite), "--out", str(out)], check=False, stdout=subprocess.DEVNULL)
+    if not (out / "samples.jsonl").exists():
+        sys.exit(f"{binary} left no record in {out}")
+    found, work = {}, {}
+    for line in (out / "samples.jsonl").read_text().splitlines():
+        event = json.loads(line)
+        if event["event"] == "prepared":
+            work[event["case"]] = (event["work"]["flops"], event["work"]["bytes"])
+        elif event["event"] == "sample" and not event.get("flags"):
+            found[event["case"]] = event.get("device_s", event["wall_s"]) / event["iterations"]
+        elif event["event"] == "void":
+            print(f"void: {event['case']}: {event['reason']}", file=sys.stderr)
+    return {case: (seconds, *work[case]) for case, seconds in found.items()}
+
+
+def timed(torch, work):
+    """Median seconds of one call, by events."""
+    for _ in range(3):
+        work()
+    times = []
+    for _ in range(20):
+        first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        first.record()
+        work()
+        last.record()
+        last.synchronize()
+        times.append(first.elapsed_time(last) / 1e3)
+    return statistics.median(times)
+
+
+def peers(torch):
+    """Seconds of PyTorch's attention by mask, and bytes a second of its copy."""
+    shape = (1, HEADS, SEQ, DIM)
+    q, k, v = (torch.randn(shape, device="cuda", dtype=torch.bfloat16) for _ in range(3))
+    attention = torch.nn.functional.scaled_dot_product_attention
+    seconds = {mask: timed(torch, lambda c=mask == "causal": attention(q, k, v, is_causal=c)) for mask in ("dense", "causal")}
+    del q, k, v
+    a, b = (torch.randn((8192, 8192), device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    seconds["gemm"] = timed(torch, lambda: a @ b)
+    del a, b
+    source = torch.randn(2 * GIB // 4, device="cuda")
+    target = torch.empty_like(source)
+    copied = 2 * source.numel() * 4 / timed(torch, lambda: target.copy_(source))
+    del source, target
+    torch.cuda.empty_cache()
+    return seconds, copied
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--binary", required=True)
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    try:
+        import torch
+    except ImportError:
+        sys.exit("PyTorch is not installed: there is nothing to compare with")
+    if not torch.cuda.is_available():
+        sys.exit("PyTorch sees no CUDA device")
+    args.out.mkdir(parents=True, exist_ok=True)
+    table = {}
+    for number in range(args.rounds):
+        mine = own(args.binary, args.out, number)
+        seconds, copied = peers(torch)
+        for case, (time, flops, moved) in mine.items():
+            row = table.setdefault(case, {"figures": [], "ratios": []})
+            if case.startswith(("attention", "gemm")):
+                word = "gemm" if case.startswith("gemm") else "causal" if "causal" in case else "dense"
+                row["peer"] = "matmul" if word == "gemm" else "SDPA"
+                row["figures"].append(f"{flops / time / 1e12:.0f} TFLOP/s")
+                row["ratios"].append(seconds[word] / time)
+            else:
+                row["peer"] = "copy"
+                row["figures"].append(f"{moved / time / 1e9:.0f} GB/s")
+                row["ratios"].append(moved / time / copied)
+    card = torch.cuda.get_device_name(0)
+    print(f"{card}, PyTorch {torch.__version__}, {args.rounds} rounds; ratio above 1: wattproof is faster")
+    for case, row in table.items():
+        low, high = min(row["ratios"]), max(row["ratios"])
+        print(f"{case:56} {statistics.median(row['ratios']):6.3f} of {row['peer']} ({low:.3f} to {high:.3f}), {row['figures'][-1]}")
+    (args.out / "peers.json").write_text(json.dumps({"card": card, "torch": torch.__version__, "cases": table}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+//! What a double's script says.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// A device.
+#[derive(Debug, Clone)]
+pub(crate) struct Device {
+    pub(crate) name: String,
+    pub(crate) pci: String,
+    /// Bytes.
+    pub(crate) memory: usize,
+    /// Bytes.
+    pub(crate) free: usize,
+    pub(crate) capability: (i32, i32),
+}
+
+/// A function that fails: its code, and the calls before that.
+#[derive(Debug, Clone)]
+struct Failure {
+    function: String,
+    code: u32,
+    after: u32,
+}
+
+/// A script.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Script {
+    pub(crate) driver: i32,
+    pub(crate) devices: Vec<Device>,
+    /// Folder for libraries, and the emulator's header.
+    pub(crate) emulate: Option<(PathBuf, PathBuf)>,
+    failures: Vec<Failure>,
+}
+
+/// The script of this process; `None` when it is missing or wrong.
+pub(crate) fn script() -> Option<&'static Script> {
+    static SCRIPT: OnceLock<Option<Script>> = OnceLock::new();
+    let load = || Script::parse(&std::fs::read_to_string(std::env::var_os("WATTPROOF_CUDA_DOUBLE")?).ok()?);
+    SCRIPT.get_or_init(load).as_ref()
+}
+
+/// The code with which this call of a function has to fail.
+pub(crate) fn failing(function: &str) -> Option<u32> {
+    static CALLS: Mutex<Option<HashMap<String, u32>>> = Mutex::new(None);
+    let failure = script()?.failures.iter().find(|f| f.function == function)?;
+    let mut calls = CALLS.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = calls.get_or_insert_default().entry(function.to_owned()).or_default();
+    *count += 1;
+    (*count > failure.after).then_some(failure.code)
+}
+
+impl Script {
+    fn parse(text: &str) -> Option<Self> {
+        let mut script = Self { driver: 13_000, ..Self::default() };
+        for line in text.lines().filter(|l| !l.trim().is_empty()) {
+            let (word, rest) = line.trim().split_once(' ')?;
+            let words: Vec<&str> = rest.split_whitespace().collect();
+            let number = |index: usize| words.get(index)?.parse::<u32>().ok();
+            let mib = |index: usize| Some(number(index)? as usize * (1 << 20));
+            match word {
+                "driver" => script.driver = i32::try_from(number(0)?).ok()?,
+                "emulate" => script.emulate = Some((words.first()?.into(), words.get(1)?.into())),
+                "fail" => {
+                    let function = (*words.first()?).to_owned();
+                    script.failures.push(Failure { function, code: number(1)?, after: number(2).unwrap_or(0) });
+                }
+                "device" => script.devices.push(Device {
+                    name: rest.to_owned(),
+                    pci: format!("0000:{:02x}:00.0", 0x3b + script.devices.len()),
+                    memory: 1 << 30,
+                    free: 1 << 30,
+                    capability: (9, 0),
+                }),
+                "pci" => script.devices.last_mut()?.pci = rest.to_owned(),
+                "memory-mib" => {
+                    let device = script.devices.last_mut()?;
+                    (device.memory, device.free) = (mib(0)?, mib(1).or_else(|| mib(0))?);
+                }
+                "capability" => {
+                    let part = |index| i32::try_from(number(index)?).ok();
+                    script.devices.last_mut()?.capability = (part(0)?, part(1)?);
+                }
+                _ => return None,
+            }
+        }
+        Some(script)
+    }
+}

@@ -1,0 +1,116 @@
+//! The CUDA program of decoding (`decode.cu`): shares of the tokens, then all shares of a head together.
+
+use super::Sizes;
+use super::cache::{Format as Stored, Layout};
+use crate::kernels::cuda::{WARP, cuda_source, unused, word};
+use crate::kernels::{Argument, DeviceBuffer, DeviceProgram, Format, Launch, NoProgram, ParamError, Target};
+
+const SOURCE: &str = cuda_source!("decode/decode.cu");
+/// Elements of a key that lie across a warp.
+const PART: usize = 128;
+/// Tokens that a warp takes at a time.
+const STEP: usize = 4;
+/// Warps that keep the memory of a large device busy.
+const BUSY: usize = 4096;
+/// Steps that are worth a warp of their own.
+const WORTH: usize = 8;
+
+/// The program of a case.
+pub(super) fn program(sizes: &Sizes, target: &Target) -> Result<DeviceProgram, NoProgram> {
+    if target.limits.capability.is_none() {
+        return Err(NoProgram::Unwritten);
+    }
+    let layout = sizes.layout()?;
+    let Layout { groups, share, len, key, value } = layout;
+    let (key_parts, value_parts) = (key.div_ceil(PART), value.div_ceil(PART));
+    // Queries, sums and four tokens have to fit the registers.
+    let heads = match key_parts {
+        1 => share.min(4),
+        2 => share.min(2),
+        3..=5 => share.min(2),
+        6..=8 => 1,
+        _ => return Err(NoProgram::Lacks(format!("keys of {key} elements: its program holds {} at most", 8 * PART))),
+    };
+    // Warps that read the same tokens for other heads find them in the first cache.
+    let head_warps = share.div_ceil(heads).min(4);
+    let token_warps = 4 / head_warps;
+    let bundles = share.div_ceil(heads * head_warps);
+    let useful = len.div_ceil(STEP * WORTH * token_warps);
+    let splits = BUSY.div_ceil(groups * bundles * 4).clamp(1, useful.max(1));
+    let shares = splits * token_warps;
+    let (format, name) = match sizes.format {
+        Stored::Float if share > 1 => (0, "shared"),
+        Stored::Float => (0, "float"),
+        Stored::Latent => (1, "latent"),
+        Stored::Int8 => (2, "int8"),
+    };
+    let element = if sizes.format == Stored::Int8 { Format::I8 } else { Format::F32 };
+    let rows = groups * len;
+    let values = match sizes.format {
+        Stored::Latent => unused("V", Format::F32),
+        _ => DeviceBuffer::operand("V", rows * value, element),
+    };
+    let scales = |name| {
+        if sizes.format == Stored::Int8 {
+            DeviceBuffer::operand(name, rows, Format::F32)
+        } else {
+            unused(name, Format::F32)
+        }
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "the program scales in single precision")]
+    let scale = Argument::F32((1.0 / (key as f64).sqrt()) as f32);
+    let counted = |name, n| Ok::<_, NoProgram>(Argument::U32(word(name, n)?));
+    let constants = vec![
+        ("FORMAT", format),
+        ("HEADS", word("heads", heads)?),
+        ("HEAD_WARPS", word("heads", head_warps)?),
+        ("TOKEN_WARPS", word("tokens", token_warps)?),
+        ("KEY_PARTS", word("key", key_parts)?),
+        ("VALUE_PARTS", word("value", value_parts)?),
+        ("ALIGNED", u32::from(key.is_multiple_of(4) && value.is_multiple_of(4))),
+    ];
+    let parts = layout.heads().checked_mul(shares * (value + 2));
+    let parts = parts.ok_or_else(|| ParamError::TooLarge("the shares".to_owned()))?;
+    Ok(DeviceProgram {
+        path: format!("cuda/split-{name}"),
+        buffers: vec![
+            DeviceBuffer::operand("K", rows * key, element),
+            values,
+            scales("key_scales"),
+            scales("value_scales"),
+            DeviceBuffer::operand("Q", layout.heads() * key, Format::F32),
+            DeviceBuffer::output("shares", parts, Format::F32),
+            DeviceBuffer::output("O", layout.heads() * value, Format::F32),
+        ],
+        steps: vec![
+            Launch {
+                source: SOURCE,
+                entry: "part",
+                grid: [word("the grid", splits)?, word("the grid", groups * bundles)?, 1],
+                block: [word("the block", head_warps * token_warps)? * WARP, 1, 1],
+                shared: 0,
+                buffers: vec![0, 1, 2, 3, 4, 5],
+                constants: constants.clone(),
+                arguments: vec![
+                    counted("heads", share)?,
+                    counted("len", len)?,
+                    counted("key", key)?,
+                    counted("value", value)?,
+                    scale,
+                ],
+            },
+            Launch {
+                source: SOURCE,
+                entry: "join",
+                grid: [word("heads", layout.heads())?, 1, 1],
+                block: [128, 1, 1],
+                shared: 0,
+                buffers: vec![5, 6],
+                constants,
+                arguments: vec![counted("shares", shares)?, counted("value", value)?, scale],
+            },
+        ],
+        output: 6,
+        shape: vec![layout.heads(), value],
+    })
+}

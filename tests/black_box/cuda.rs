@@ -1,0 +1,181 @@
+//! CUDA on machines without a GPU: a double of libcuda and NVRTC whose programs run in the emulator, do nothing, or fail.
+
+use crate::counters::double_path;
+use crate::skip::skip;
+use crate::support::{FAST, Ran, Sandbox, events, header, of_kind};
+use std::path::Path;
+
+/// A machine with the devices of a script.
+struct Machine {
+    sandbox: Sandbox,
+}
+
+const ONE: &str = "device NVIDIA H200\nmemory-mib 1024\n";
+
+impl Machine {
+    fn new(script: &str) -> Self {
+        let sandbox = Sandbox::new();
+        std::fs::create_dir(sandbox.path("lib")).unwrap();
+        std::fs::copy(double_path("libcuda_double.so"), sandbox.path("lib/libcuda.so")).unwrap();
+        sandbox.write("script", script);
+        Self { sandbox }
+    }
+
+    /// One whose programs run; `None` without a C++ compiler.
+    fn emulated(script: &str) -> Option<Self> {
+        if !std::process::Command::new("g++").arg("--version").output().is_ok_and(|o| o.status.success()) {
+            skip("CUDA programs from suite to record", "no g++");
+            return None;
+        }
+        let machine = Self::new("");
+        let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cuda_emulator/emulate.hpp");
+        let folder = machine.sandbox.path("emulated");
+        machine.sandbox.write("script", format!("emulate {} {}\n{script}", folder.display(), header.display()));
+        Some(machine)
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let library = self.sandbox.path("lib/libcuda.so");
+        let mut command = self.sandbox.command(args);
+        command
+            .env("LD_LIBRARY_PATH", self.sandbox.path("lib"))
+            .env("WATTPROOF_CUDA_DOUBLE", self.sandbox.path("script"))
+            .env("WATTPROOF_NVRTC", library)
+            .env("WATTPROOF_CACHE", self.sandbox.path("cache"))
+            .env_remove("CUDA_VISIBLE_DEVICES");
+        Ran::from(command.output().unwrap())
+    }
+
+    /// A suite of small cases on `devices`, run into `out`.
+    fn measure(&self, devices: &str, cases: &[&str]) -> Ran {
+        let cases: String = cases.iter().map(|c| format!("  - {c}\n")).collect();
+        let text = format!(
+            "version: 1\nsuite: gpu\ntitle: On a device\nprofile: quick\n{FAST}\ndevices: {devices}\ncases:\n{cases}"
+        );
+        self.sandbox.write("gpu.yaml", text);
+        self.run(&["run", "gpu.yaml", "--out", "out", "--allow-software"])
+    }
+
+    fn voids(&self) -> Vec<(String, String)> {
+        let events = events(&self.sandbox.path("out"));
+        let word = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
+        of_kind(&events, "void").iter().map(|v| (word(&v["case"]), word(&v["reason"]))).collect()
+    }
+}
+
+const TRIAD: &str = "{ kernel: triad, matrix: { bytes: 48 KiB } }";
+const GEMV: &str = "{ kernel: gemv-quantized, matrix: { dtype: bf16, n: 33, k: 384, weights: int4 } }";
+
+#[test]
+fn a_suite_on_a_device_becomes_a_record_that_cannot_be_certified() {
+    let Some(machine) = Machine::emulated(ONE) else { return };
+    machine.measure("[cpu, \"cuda:*\"]", &[TRIAD, GEMV]).expect(0);
+    let out = machine.sandbox.path("out");
+    let header = header(&out);
+    let device = &header["devices"][0];
+    assert_eq!((device["id"].as_str(), device["software"].as_bool()), (Some("cuda:0"), Some(true)), "{header}");
+    let events = events(&out);
+    let prepared = of_kind(&events, "prepared");
+    for (kernel, path) in [("triad", "cuda/vectors"), ("gemv-quantized", "cuda/mma-int4")] {
+        let found =
+            prepared.iter().find(|p| p["case"].as_str().unwrap().starts_with(kernel) && p["device"] == "cuda:0");
+        let found = found.unwrap_or_else(|| panic!("no {kernel} on the device"));
+        assert_eq!(found["program"]["path"], path);
+        let canary = &found["canary"];
+        assert!(canary["error"].as_f64().unwrap() <= canary["limit"].as_f64().unwrap(), "{canary}");
+        let samples = of_kind(&events, "sample");
+        let own: Vec<_> = samples.iter().filter(|s| s["case"] == found["case"]).collect();
+        assert_eq!(own.len(), 2);
+        for sample in own {
+            let check = &sample["correctness"];
+            assert!(check["error"].as_f64().unwrap() <= check["limit"].as_f64().unwrap(), "{check}");
+            let (device, wall) = (sample["device_s"].as_f64().unwrap(), sample["wall_s"].as_f64().unwrap());
+            assert!(device > 0.0 && device <= wall, "{sample}");
+        }
+    }
+    // The second run finds the programs in the cache.
+    let cached = || std::fs::read_dir(machine.sandbox.path("cache")).unwrap().count();
+    let before = cached();
+    assert_eq!(before, 2);
+    machine.measure("[\"cuda:*\"]", &[TRIAD, GEMV]).expect(0);
+    assert_eq!(cached(), before);
+}
+
+#[test]
+fn a_launch_that_does_nothing_leaves_the_poison_and_is_refused() {
+    let machine = Machine::new(ONE);
+    machine.measure("[\"cuda:*\"]", &[TRIAD]).expect(5);
+    let voids = machine.voids();
+    assert!(voids.len() == 1 && voids[0].1.contains("canary"), "{voids:?}");
+}
+
+#[test]
+fn devices_are_listed_with_what_is_free_and_what_was_left_out() {
+    let machine = Machine::new(
+        "device NVIDIA H200\nmemory-mib 2048 512\ndevice NVIDIA H100 MIG 1g.10gb\nfail cuMemGetInfo_v2 46 1\n",
+    );
+    let listed = machine.run(&["list", "devices", "--format", "json"]).expect(0).json();
+    let text = listed.to_string();
+    let cuda = listed.as_array().unwrap().iter().find(|f| f["family"] == "cuda").unwrap_or_else(|| panic!("{text}"));
+    let devices = cuda["devices"].as_array().unwrap();
+    assert_eq!(devices.len(), 1, "{text}");
+    assert_eq!(devices[0]["pci"], "0000:3b:00.0");
+    assert_eq!(devices[0]["free_bytes"].as_f64(), Some(512.0 * 1024.0 * 1024.0));
+    let left_out = devices[0]["facts"]["left-out"].as_str().unwrap();
+    assert!(left_out.contains("cuda:1") && left_out.contains("another process"), "{left_out}");
+    let machine = Machine::new("device NVIDIA H100 MIG 1g.10gb\n");
+    let text = machine.run(&["list", "devices", "--format", "json"]).expect(0).stdout;
+    assert!(text.contains("an instance of a divided board"), "{text}");
+}
+
+#[test]
+fn drivers_that_cannot_be_used_are_absent_with_the_reason() {
+    for (script, words) in [
+        ("", "no CUDA-capable device"),
+        ("driver 12060\ndevice NVIDIA H200\n", "speaks CUDA 12.6, and 12.8 is needed"),
+        ("device NVIDIA H200\nfail cuInit 803\n", "restart the machine"),
+        ("device NVIDIA H200\nfail cuInit 304\n", "/dev/nvidiactl"),
+        ("device NVIDIA H200\nfail cuDevicePrimaryCtxRetain 46\n", "another process"),
+        ("nonsense\n", "invalid"),
+    ] {
+        let ran = Machine::new(script).run(&["list", "devices"]).expect(0);
+        let said = format!("{}{}", ran.stdout, ran.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(words) || words == "invalid" && said.contains("absent"), "{script}: {said}");
+    }
+}
+
+#[test]
+fn memory_is_refused_at_plan_time_with_numbers_and_voids_one_case_later() {
+    let machine = Machine::new("device NVIDIA H200\nmemory-mib 1024 8\n");
+    let ran = machine.measure("[\"cuda:*\"]", &["{ kernel: triad, matrix: { bytes: 64 MiB } }"]);
+    assert!(ran.stderr.contains("free there") || ran.stdout.contains("free there"), "{}{}", ran.stdout, ran.stderr);
+    // The second allocation of the first case fails; the case on the processor goes on.
+    let machine = Machine::new("device NVIDIA H200\nmemory-mib 1024\nfail cuMemAlloc_v2 2 1\n");
+    machine.measure("[cpu, \"cuda:*\"]", &[TRIAD]).expect(5);
+    let voids = machine.voids();
+    assert!(voids.len() == 1 && voids[0].1.contains("out of memory (CUDA_ERROR_OUT_OF_MEMORY, 2)"), "{voids:?}");
+    let events = events(&machine.sandbox.path("out"));
+    assert!(of_kind(&events, "sample").iter().any(|s| s["case"].as_str().unwrap().contains("triad")));
+}
+
+#[test]
+fn a_lost_device_voids_its_cases_with_the_reason_and_the_run_goes_on() {
+    let Some(machine) = Machine::emulated("device NVIDIA H200\nfail cuLaunchKernel 719\n") else { return };
+    machine.measure("[cpu, \"cuda:*\"]", &[TRIAD, GEMV]).expect(5);
+    let voids = machine.voids();
+    assert_eq!(voids.len(), 2, "{voids:?}");
+    assert!(voids.iter().all(|(_, why)| why.contains("CUDA_ERROR_LAUNCH_FAILED, 719")), "{voids:?}");
+    assert!(voids.iter().any(|(_, why)| why.contains("lost in an earlier case")), "{voids:?}");
+    let events = events(&machine.sandbox.path("out"));
+    assert!(!of_kind(&events, "sample").is_empty(), "the processor's cases were measured");
+}
+
+#[test]
+fn a_program_that_does_not_compile_and_a_missing_compiler_void_the_case() {
+    let machine = Machine::new("device NVIDIA H200\nfail nvrtcCompileProgram 11\n");
+    machine.measure("[\"cuda:*\"]", &[TRIAD]).expect(5);
+    assert!(machine.voids()[0].1.contains("NVRTC failed"), "{:?}", machine.voids());
+    let machine = Machine::new("device NVIDIA H200\nfail cuModuleLoadData 200\n");
+    machine.measure("[\"cuda:*\"]", &[TRIAD]).expect(5);
+    assert!(machine.voids()[0].1.contains("a compiler newer than the driver"), "{:?}", machine.voids());
+}

@@ -1,0 +1,457 @@
+// Runs the text of a CUDA program on a CPU, for tests of its arithmetic on machines without a GPU.
+//
+// Every CUDA thread is a fiber (ucontext). Threads of a block take turns; what the whole warp or block does together
+// (shuffles, ldmatrix, mma, barriers) waits until all have arrived and is then done once. Blocks run one after another.
+//
+// Stricter than hardware where that finds mistakes: shared memory starts as NaN in every block; an asynchronous copy
+// happens only when its thread waits for it; threads and blocks run in a shuffled order; a barrier that not all threads
+// reach is an error. What it does not show: races within a warp, bank conflicts, speed, limits of registers.
+//
+// Layouts of fragments: PTX ISA 8.x, "Matrix Fragments for mma.m16n8k16" and "ldmatrix".
+
+#pragma once
+#define WATTPROOF_EMULATED
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#define __device__
+#define __global__
+#define __forceinline__ inline
+#define __restrict__
+#define __align__(n) __attribute__((aligned(n)))
+#define __shared__ static
+#define KERNEL(threads) extern "C" void
+#define DYNAMIC_SHARED(name) unsigned char* name = emulator::block().shared.get()
+
+struct uint2 {
+    unsigned x, y;
+};
+struct __align__(16) uint4 {
+    unsigned x, y, z, w;
+};
+struct float2 {
+    float x, y;
+};
+struct __align__(16) float4 {
+    float x, y, z, w;
+};
+struct __align__(16) double2 {
+    double x, y;
+};
+struct dim3 {
+    unsigned x, y, z;
+};
+
+namespace emulator {
+
+constexpr unsigned kWarp = 32;
+constexpr std::size_t kStack = 256 * 1024;
+constexpr std::size_t kShared = 256 * 1024;
+
+[[noreturn]] inline void fail(const char* what) {
+    std::fprintf(stderr, "cuda emulator: %s\n", what);
+    std::abort();
+}
+
+// A copy that its thread has not waited for.
+struct Copy {
+    unsigned char* to;
+    const unsigned char* from;
+    bool valid;
+};
+
+struct Fiber {
+    ucontext_t context;
+    std::unique_ptr<char[]> stack{new char[kStack]};
+    dim3 index;
+    unsigned linear;
+    bool done;
+    std::vector<Copy> open;
+    std::deque<std::vector<Copy>> groups;
+};
+
+// What a warp does together.
+struct Warp {
+    unsigned arrived = 0, generation = 0;
+    const void* given[kWarp];
+    void* wanted[kWarp];
+};
+
+struct Block {
+    std::unique_ptr<unsigned char[]> shared{new unsigned char[kShared]};
+    dim3 index, size, grid;
+    std::vector<std::unique_ptr<Fiber>> fibers;
+    std::vector<Warp> warps;
+    unsigned threads = 0, arrived = 0, generation = 0, progress = 0;
+    Fiber* now = nullptr;
+    ucontext_t scheduler;
+    std::pair<void (*)(void*), void*> body;
+};
+
+inline Block& block() {
+    static thread_local Block one;
+    return one;
+}
+
+inline Fiber& self() { return *block().now; }
+
+inline void give_way() { swapcontext(&self().context, &block().scheduler); }
+
+inline void enter() {
+    Block& b = block();
+    b.body.first(b.body.second);
+    if (!self().open.empty() || !self().groups.empty()) {
+        // Copies nobody waits for are legal only when they copy nothing that is read: hardware drops them at exit.
+        self().open.clear();
+        self().groups.clear();
+    }
+    self().done = true;
+    b.progress++;
+    give_way();
+}
+
+// Waits for the whole block.
+inline void barrier() {
+    Block& b = block();
+    const unsigned mine = b.generation;
+    b.progress++;
+    if (++b.arrived == b.threads) {
+        b.arrived = 0;
+        b.generation++;
+        return;
+    }
+    while (b.generation == mine) {
+        give_way();
+    }
+}
+
+// Waits for the whole warp; the last lane to come does `all` for every lane.
+template <class All>
+inline void together(const void* given, void* wanted, All all) {
+    Block& b = block();
+    Warp& w = b.warps[self().linear / kWarp];
+    const unsigned lane = self().linear % kWarp, mine = w.generation;
+    w.given[lane] = given;
+    w.wanted[lane] = wanted;
+    b.progress++;
+    if (++w.arrived == kWarp) {
+        all(w.given, w.wanted);
+        w.arrived = 0;
+        w.generation++;
+        return;
+    }
+    while (w.generation == mine) {
+        give_way();
+    }
+}
+
+// Every lane gets the value of the lane that it names itself.
+template <class T>
+inline T shuffle(unsigned mask, T value, unsigned from) {
+    if (mask != 0xffffffffu) {
+        fail("a shuffle of a part of a warp");
+    }
+    struct Given {
+        T value;
+        unsigned from;
+    } given{value, from % kWarp};
+    T result;
+    together(&given, &result, [](const void** all, void** wanted) {
+        for (unsigned lane = 0; lane < kWarp; ++lane) {
+            const unsigned source = static_cast<const Given*>(all[lane])->from;
+            *static_cast<T*>(wanted[lane]) = static_cast<const Given*>(all[source])->value;
+        }
+    });
+    return result;
+}
+
+inline float of_bf16(std::uint16_t x) {
+    std::uint32_t bits = static_cast<std::uint32_t>(x) << 16;
+    float value;
+    std::memcpy(&value, &bits, 4);
+    return value;
+}
+
+// Rounds to nearest even, as cvt.rn does.
+inline std::uint16_t to_bf16(float x) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &x, 4);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) {
+        return 0x7fff;
+    }
+    return static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}
+
+template <class... A, std::size_t... I>
+inline void call(void (*kernel)(A...), void** arguments, std::index_sequence<I...>) {
+    kernel(*static_cast<std::remove_reference_t<A>*>(arguments[I])...);
+}
+
+// Runs a grid. `arguments` as for cuLaunchKernel: a pointer to each.
+template <class... A>
+inline void launch(void (*kernel)(A...), dim3 grid, dim3 size, unsigned shared, void** arguments, unsigned seed) {
+    Block& b = block();
+    b.threads = size.x * size.y * size.z;
+    if (b.threads == 0 || b.threads % kWarp != 0 || b.threads > 1024 || shared > kShared) {
+        fail("a block of another size than 1 to 32 warps, or with too much shared memory");
+    }
+    struct Body {
+        void (*kernel)(A...);
+        void** arguments;
+    } body{kernel, arguments};
+    b.body = {[](void* p) {
+                  Body* x = static_cast<Body*>(p);
+                  call(x->kernel, x->arguments, std::index_sequence_for<A...>{});
+              },
+              &body};
+    b.size = size;
+    b.grid = grid;
+    while (b.fibers.size() < b.threads) {
+        b.fibers.push_back(std::make_unique<Fiber>());
+    }
+    std::mt19937 random(seed);
+    std::vector<unsigned> blocks(std::size_t{grid.x} * grid.y * grid.z), order(b.threads);
+    std::iota(blocks.begin(), blocks.end(), 0u);
+    std::shuffle(blocks.begin(), blocks.end(), random);
+    std::iota(order.begin(), order.end(), 0u);
+    for (unsigned place : blocks) {
+        std::shuffle(order.begin(), order.end(), random);
+        b.index = {place % grid.x, place / grid.x % grid.y, place / grid.x / grid.y};
+        std::memset(b.shared.get(), 0xff, kShared);
+        b.warps.assign(b.threads / kWarp, Warp{});
+        b.arrived = b.generation = 0;
+        for (unsigned t = 0; t < b.threads; ++t) {
+            Fiber& f = *b.fibers[t];
+            f.index = {t % size.x, t / size.x % size.y, t / size.x / size.y};
+            f.linear = t;
+            f.done = false;
+            getcontext(&f.context);
+            f.context.uc_stack.ss_sp = f.stack.get();
+            f.context.uc_stack.ss_size = kStack;
+            f.context.uc_link = nullptr;
+            makecontext(&f.context, enter, 0);
+        }
+        for (unsigned left = b.threads; left > 0;) {
+            const unsigned before = b.progress;
+            left = 0;
+            for (unsigned t : order) {
+                Fiber& f = *b.fibers[t];
+                if (f.done) {
+                    continue;
+                }
+                b.now = &f;
+                swapcontext(&b.scheduler, &f.context);
+                left += f.done ? 0 : 1;
+            }
+            if (left > 0 && b.progress == before) {
+                fail("threads wait for others that never come");
+            }
+        }
+        for (unsigned i = shared; i < kShared; ++i) {
+            if (b.shared[i] != 0xff) {
+                fail("a write behind the shared memory of the block");
+            }
+        }
+    }
+}
+
+}  // namespace emulator
+
+#define threadIdx (emulator::self().index)
+#define blockIdx (emulator::block().index)
+#define blockDim (emulator::block().size)
+#define gridDim (emulator::block().grid)
+
+// Everything the prelude would otherwise take from PTX or from the compiler.
+inline void __syncthreads() { emulator::barrier(); }
+inline void __syncwarp() {
+    emulator::together(nullptr, nullptr, [](const void**, void**) {});
+}
+template <class T>
+inline T __shfl_xor_sync(unsigned mask, T value, int distance) {
+    return emulator::shuffle(mask, value, (emulator::self().linear % emulator::kWarp) ^ static_cast<unsigned>(distance));
+}
+template <class T>
+inline T __shfl_sync(unsigned mask, T value, int lane) {
+    return emulator::shuffle(mask, value, static_cast<unsigned>(lane));
+}
+inline unsigned __ballot_sync(unsigned mask, bool value) {
+    if (mask != 0xffffffffu) {
+        emulator::fail("a ballot of a part of a warp");
+    }
+    unsigned result;
+    emulator::together(&value, &result, [](const void** given, void** wanted) {
+        unsigned all = 0;
+        for (unsigned lane = 0; lane < emulator::kWarp; ++lane) {
+            all |= *static_cast<const bool*>(given[lane]) ? 1u << lane : 0u;
+        }
+        for (unsigned lane = 0; lane < emulator::kWarp; ++lane) {
+            *static_cast<unsigned*>(wanted[lane]) = all;
+        }
+    });
+    return result;
+}
+inline int __ffs(int x) { return __builtin_ffs(x); }
+inline float __int_as_float(int x) {
+    float y;
+    std::memcpy(&y, &x, 4);
+    return y;
+}
+inline int __float_as_int(float x) {
+    int y;
+    std::memcpy(&y, &x, 4);
+    return y;
+}
+inline unsigned min(unsigned a, unsigned b) { return a < b ? a : b; }
+inline unsigned max(unsigned a, unsigned b) { return a > b ? a : b; }
+inline float atomicAdd(float* to, float x) {
+    float before = *to;
+    *to += x;
+    return before;
+}
+inline unsigned atomicAdd(unsigned* to, unsigned x) {
+    unsigned before = *to;
+    *to += x;
+    return before;
+}
+inline void __threadfence() {}
+inline float __expf(float x) { return std::exp(x); }
+inline unsigned __byte_perm(unsigned a, unsigned b, unsigned selector) {
+    const std::uint64_t both = static_cast<std::uint64_t>(b) << 32 | a;
+    unsigned result = 0;
+    for (int i = 0; i < 4; ++i) {
+        result |= static_cast<unsigned>(both >> (selector >> (4 * i) & 7) * 8 & 0xff) << (8 * i);
+    }
+    return result;
+}
+
+inline void copy_async(void* shared, const void* global, bool valid) {
+    emulator::self().open.push_back(
+        {static_cast<unsigned char*>(shared), static_cast<const unsigned char*>(global), valid});
+}
+inline void copy_commit() {
+    auto& fiber = emulator::self();
+    fiber.groups.push_back(std::move(fiber.open));
+    fiber.open.clear();
+}
+template <int Pending>
+inline void copy_wait() {
+    auto& groups = emulator::self().groups;
+    while (groups.size() > static_cast<std::size_t>(Pending)) {
+        for (const auto& copy : groups.front()) {
+            if ((reinterpret_cast<std::uintptr_t>(copy.to) | reinterpret_cast<std::uintptr_t>(copy.from)) % 16 != 0) {
+                emulator::fail("an asynchronous copy that is not aligned to 16 bytes");
+            }
+            if (copy.valid) {
+                std::memcpy(copy.to, copy.from, 16);
+            } else {
+                std::memset(copy.to, 0, 16);
+            }
+        }
+        groups.pop_front();
+    }
+}
+
+namespace emulator {
+inline void load(unsigned (&to)[4], const void* row, bool transposed) {
+    if (reinterpret_cast<std::uintptr_t>(row) % 16 != 0) {
+        fail("a row of ldmatrix that is not aligned to 16 bytes");
+    }
+    together(row, to, [=](const void** rows, void** wanted) {
+        for (unsigned lane = 0; lane < kWarp; ++lane) {
+            for (unsigned matrix = 0; matrix < 4; ++matrix) {
+                unsigned value = 0;
+                for (unsigned half = 0; half < 2; ++half) {
+                    const unsigned major = lane / 4, minor = lane % 4 * 2 + half;
+                    const unsigned r = transposed ? minor : major, c = transposed ? major : minor;
+                    const auto* from = static_cast<const std::uint16_t*>(rows[matrix * 8 + r]);
+                    value |= static_cast<unsigned>(from[c]) << (16 * half);
+                }
+                static_cast<unsigned*>(wanted[lane])[matrix] = value;
+            }
+        }
+    });
+}
+}  // namespace emulator
+
+inline void load_matrices(unsigned (&to)[4], const void* row) { emulator::load(to, row, false); }
+inline void load_matrices_transposed(unsigned (&to)[4], const void* row) { emulator::load(to, row, true); }
+
+inline void multiply_bf16(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    struct Given {
+        const unsigned* a;
+        unsigned b[2];
+    } given{a, {b0, b1}};
+    emulator::together(&given, d, [](const void** all, void** wanted) {
+        float left[16][16], right[16][8];
+        for (unsigned lane = 0; lane < 32; ++lane) {
+            const Given& g = *static_cast<const Given*>(all[lane]);
+            for (unsigned half = 0; half < 2; ++half) {
+                for (unsigned part = 0; part < 4; ++part) {
+                    const unsigned row = lane / 4 + part % 2 * 8, column = lane % 4 * 2 + half + part / 2 * 8;
+                    left[row][column] = emulator::of_bf16(static_cast<std::uint16_t>(g.a[part] >> (16 * half)));
+                }
+                for (unsigned part = 0; part < 2; ++part) {
+                    const unsigned row = lane % 4 * 2 + half + part * 8;
+                    right[row][lane / 4] = emulator::of_bf16(static_cast<std::uint16_t>(g.b[part] >> (16 * half)));
+                }
+            }
+        }
+        for (unsigned lane = 0; lane < 32; ++lane) {
+            float* sums = static_cast<float*>(wanted[lane]);
+            for (unsigned element = 0; element < 4; ++element) {
+                const unsigned row = lane / 4 + element / 2 * 8, column = lane % 4 * 2 + element % 2;
+                double sum = sums[element];
+                for (unsigned i = 0; i < 16; ++i) {
+                    sum += static_cast<double>(left[row][i]) * static_cast<double>(right[i][column]);
+                }
+                sums[element] = static_cast<float>(sum);
+            }
+        }
+    });
+}
+
+inline float exp2_fast(float x) { return std::exp2(x); }
+inline unsigned pack_bf16(float low, float high) {
+    return static_cast<unsigned>(emulator::to_bf16(high)) << 16 | emulator::to_bf16(low);
+}
+inline unsigned fma_bf16x2(unsigned a, unsigned b, unsigned c) {
+    unsigned result = 0;
+    for (int half = 0; half < 2; ++half) {
+        const auto part = [=](unsigned x) { return emulator::of_bf16(static_cast<std::uint16_t>(x >> (16 * half))); };
+        const double exact = static_cast<double>(part(a)) * part(b) + part(c);
+        result |= static_cast<unsigned>(emulator::to_bf16(static_cast<float>(exact))) << (16 * half);
+    }
+    return result;
+}
+inline uint4 load_once(const void* from) {
+    if (reinterpret_cast<std::uintptr_t>(from) % 16 != 0) {
+        emulator::fail("a load of 16 bytes that is not aligned");
+    }
+    uint4 x;
+    std::memcpy(&x, from, 16);
+    return x;
+}
+using std::fma;
+using std::fmaf;
+using std::fmaxf;
+
+// Makes a kernel callable from outside: emulate_NAME(grid, block, shared, arguments, seed).
+#define EMULATED_ENTRY(name)                                                                                     \
+    extern "C" void emulate_##name(const unsigned* grid, const unsigned* size, unsigned shared, void** arguments, \
+                                   unsigned seed) {                                                              \
+        emulator::launch(name, dim3{grid[0], grid[1], grid[2]}, dim3{size[0], size[1], size[2]}, shared, arguments, seed); \
+    }
