@@ -59,7 +59,7 @@ export async function visit(url, options = {}) {
     await context.close();
     assert.deepEqual(wrong, []);
   };
-  await page.goto(url);
+  await page.goto(url, { timeout: 180_000 });
   return page;
 }
 
