@@ -133,7 +133,7 @@ impl PooledMean {
         order.sort_by(|a, b| a.1.center.total_cmp(&b.1.center).then(a.0.cmp(&b.0)));
         let rows = order.into_iter().map(|(arm, mine)| MeanRow {
             arm: *arm,
-            ratio: theirs.map(|theirs| {
+            ratio: theirs.and_then(|theirs| {
                 let same = *arm == reference;
                 tables::ratio((mine.center, &mine.spread), (theirs.center, &theirs.spread), same, level, factors)
             }),

@@ -1,6 +1,6 @@
 //! Sparse work beside the dense work that it replaces, arm by arm: who gains from sparsity, in time and in joules.
 
-use super::tables::{PooledCase, PooledCases};
+use super::tables::{self, PooledCase, PooledCases};
 use super::{Metric, Ratio};
 use crate::analysis::{Factors, Shape, replaces};
 use serde::Serialize;
@@ -70,10 +70,11 @@ fn gain(
     let log = dense.center - sparse.center;
     let known = dense.spread.as_ref().ok().zip(sparse.spread.as_ref().ok());
     let wide = known.map(|(d, s)| factors.expanded(&d.over(s)));
+    let (low, high) = tables::bounds(log, wide).unzip();
     Some(Ratio {
-        ratio: libm::exp(log),
-        low: wide.map(|w| libm::exp(log - w)),
-        high: wide.map(|w| libm::exp(log + w)),
+        ratio: Some(libm::exp(log)).filter(|r| r.is_finite() && *r > 0.0)?,
+        low,
+        high,
         gain_cancels: known.is_some_and(|(d, s)| d.shares_with(s)),
         // For itself alone: gains of sparsity are no part of the family of ranks.
         certain: wide.is_some_and(|w| log.abs() > w),

@@ -325,7 +325,7 @@ impl<'e> PooledCase<'e> {
         };
         let row = |(arm, pooled): (&usize, &PooledArm<'e>)| {
             let joules = pooled.energy.as_ref().ok().map(|p| figure(p, factors));
-            let per = |flop: Option<f64>| Some(reciprocal(joules?, flop?));
+            let per = |flop: Option<f64>| reciprocal(joules?, flop?);
             let work = pooled.runs.first().and_then(|(_, r)| r.work);
             let stated = pooled.energy.as_ref().map(|p| p.spread.as_ref().err());
             let why = match stated {
@@ -364,7 +364,7 @@ impl<'e> PooledCase<'e> {
 
     fn ratio(&self, metric: Metric, arm: usize, reference: usize, level: &Level, factors: &Factors) -> Option<Ratio> {
         let (mine, theirs) = (self.arms.get(&arm)?.figure(metric)?, self.arms.get(&reference)?.figure(metric)?);
-        Some(ratio((mine.center, &mine.spread), (theirs.center, &theirs.spread), arm == reference, level, factors))
+        ratio((mine.center, &mine.spread), (theirs.center, &theirs.spread), arm == reference, level, factors)
     }
 
     /// The front among the arms whose two figures are known.
@@ -383,39 +383,42 @@ impl<'e> PooledCase<'e> {
 /// Value and interval of a pooled figure.
 pub(super) fn figure(pooled: &Pooled, factors: &Factors) -> Figure {
     let wide = pooled.spread.as_ref().ok().map(|s| factors.expanded(&s.alone()));
-    let at = |sign: f64| wide.map(|u| libm::exp(pooled.center + sign * u)).filter(|v| v.is_finite());
-    Figure { value: libm::exp(pooled.center), low: at(-1.0), high: at(1.0) }
+    let (low, high) = bounds(pooled.center, wide).unzip();
+    Figure { value: libm::exp(pooled.center), low, high }
 }
 
-/// `amount` over a figure.
-fn reciprocal(of: Figure, amount: f64) -> Figure {
-    Figure { value: amount / of.value, low: of.high.map(|h| amount / h), high: of.low.map(|l| amount / l) }
+/// The bounds of a value on logarithms; `None` where one of them is beyond what a number holds.
+pub(super) fn bounds(center: f64, wide: Option<f64>) -> Option<(f64, f64)> {
+    let (low, high) = wide.map(|u| (libm::exp(center - u), libm::exp(center + u)))?;
+    (low > 0.0 && high.is_finite()).then_some((low, high))
 }
 
-/// One figure over another, both on logarithms.
+/// `amount` over a figure; `None` where no number holds it.
+fn reciprocal(of: Figure, amount: f64) -> Option<Figure> {
+    let over = |v: f64| Some(amount / v).filter(|r| r.is_finite() && *r > 0.0);
+    let (low, high) = of.high.and_then(over).zip(of.low.and_then(over)).unzip();
+    Some(Figure { value: over(of.value)?, low, high })
+}
+
+/// One figure over another, both on logarithms; `None` where no number holds it.
 pub(super) fn ratio(
     (mine, spread): (f64, &Result<Spread, String>),
     (theirs, reference): (f64, &Result<Spread, String>),
     same: bool,
     level: &Level,
     factors: &Factors,
-) -> Ratio {
+) -> Option<Ratio> {
     if same {
-        return Ratio { ratio: 1.0, low: Some(1.0), high: Some(1.0), gain_cancels: true, certain: false };
+        return Some(Ratio { ratio: 1.0, low: Some(1.0), high: Some(1.0), gain_cancels: true, certain: false });
     }
     let log = mine - theirs;
+    let ratio = Some(libm::exp(log)).filter(|r| r.is_finite() && *r > 0.0)?;
     let (Ok(spread), Ok(reference)) = (spread, reference) else {
-        return Ratio { ratio: libm::exp(log), low: None, high: None, gain_cancels: false, certain: false };
+        return Some(Ratio { ratio, low: None, high: None, gain_cancels: false, certain: false });
     };
-    let wide = factors.expanded(&spread.over(reference));
+    let (low, high) = bounds(log, Some(factors.expanded(&spread.over(reference)))).unzip();
     let (a, b) = (Member { arm: 0, center: mine, spread }, Member { arm: 1, center: theirs, spread: reference });
-    Ratio {
-        ratio: libm::exp(log),
-        low: Some(libm::exp(log - wide)),
-        high: Some(libm::exp(log + wide)),
-        gain_cancels: spread.shares_with(reference),
-        certain: level.apart(&a, &b),
-    }
+    Some(Ratio { ratio, low, high, gain_cancels: spread.shares_with(reference), certain: level.apart(&a, &b) })
 }
 
 /// Why no arm has an energy that is compared, where that is so.

@@ -18,7 +18,9 @@ const GAP: f64 = 12.0;
 /// # Errors
 /// [`PlotError`] when plotters refuses, which drawing to memory gives no cause for.
 pub fn intervals(chart: &Intervals) -> Option<Result<Figure, PlotError>> {
-    (!chart.rows.is_empty()).then(|| paint(chart))
+    let ends = chart.rows.iter().flat_map(|r| [Some((r.value, r.value)), r.interval]).flatten();
+    let drawable = ends.clone().all(|(low, high)| low > 1e-100 && high < 1e100);
+    (!chart.rows.is_empty() && drawable).then(|| paint(chart))
 }
 
 fn paint(chart: &Intervals) -> Result<Figure, PlotError> {
