@@ -437,7 +437,7 @@ mod tests {
         assert!(found.changes.iter().all(|c| c.p.is_finite()), "{found:?}");
     }
 
-    /// The growth that docs/performance.md states: n·log n, not n².
+    /// The growth that docs/history.md states: n·log n, not n².
     #[test]
     fn seeded_intervals_are_few_and_cover_everything() {
         for n in [6, 7, 100, 5000] {

@@ -323,6 +323,9 @@ fn hostile_texts_are_only_texts(bench: &Bench) {
     assert_eq!(store.records().unwrap().len(), names.len());
 }
 
+/// A figure that was drawn: case, value, error, windows.
+type Drawn = (String, f64, Option<f64>, u32);
+
 /// Anything an entry can be comes back as it was.
 fn any_entry_comes_back(bench: &Bench) {
     let place = bench.place("any");
@@ -336,10 +339,10 @@ fn any_entry_comes_back(bench: &Bench) {
         failure_persistence: None,
         ..ProptestConfig::default()
     });
-    let property = |(id, commit, figures): (String, Option<String>, Vec<(String, f64, Option<f64>, u32)>)| {
+    let property = |(id, commit, figures): (String, Option<String>, Vec<Drawn>)| {
         number.set(number.get() + 1);
         let id = format!("{}-{id}", number.get());
-        let one = |(n, (case, value, error, windows)): (usize, (String, f64, Option<f64>, u32))| {
+        let one = |(n, (case, value, error, windows)): (usize, Drawn)| {
             let case = format!("{n}-{id}-{case}");
             Figure { value, error, windows, low: error.map(|_| value), ..figure(&case, "time", 1.0) }
         };
