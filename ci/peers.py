@@ -186,7 +186,12 @@ def differs(ours, theirs, kernel, arrays):
     elif kernel == "gemv-quantized":
         group = arrays["W"].shape[1] // arrays["scales"].shape[1]
         scale = np.abs(arrays["W"] * np.repeat(arrays["scales"], group, axis=1)) @ np.abs(arrays["X"]).T
-    elif kernel in ("moe", "relu-skip"):
+    elif kernel == "relu-skip":
+        # As the kernel's own check has it.
+        up, x, bias = (arrays[name].astype(np.float64) for name in ("U", "x", "b"))
+        hidden = up @ x - bias
+        scale = ((np.abs(up) @ np.abs(x) + np.abs(bias) + hidden) * (hidden > 0)) @ np.abs(arrays["D"])
+    elif kernel == "moe":
         # Sums of sums; a layer that computed in fewer bits would be far off still.
         scale = 8 * np.abs(ours).max()
     elif "A" in arrays and "B" in arrays:
