@@ -247,9 +247,91 @@ class SciPy:
         return call, lambda: out[0]
 
 
+class Graphs:
+    """ONNX graphs of what no library has a function for; each takes its activations and holds its weights."""
+
+    @staticmethod
+    def model(nodes, inputs, outputs, constants):
+        from onnx import TensorProto, helper, numpy_helper
+
+        value = lambda name, array: helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
+        graph = helper.make_graph(
+            [helper.make_node(op, taken, made, **settings) for op, taken, made, settings in nodes],
+            "case",
+            [value(name, array) for name, array in inputs.items()],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+            [numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in constants.items()],
+        )
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+        model = helper.make_model(graph, opset_imports=opsets)
+        model.ir_version = 9
+        return model.SerializeToString()
+
+    @classmethod
+    def moe(cls, arrays):
+        """Tokens gathered by expert, two products and SwiGLU each, and a sum over the experts of a token."""
+        starts, tokens = arrays["expert_ptr"], arrays["tokens"].astype(np.int64)
+        f = arrays["down"].shape[1]
+        constants = {"gates": arrays["gates"][:, None]}
+        nodes, parts = [], []
+        for expert, (up, down) in enumerate(zip(arrays["up"], arrays["down"])):
+            own = tokens[starts[expert] : starts[expert + 1]]
+            if len(own) == 0:
+                continue
+            e = str(expert)
+            constants |= {"own" + e: own, "gate" + e: up[:, :f], "up" + e: up[:, f:], "down" + e: down}
+            nodes += [
+                ("Gather", ["X", "own" + e], ["x" + e], {}),
+                ("MatMul", ["x" + e, "gate" + e], ["g" + e], {}),
+                ("MatMul", ["x" + e, "up" + e], ["u" + e], {}),
+                ("Sigmoid", ["g" + e], ["s" + e], {}),
+                ("Mul", ["g" + e, "s" + e], ["a" + e], {}),
+                ("Mul", ["a" + e, "u" + e], ["h" + e], {}),
+                ("MatMul", ["h" + e, "down" + e], ["y" + e], {}),
+            ]
+            parts.append("y" + e)
+        # Slots of a token, whose weighted outputs are added up.
+        slots = np.argsort(tokens, kind="stable").reshape(arrays["X"].shape[0], -1).astype(np.int64)
+        constants |= {"slots": slots, "axis": np.array([1], np.int64)}
+        nodes += [
+            ("Concat", parts, ["all"], {"axis": 0}),
+            ("Mul", ["all", "gates"], ["weighted"], {}),
+            ("Gather", ["weighted", "slots"], ["of_tokens"], {}),
+            ("ReduceSum", ["of_tokens", "axis"], ["O"], {"keepdims": 0}),
+        ]
+        inputs = {"X": arrays["X"]}
+        return cls.model(nodes, inputs, ["O"], constants), inputs, lambda out: out
+
+    @classmethod
+    def relu(cls, arrays):
+        """The layer without skipping: no library skips rows of zero units."""
+        inputs = {"x": arrays["x"][None, :]}
+        constants = {"U": arrays["U"].T, "b": -arrays["b"], "D": arrays["D"]}
+        nodes = [
+            ("MatMul", ["x", "U"], ["z"], {}),
+            ("Add", ["z", "b"], ["biased"], {}),
+            ("Relu", ["biased"], ["h"], {}),
+            ("MatMul", ["h", "D"], ["O"], {}),
+        ]
+        return cls.model(nodes, inputs, ["O"], constants), inputs, lambda out: out[0]
+
+
+def heads_of_cache(arrays):
+    """Queries, keys and values of `kv-decode` as attention of the query heads of a group to its cache."""
+    q, k = arrays["Q"], arrays["K"]
+    groups, _, key = k.shape
+    heads = len(q)
+    dim = arrays["V"].shape[2] if "V" in arrays else key * 8 // 9
+    # A latent row holds the value in its first elements. Libraries want values of their own, side by side.
+    v = arrays["V"] if "V" in arrays else np.ascontiguousarray(k[:, :, :dim])
+    return q.reshape(1, groups, heads // groups, key), k[None], v[None]
+
+
 class OnnxRuntime:
     name = "onnxruntime"
-    kernels = {("attention", "f32")}
+    kernels = {("attention", "f32"), ("kv-decode", "f32"), ("moe", "f32"), ("relu-skip", "f32"), ("gemv-quantized", "bf16")}
 
     def __init__(self, threads):
         import onnxruntime
@@ -257,36 +339,73 @@ class OnnxRuntime:
         self.runtime, self.threads = onnxruntime, threads
 
     def prepare(self, case, arrays):
-        from onnx import TensorProto, helper
-
-        heads, seq, dim = arrays["Q"].shape
-        shape = [1, seq, heads * dim]
-        causal = case.parameters.get("mask") == "causal"
-        node = helper.make_node(
-            "MultiHeadAttention", ["Q", "K", "V"], ["O"], domain="com.microsoft", num_heads=heads, unidirectional=int(causal)
-        )
-        value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        graph = helper.make_graph([node], "attention", [value("Q"), value("K"), value("V")], [value("O")])
-        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-        model = helper.make_model(graph, opset_imports=opsets)
-        model.ir_version = 9
+        if case.kernel == "moe":
+            model, inputs, answer = Graphs.moe(arrays)
+        elif case.kernel == "relu-skip":
+            model, inputs, answer = Graphs.relu(arrays)
+        elif case.kernel == "gemv-quantized":
+            model, inputs, answer = self.layer(case, arrays)
+        else:
+            model, inputs, answer = self.attention(case, arrays)
         options = self.runtime.SessionOptions()
         options.intra_op_num_threads = self.threads
-        session = self.runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = self.runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         binding = session.io_binding()
-        out = empty(shape, np.float32)
-        for name in ("Q", "K", "V"):
-            array = place(np.ascontiguousarray(arrays[name].transpose(1, 0, 2).reshape(shape)))
-            binding.bind_ortvalue_input(name, self.runtime.OrtValue.ortvalue_from_numpy(array))
-        value = self.runtime.OrtValue.ortvalue_from_numpy(out)
-        binding.bind_ortvalue_output("O", value)
-        answer = lambda: value.numpy().reshape(seq, heads, dim).transpose(1, 0, 2)
-        return functools.partial(session.run_with_iobinding, binding), answer
+        for name, array in inputs.items():
+            array = place(np.ascontiguousarray(array))
+            kept = self.runtime.OrtValue.ortvalue_from_numpy(array)
+            binding.bind_ortvalue_input(name, kept)
+            if name.startswith("past_"):
+                # The cache stays where it is; only the last token is written.
+                binding.bind_ortvalue_output(name.replace("past", "present"), kept)
+        binding.bind_output("O", "cpu")
+        return functools.partial(session.run_with_iobinding, binding), lambda: answer(binding.get_outputs()[-1].numpy())
+
+    def attention(self, case, arrays):
+        """MultiHeadAttention, batch 1; of a cache, its query heads are as many queries."""
+        decode = case.kernel == "kv-decode"
+        if decode and case.parameters["format"] == "int8":
+            raise RuntimeError("it has no attention to a cache of bytes with a scale for each token")
+        q, k, v = (x[0] for x in heads_of_cache(arrays)) if decode else (arrays[name] for name in ("Q", "K", "V"))
+        if decode and k.shape == v.shape:
+            return self.cached(arrays["Q"], k, v)
+        flat = lambda x: np.ascontiguousarray(x.transpose(1, 0, 2)).reshape(1, x.shape[1], -1)
+        inputs = {"Q": flat(q), "K": flat(k), "V": flat(v)}
+        causal = case.parameters.get("mask") == "causal"
+        settings = {"domain": "com.microsoft", "num_heads": len(k), "unidirectional": int(causal)}
+        model = Graphs.model([("MultiHeadAttention", ["Q", "K", "V"], ["O"], settings)], inputs, ["O"], {})
+        back = lambda out: out.reshape(q.shape[1], len(k), -1).transpose(1, 0, 2)
+        return model, inputs, (lambda out: back(out).reshape(arrays["Q"].shape[0], -1)) if decode else back
+
+    def cached(self, q, k, v):
+        """GroupQueryAttention: all tokens but the last are in the cache, in its own layout."""
+        (heads, dim), (groups, length, _) = q.shape, k.shape
+        last = lambda x: x[:, -1].reshape(1, 1, -1)
+        inputs = {"Q": q.reshape(1, 1, -1), "K": last(k), "V": last(v), "past_key": k[None], "past_value": v[None]}
+        inputs |= {"before": np.array([length - 1], np.int32), "length": np.array(length, np.int32)}
+        settings = {"domain": "com.microsoft", "num_heads": heads, "kv_num_heads": groups}
+        node = ("GroupQueryAttention", [*inputs], ["O", "present_key", "present_value"], settings)
+        outputs = ["O", "present_key", "present_value"]
+        return Graphs.model([node], inputs, outputs, {}), inputs, lambda out: out.reshape(heads, dim)
+
+    def layer(self, case, arrays):
+        """MatMulNBits in single precision: with activations in 8 bits it would compute something else."""
+        bits = {"int8": 8, "int4": 4}[case.parameters["weights"]]
+        group = int(case.parameters["group"])
+        (n, k), zero = arrays["W"].shape, 1 << (bits - 1)
+        codes = (arrays["W"] + zero).astype(np.uint8).reshape(n, k // group, group)
+        if bits == 4:
+            codes = codes[:, :, ::2] | codes[:, :, 1::2] << 4
+        settings = {"domain": "com.microsoft", "K": k, "N": n, "bits": bits, "block_size": group, "accuracy_level": 1}
+        constants = {"W": codes, "scales": arrays["scales"].reshape(-1)}
+        inputs = {"X": arrays["X"]}
+        nodes = [("MatMulNBits", ["X", "W", "scales"], ["O"], settings)]
+        return Graphs.model(nodes, inputs, ["O"], constants), inputs, lambda out: out.T
 
 
 class OpenVino:
     name = "OpenVINO"
-    kernels = {("attention", "f32")}
+    kernels = {("attention", "f32"), ("kv-decode", "f32"), ("moe", "f32"), ("relu-skip", "f32"), ("gemv-quantized", "bf16")}
 
     def __init__(self, threads):
         import openvino
@@ -294,20 +413,108 @@ class OpenVino:
         self.openvino, self.threads = openvino, threads
 
     def prepare(self, case, arrays):
-        from openvino import opset13
-
-        shape = [1, *arrays["Q"].shape]
-        inputs = [opset13.parameter(shape, np.float32, name) for name in ("Q", "K", "V")]
-        causal = case.parameters.get("mask") == "causal"
-        model = self.openvino.Model([opset13.scaled_dot_product_attention(*inputs, causal=causal)], inputs, "attention")
-        # In single precision: by default it computes in bf16 where the processor has it.
+        core = self.openvino.Core()
+        answer = lambda out: out
+        if case.kernel in ("moe", "relu-skip"):
+            source, named, answer = (Graphs.moe if case.kernel == "moe" else Graphs.relu)(arrays)
+            model, inputs = core.read_model(source, b""), list(named.values())
+        elif case.kernel == "gemv-quantized":
+            model, inputs, answer = self.layer(case, arrays)
+        else:
+            model, inputs, answer = self.attention(case, arrays)
+        # In single precision: by default it computes in bf16 where the processor has it, and quantises activations.
         settings = {"INFERENCE_NUM_THREADS": self.threads, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
-        request = self.openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
-        placed = [place(arrays[name].reshape(shape)) for name in ("Q", "K", "V")]
+        settings |= {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
+        request = core.compile_model(model, "CPU", settings).create_infer_request()
+        placed = [place(np.ascontiguousarray(array)) for array in inputs]
         for index, array in enumerate(placed):
             request.set_input_tensor(index, self.openvino.Tensor(array, shared_memory=True))
         request.keep = placed
-        return request.infer, lambda: request.get_output_tensor(0).data[0]
+        return request.infer, lambda: answer(request.get_output_tensor(0).data)
+
+    def attention(self, case, arrays):
+        from openvino import opset13
+
+        decode = case.kernel == "kv-decode"
+        if decode and case.parameters["format"] == "int8":
+            raise RuntimeError("its attention to caches of bytes is part of paged attention, with scales in another layout")
+        inputs = list(heads_of_cache(arrays)) if decode else [arrays[name][None] for name in ("Q", "K", "V")]
+        taken = [opset13.parameter(list(array.shape), np.float32, name) for name, array in zip("QKV", inputs)]
+        causal = case.parameters.get("mask") == "causal"
+        made = opset13.scaled_dot_product_attention(*taken, causal=causal)
+        model = self.openvino.Model([made], taken, "attention")
+        heads = arrays["Q"].shape[0]
+        return model, inputs, lambda out: out.reshape(heads, -1) if decode else out[0]
+
+    def layer(self, case, arrays):
+        """Weights as constants that are converted and scaled, which its plugin fuses into the product."""
+        from openvino import opset13
+
+        (n, k), group = arrays["W"].shape, int(case.parameters["group"])
+        shape = [n, k // group, group]
+        if case.parameters["weights"] == "int8":
+            wide = opset13.convert(opset13.constant(arrays["W"].reshape(shape).astype(np.int8)), np.float32)
+        else:
+            # Four bits without sign and a zero point, the form in which models bring them.
+            codes = (arrays["W"] + 8).astype(np.uint8).reshape(-1)
+            # A constant shares the memory of its array.
+            self.packed = codes[::2] | codes[1::2] << 4
+            tensor = self.openvino.Tensor(self.packed, shape, self.openvino.Type.u4)
+            wide = opset13.convert(opset13.constant(tensor), np.float32)
+            wide = opset13.subtract(wide, opset13.constant(np.full((1, 1, 1), 8, np.float32)))
+        scaled = opset13.multiply(wide, opset13.constant(arrays["scales"].reshape(n, k // group, 1)))
+        flat = opset13.reshape(scaled, opset13.constant(np.array([n, k])), False)
+        taken = opset13.parameter(list(arrays["X"].shape), np.float32, "X")
+        product = opset13.matmul(taken, flat, False, True)
+        return self.openvino.Model([product], [taken], "layer"), [arrays["X"]], lambda out: out.T
 
 
-PEERS = [OneDnn, Mkl, MklWithoutHints, OpenBlas, Blis, SciPy, OnnxRuntime, OpenVino]
+class Torch:
+    name = "PyTorch"
+    kernels = {("kv-decode", "f32"), ("moe", "f32"), ("relu-skip", "f32"), ("gemv-quantized", "bf16")}
+
+    def __init__(self, threads):
+        import torch
+
+        torch.set_num_threads(threads)
+        torch.set_grad_enabled(False)
+        self.torch = torch
+
+    def prepare(self, case, arrays):
+        torch = self.torch
+        own = lambda array: torch.from_numpy(place(np.ascontiguousarray(array)))
+        out = []
+        if case.kernel == "gemv-quantized":
+            raise RuntimeError("its products with weights of 8 and 4 bits round the answer to bf16")
+        if case.kernel == "kv-decode":
+            if case.parameters["format"] == "int8":
+                raise RuntimeError("it has no attention to a cache of bytes")
+            q, k, v = (own(x) for x in heads_of_cache(arrays))
+            heads = len(arrays["Q"])
+            step = lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v).reshape(heads, -1)
+        elif case.kernel == "relu-skip":
+            x, up, bias, down = (own(arrays[name]) for name in ("x", "U", "b", "D"))
+            down = down.T
+            step = lambda: torch.mv(down, torch.relu(torch.mv(up, x) - bias))
+        else:
+            x, starts = own(arrays["X"]), arrays["expert_ptr"]
+            tokens, gates = torch.from_numpy(arrays["tokens"].astype(np.int64)), own(arrays["gates"])[:, None]
+            f = arrays["down"].shape[1]
+            experts = [(own(up), own(down)) for up, down in zip(arrays["up"], arrays["down"])]
+            spans = [slice(int(a), int(b)) for a, b in zip(starts, starts[1:])]
+
+            def step():
+                y = torch.zeros_like(x)
+                for (up, down), span in zip(experts, spans):
+                    hidden = x[tokens[span]] @ up
+                    hidden = torch.nn.functional.silu(hidden[:, :f]) * hidden[:, f:]
+                    y.index_add_(0, tokens[span], (hidden @ down) * gates[span])
+                return y
+
+        def call():
+            out[:] = [step()]
+
+        return call, lambda: out[0].numpy()
+
+
+PEERS = [OneDnn, Mkl, MklWithoutHints, OpenBlas, Blis, SciPy, OnnxRuntime, OpenVino, Torch]

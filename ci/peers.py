@@ -21,7 +21,9 @@ from pathlib import Path
 # Seconds of one turn: long against a look at the clock, short against the drift of a busy machine.
 TURN_S = 0.06
 
-CASES = """
+# Each block is a table of the document.
+BLOCKS = {
+    "products": """
 gemm f32 m=1024 n=1024 k=1024
 gemm f32 m=2048 n=2048 k=2048
 gemm f32 m=256 n=256 k=256
@@ -52,7 +54,20 @@ spmm-2-4 f32 m=2048 k=2048 n=512
 attention f32 heads=2 seq=4096 dim=64 mask=dense
 attention f32 heads=2 seq=4096 dim=64 mask=causal
 attention f32 heads=8 seq=512 dim=64 mask=dense
-"""
+""",
+    "layers": """
+kv-decode f32 heads=8 len=8192 dim=128 format=mha
+kv-decode f32 heads=32 len=8192 dim=128 format=gqa-4
+kv-decode f32 heads=8 len=8192 dim=128 format=int8
+kv-decode f32 heads=16 len=8192 dim=512 format=mla
+moe f32 tokens=512 d=1024 f=1024 experts=8 top=2
+moe f32 tokens=64 d=1024 f=1024 experts=8 top=2
+gemv-quantized bf16 m=1 n=11008 k=4096 group=128 weights=int8
+gemv-quantized bf16 m=1 n=11008 k=4096 group=128 weights=int4
+gemv-quantized bf16 m=8 n=11008 k=4096 group=128 weights=int8
+relu-skip f32 d=4096 f=8192 density=0.1 rank=0
+""",
+}
 
 
 @dataclasses.dataclass
@@ -165,10 +180,21 @@ def differs(ours, theirs, kernel, arrays):
     if ours.shape != theirs.shape:
         return f"its answer has the shape {theirs.shape}"
     unit = np.finfo(ours.dtype).eps / 2
-    if kernel == "attention":
+    if kernel in ("attention", "kv-decode"):
         # Weights sum to one, so the answers are of the size of V; scores have errors of their own.
         scale = np.full((), 8.0)
-    elif "A" in arrays:
+    elif kernel == "gemv-quantized":
+        group = arrays["W"].shape[1] // arrays["scales"].shape[1]
+        scale = np.abs(arrays["W"] * np.repeat(arrays["scales"], group, axis=1)) @ np.abs(arrays["X"]).T
+    elif kernel == "relu-skip":
+        # As the kernel's own check has it.
+        up, x, bias = (arrays[name].astype(np.float64) for name in ("U", "x", "b"))
+        hidden = up @ x - bias
+        scale = ((np.abs(up) @ np.abs(x) + np.abs(bias) + hidden) * (hidden > 0)) @ np.abs(arrays["D"])
+    elif kernel == "moe":
+        # Sums of sums; a layer that computed in fewer bits would be far off still.
+        scale = 8 * np.abs(ours).max()
+    elif "A" in arrays and "B" in arrays:
         scale = np.abs(arrays["A"]) @ np.abs(arrays["B"])
     else:
         # Of sparse sums the largest answer gives the scale.
@@ -202,7 +228,8 @@ def compete(args, case, threads, cpus):
     answer = next(v for k, v in arrays_of(folder).items() if k not in arrays)
     runners, left_out = [ours], {}
     probe = Child("fma-peak", [args.server], cpus, threads)
-    reply = probe.ask(f"case fma-peak {case.dtype} {threads}")
+    # Activations in bf16 are multiplied in single precision.
+    reply = probe.ask(f"case fma-peak {'f32' if case.kernel == 'gemv-quantized' else case.dtype} {threads}")
     if "error" not in reply:
         facts["probe_flops"] = reply["flops"]
         runners.append(probe)
@@ -292,17 +319,29 @@ def machine():
     )
 
 
+# Libraries that are used where they are installed: this one is gigabytes, most of them for GPUs.
+OPTIONAL = ["torch"]
+
+
+def has(package):
+    from importlib.util import find_spec
+
+    return find_spec(package) is not None
+
+
 def versions():
     from importlib.metadata import version
 
     names = ["onednn-cpu-gomp", "mkl", "scipy-openblas32", "blis", "scipy", "onnxruntime", "openvino"]
-    return ", ".join(f"{name} {version(name)}" for name in names)
+    return ", ".join([*(f"{name} {version(name)}" for name in names), *(f"{n} {version(n)}" for n in OPTIONAL if has(n))])
 
 
-def table(results, rounds):
+def table(block, results, rounds):
     loads = [r["load"] for r in results if "load" in r]
     out = [f"Machine: {machine()}. Load average {min(loads):.1f} to {max(loads):.1f} while measuring.", ""]
-    out += [f"Peers: {versions()}. {rounds} rounds of {TURN_S * 1000:.0f} ms a turn. Command: `ci/peers.sh FOLDER --rounds {rounds}`.", ""]
+    threads = sorted({r["threads"] for r in results})
+    command = f"ci/peers.sh FOLDER --block {block} --rounds {rounds}" + ("" if threads == [1, 2] else f" --threads {','.join(map(str, threads))}")
+    out += [f"Peers: {versions()}. {rounds} rounds of {TURN_S * 1000:.0f} ms a turn. Command: `{command}`.", ""]
     out += ["| case | threads | GFLOP/s | of FMA peak | time of each peer over ours: median (quartiles) |"]
     out += ["|---|---|---|---|---|"]
     out += [rows(r) for r in results if "times" in r]
@@ -312,29 +351,42 @@ def table(results, rounds):
     return "\n".join(out + ([""] + skipped + notes if skipped or notes else []))
 
 
-BEGIN, END = "<!-- begin: ci/peers.sh -->", "<!-- end: ci/peers.sh -->"
-
-
-def write_docs(path, text):
-    before, _, rest = Path(path).read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    Path(path).write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+def write_docs(path, block, text):
+    begin, end = (f"<!-- {word}: ci/peers.sh, {block} -->" for word in ("begin", "end"))
+    before, found, rest = Path(path).read_text(encoding="utf-8").partition(begin)
+    if not found:
+        sys.exit(f"{path} has no line `{begin}`")
+    _, _, after = rest.partition(end)
+    Path(path).write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def render(args):
     """The tables of the last run once more."""
-    results = json.loads(Path(args.folder, "results.json").read_text())
-    rounds = max(len(times) for r in results for times in r.get("times", {}).values())
-    write_docs(args.docs, table(results, rounds))
+    for block in BLOCKS:
+        results = Path(args.folder, f"{block}.json")
+        if results.exists():
+            results = json.loads(results.read_text())
+            rounds = max(len(times) for r in results for times in r.get("times", {}).values())
+            write_docs(args.docs, block, table(block, results, rounds))
 
 
 def compare(args):
     args.folder, args.server = os.path.abspath(args.folder), os.path.abspath(args.server)
+    if args.case:
+        run(args, "own", args.case)
+        return
+    for block in [args.block] if args.block else BLOCKS:
+        cases = [text for text in BLOCKS[block].strip().splitlines() if any(word in text for word in args.only.split(","))]
+        results = run(args, block, cases)
+        if args.docs and not args.only:
+            write_docs(args.docs, block, table(block, results, args.rounds))
+
+
+def run(args, block, cases):
+    """Results of some cases, which are kept in the folder as they come."""
     usable = sorted(os.sched_getaffinity(0))
     results = []
-    for text in args.case or CASES.strip().splitlines():
-        if not any(word in text for word in args.only.split(",")):
-            continue
+    for text in cases:
         for threads in [int(t) for t in args.threads.split(",")]:
             if threads > len(usable):
                 results.append({"case": text, "threads": threads, "skipped": f"{len(usable)} CPUs are usable"})
@@ -346,9 +398,8 @@ def compare(args):
             print(rows(result) if "times" in result else f"- not run: {text}: {result['skipped']}", flush=True)
             for name, why in result.get("left_out", {}).items():
                 print(f"  not counted: {name}: {why}", flush=True)
-            Path(args.folder, "results.json").write_text(json.dumps(results, indent=1))
-    if args.docs and not args.case and not args.only:
-        write_docs(args.docs, table(results, args.rounds))
+            Path(args.folder, f"{block}.json").write_text(json.dumps(results, indent=1))
+    return results
 
 
 def main():
@@ -360,6 +411,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--only", default="", help="cases that contain one of these words, with commas between")
+    parser.add_argument("--block", choices=list(BLOCKS), help="one table instead of all")
     parser.add_argument("--case", action="append", help="instead of the list: 'gemm f32 m=64 n=64 k=64'")
     parser.add_argument("--peer")
     args = parser.parse_args()

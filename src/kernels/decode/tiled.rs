@@ -387,8 +387,10 @@ impl<C: Cell> Part<C> {
                         *scale = *keys.add(tile.row((token + i).min(tile.count - 1)));
                     }
                 }
-                for h in 0..H {
-                    let of_head = S::sum4([sums[0][h], sums[1][h], sums[2][h], sums[3][h]]);
+                let [first, second, third, fourth] = sums;
+                let of_heads = first.into_iter().zip(second).zip(third.into_iter().zip(fourth));
+                for (h, ((first, second), (third, fourth))) in of_heads.enumerate() {
+                    let of_head = S::sum4([first, second, third, fourth]);
                     for (i, sum) in of_head.into_iter().enumerate() {
                         to.add(h * TOKENS + token + i).write(sum * scales[i]);
                     }

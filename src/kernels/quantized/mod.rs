@@ -413,6 +413,20 @@ mod tests {
     }
 
     #[test]
+    fn a_layer_that_would_be_read_out_of_bounds_is_refused() {
+        let pack = |x: usize, scales: usize, group: usize| {
+            let (x, scales) = (Buffer::<Bf16>::zeroed(x, "X").unwrap(), Buffer::zeroed(scales, "the scales").unwrap());
+            Rows::pack([2, 3, 256], group, Width::Int8, DotUnit::Portable, scales, &x, &|_, _| 1, &Threads(1))
+        };
+        assert!(pack(512, 6, 128).is_ok());
+        for (x, scales, group) in [(511, 6, 128), (512, 5, 128), (512, 6, 0), (512, 6, 64), (512, 2, 384)] {
+            let error = pack(x, scales, group).err().unwrap().to_string();
+            let expected = format!("{x} activations and {scales} scales for 2×3×256 in groups of {group}");
+            assert_eq!(error, format!("invalid structure: {expected}"));
+        }
+    }
+
+    #[test]
     fn rounded_activations_fail_the_canary() {
         let team = Threads(2);
         for unit in units() {

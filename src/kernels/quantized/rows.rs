@@ -38,6 +38,7 @@ impl Rows {
     /// Packs weights given by (row, depth) for a unit, which must be available here.
     ///
     /// # Errors
+    /// [`KernelError::Structure`] when activations, scales or groups do not fit the shape, or
     /// [`KernelError::OutOfMemory`].
     #[expect(clippy::too_many_arguments, reason = "a layer is made of these")]
     pub(super) fn pack(
@@ -50,8 +51,12 @@ impl Rows {
         weight: &(dyn Fn(usize, usize) -> i8 + Sync),
         team: &dyn Team,
     ) -> Result<Self, KernelError> {
-        let fits = k.is_multiple_of(group) && group.is_multiple_of(CHUNK) && x.len() == m * k;
-        assert!(fits && scales.len() == n * (k / group), "a layer of another shape");
+        let fits = group > 0 && k.is_multiple_of(group) && group.is_multiple_of(CHUNK) && x.len() == m * k;
+        if !fits || scales.len() != n * (k / group) {
+            let (x, scales) = (x.len(), scales.len());
+            let found = format!("{x} activations and {scales} scales for {m}×{n}×{k} in groups of {group}");
+            return Err(KernelError::Structure(found));
+        }
         // Weights are widened, so what multiplies short elements has no use here.
         let unit = unit.min(DotUnit::Avx512);
         let row_bytes = k / CHUNK * width.chunk_bytes();
