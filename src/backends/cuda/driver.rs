@@ -130,8 +130,8 @@ pub fn attribute(device: sys::CUdevice, which: sys::CUdevice_attribute) -> Resul
 pub fn pci_address(device: sys::CUdevice) -> Result<Option<String>, CudaError> {
     let mut text = [0_u8; 32];
     let len = c_int::try_from(text.len()).unwrap_or(0);
-    // SAFETY: the text has the length that is said.
     call("cuDeviceGetPCIBusId", || {
+        // SAFETY: the text has the length that is said.
         unsafe { sys::cuDeviceGetPCIBusId(text.as_mut_ptr().cast(), len, device) }.result()
     })?;
     let text = CStr::from_bytes_until_nul(&text).map(|t| t.to_string_lossy().to_lowercase()).unwrap_or_default();

@@ -45,12 +45,15 @@ impl Drop for Module {
     }
 }
 
+/// Place of a text, which is static, and its macros.
+type Key = (usize, Vec<(&'static str, u32)>);
+
 /// What was compiled and loaded for a device in this run.
 pub(super) struct Code {
     gpu: Rc<Gpu>,
     compiler: Result<Compiler, String>,
     cache: Cache,
-    loaded: HashMap<(usize, Vec<(&'static str, u32)>), Rc<Module>>,
+    loaded: HashMap<Key, Rc<Module>>,
 }
 
 /// Largest dynamic shared memory that needs no permission.

@@ -88,8 +88,11 @@ pub(super) fn blocks() -> Result<BlockMask, KernelError> {
     BlockMask::new(KEYS / 3, 3, 2, vec![0, 1, 1, 2, 0, 2])
 }
 
+/// A small head: its shape, Q, K and V, and the exact output.
+type Small = (Shape, [Vec<f32>; 3], Vec<f64>);
+
 /// The small head under a mask of the same kind as `mask`, with inputs and exact answer.
-fn small(dim: usize, mask: &Mask, short: bool) -> Result<(Shape, [Vec<f32>; 3], Vec<f64>), KernelError> {
+fn small(dim: usize, mask: &Mask, short: bool) -> Result<Small, KernelError> {
     let mask = match mask {
         Mask::Window(_) => Mask::Window(KEYS / 2),
         Mask::Blocks(_) => Mask::Blocks(blocks()?),

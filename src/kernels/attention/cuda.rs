@@ -42,7 +42,12 @@ impl Tiles {
         let largest = |sizes: &[u32]| sizes.iter().copied().find(divides);
         let lacks = || NoProgram::Lacks(format!("blocks of {side}: its program takes multiples of 16"));
         let queries = largest(if head > 128 { &[64, 32, 16] } else { &[128, 64, 32, 16] }).ok_or_else(lacks)?;
-        let keys = largest(if head > 80 { &[32, 16] } else { &[64, 32, 16] }).ok_or_else(lacks)?;
+        let keys: &[u32] = match head {
+            0..=80 => &[64, 32, 16],
+            81..=192 => &[32, 16],
+            _ => &[16],
+        };
+        let keys = largest(keys).ok_or_else(lacks)?;
         let rows = if queries == 128 { 2 } else { 1 };
         Ok(Self { warps: queries / (16 * rows), rows, keys })
     }
