@@ -205,7 +205,7 @@ fn a_wrong_answer_has_no_figure_and_leaves_the_mean() {
 #[test]
 fn element_types_of_one_record_are_compared_shape_by_shape() {
     let record = fixture::fifty_cases();
-    let c = compared(&[record.clone()], &Options { by: By::Dtype, ..Options::default() });
+    let c = compared(std::slice::from_ref(&record), &Options { by: By::Dtype, ..Options::default() });
     let names: Vec<&str> = c.arms.iter().map(|a| a.name.as_str()).collect();
     assert_eq!(names, ["f32", "f64"]);
     assert_eq!(c.cases.len(), 8);
