@@ -1,8 +1,10 @@
 //! Records no run would write: whatever they hold, figures are finite or absent and nothing panics.
 
+use super::compare::CompareModel;
 use super::{FORMATS, ReportModel};
 use crate::analysis::summarise;
 use crate::clock::Moment;
+use crate::compare::{Entrant, Options, compare};
 use crate::record::{Flag, RunRecord, fixture};
 use crate::units::{Bytes, Flops, MicroJoules, Seconds};
 use proptest::prelude::*;
@@ -117,6 +119,42 @@ proptest! {
             prop_assert!(cell.text.len() < 200 && !cell.text.contains("NaN") && !cell.text.contains("inf"), "{cell:?}");
         }
         for format in FORMATS.iter().filter(|f| !f.binary) {
+            prop_assert!((format.render)(&model).is_ok(), "{}", format.id);
+        }
+    }
+
+    #[test]
+    fn comparisons_of_odd_records_are_finite_or_absent(
+        oddities in prop::collection::vec((any::<usize>(), any::<usize>(), oddity()), 1..12),
+        first in any::<bool>(),
+    ) {
+        let policy = crate::policy::Policy::shipped();
+        let plain = fixture::with_rapl();
+        let mut odd = fixture::rival(&plain, 1);
+        for (case, window, oddity) in &oddities {
+            apply(&mut odd, *case, *window, oddity);
+        }
+        let mut entrants = [&plain, &odd, &fixture::rival(&plain, 2)].map(|r| Entrant::of(r, &policy));
+        if first {
+            entrants.swap(0, 1);
+        }
+        let Ok(c) = compare(&entrants, Vec::new(), &Options::default(), &policy) else { return Ok(()) };
+        for row in c.cases.iter().flat_map(|k| &k.rows) {
+            let figures = [row.time_s, row.energy_j, row.efficiency_flop_per_j, row.dense_equivalent_flop_per_j];
+            let ratios = [row.time_ratio, row.energy_ratio].into_iter().flatten().map(|r| (r.ratio, r.low, r.high));
+            let all = figures.into_iter().flatten().map(|f| (f.value, f.low, f.high)).chain(ratios);
+            for (value, low, high) in all {
+                prop_assert!(value.is_finite() && value > 0.0, "{row:?}");
+                prop_assert!(low.is_none_or(|l| l > 0.0) && high.is_none_or(f64::is_finite), "{row:?}");
+            }
+        }
+        let model = CompareModel::of(&c);
+        for table in model.cases.iter().map(|k| &k.table).chain([&model.ranking, &model.sparse]) {
+            for cell in table.rows.iter().flat_map(|r| &r.cells) {
+                prop_assert!(!cell.text.contains("NaN") && !cell.text.contains("inf"), "{cell:?}");
+            }
+        }
+        for format in super::compare::FORMATS.iter().filter(|f| f.id != "pdf") {
             prop_assert!((format.render)(&model).is_ok(), "{}", format.id);
         }
     }
