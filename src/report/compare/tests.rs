@@ -48,7 +48,6 @@ fn the_same_comparison_gives_the_same_bytes_and_says_the_same_everywhere() {
         // Caveats stand before the first figure.
         assert!(place("simulated records show how a comparison works") < place("× reference"), "{id}");
     }
-    insta::assert_snapshot!("markdown_of_three", rendered(&comparison(&rivals(3), &Options::default()), "markdown"));
 }
 
 #[test]
