@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn operands_are_those_that_the_program_was_built_with() {
-        let sizes = [("m", 48), ("k", 128), ("n", 20), ("seq", 24), ("dim", 16), ("block", 16), ("window", 5)];
+        let sizes = [("m", 48), ("k", 128), ("n", 20), ("seq", 32), ("dim", 16), ("block", 16), ("window", 5)];
         let layers = [("heads", 4), ("len", 40), ("tokens", 9), ("d", 12), ("f", 30)];
         let sizes = [&sizes[..], &layers].concat();
         let (mut seen, mut handed) = (0, 0);
