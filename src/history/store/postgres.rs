@@ -191,7 +191,10 @@ fn is_here(host: &str) -> bool {
 
 /// Version of the tables; `None` where there are none.
 fn version_of(look: &mut Transaction<'_>, name: &str) -> Result<Result<Option<u32>, StoreError>, Error> {
-    let sql = "SELECT to_regclass('wattproof_version') IS NOT NULL, to_regclass('wattproof_records') IS NOT NULL";
+    // Opening the catalogue makes the server drop what it remembers of names: whoever waited for another process to
+    // make the tables would else be told that they are still missing.
+    let sql = "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('wattproof_version')), \
+               EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('wattproof_records'))";
     let row = look.query_one(sql, &[])?;
     let foreign = |reason: &str| Err(StoreError::Foreign { store: name.to_owned(), reason: reason.to_owned() });
     match (row.try_get(0)?, row.try_get(1)?) {

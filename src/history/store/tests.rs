@@ -121,6 +121,7 @@ fn keep_all_promises(bench: &Bench) {
     older_versions_are_brought_up_to_date(bench);
     other_and_newer_things_are_left_alone(bench);
     a_writer_waits_and_then_says_so(bench);
+    two_may_begin_at_once(bench);
     hostile_texts_are_only_texts(bench);
     any_entry_comes_back(bench);
 }
@@ -297,6 +298,32 @@ fn a_writer_waits_and_then_says_so(bench: &Bench) {
     assert!(matches!(said, StoreError::Locked { .. }) && said.may_pass(), "{said}");
     assert_eq!(everything(&place).len(), 2, "nothing of it was stored");
     assert_eq!(try_it().unwrap(), [Added::New], "it is free again");
+}
+
+/// Of two that begin a history at the same moment the second finds what the first has made.
+fn two_may_begin_at_once(bench: &Bench) {
+    let place = bench.place("begun");
+    // Both have found nothing by the time that one of them gets its turn.
+    let other = match &place {
+        Place::File(_) => None,
+        Place::Server(server) => {
+            let mut other = ::postgres::Client::connect(server.secret(), ::postgres::NoTls).unwrap();
+            other.execute("SELECT pg_advisory_lock($1)", &[&i64::from_be_bytes(*b"wattproo")]).unwrap();
+            Some(other)
+        }
+    };
+    std::thread::scope(|scope| {
+        let writers = ["one", "two"].map(|id| {
+            let place = &place;
+            scope.spawn(move || writing(place).add(&[two(id, 1)]).unwrap())
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        drop(other);
+        for writer in writers {
+            assert_eq!(writer.join().unwrap(), [Added::New]);
+        }
+    });
+    assert_eq!(reading(&place).records().unwrap().len(), 2);
 }
 
 fn hostile_texts_are_only_texts(bench: &Bench) {
