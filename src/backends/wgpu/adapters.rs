@@ -1,5 +1,7 @@
 //! Which adapters there are, in an order that does not change from run to run.
 
+#![expect(unsafe_code, reason = "a layer of Mesa takes its orders from the environment")]
+
 use crate::backends::{DeviceId, DeviceInfo};
 use crate::kernels::{Api, Limits, Target};
 use crate::units::Bytes;
@@ -20,8 +22,20 @@ pub(super) struct Adapter {
     pub(super) features: Features,
 }
 
+/// Switches off Mesa's layer that sorts cards by what the user's desktop prefers: the order is ours, and in a session
+/// without a desktop the layer complains on stderr about the missing display.
+fn without_desktop() {
+    const LAYER: &str = "NODEVICE_SELECT";
+    if std::env::var_os(LAYER).is_none() {
+        // SAFETY: the standard library locks the environment against its own readers, and devices are looked for
+        // before any thread of this program or of a driver runs that could read it by other means.
+        unsafe { std::env::set_var(LAYER, "1") };
+    }
+}
+
 /// Every adapter: cards in the order of their addresses, then the first software renderer.
 pub(super) fn enumerate() -> Vec<Adapter> {
+    without_desktop();
     let backends = Backends::VULKAN | Backends::METAL | Backends::DX12;
     // Where a driver tells how much memory it has left, what would not fit is refused before it is asked for.
     let memory_budget_thresholds =
