@@ -34,6 +34,7 @@ test("the site works over HTTP, its comparison and its certificates too", async 
   await page.reload();
   await page.click("#list tbody a >> nth=0");
   await page.click("text=The document");
+  await page.waitForURL((url) => !url.pathname.endsWith("/index.html"));
   assert.match(await page.title(), /WP-/);
   const drawn = await page.evaluate(() => getComputedStyle(document.querySelector("h1")).fontWeight);
   assert.equal(drawn, "650", "the document's own style sheet is allowed");

@@ -244,6 +244,7 @@ test("a certificate stands on the page of its record with the command that verif
   assert.match(String(verified), /VERIFIED/);
   await shot(page, "site-certified-record", { fullPage: true });
   await page.click("text=The document");
+  await page.waitForURL((url) => !url.pathname.endsWith("/index.html"));
   assert.match(await page.title(), /WP-/);
   await page.finish();
 });
@@ -270,6 +271,8 @@ test("light and dark follow the system, and the switch", async () => {
   await dark.click("#theme");
   assert.equal(await ground(dark), "rgb(255, 255, 255)");
   await dark.click("#list tbody a >> nth=0");
+  // A click does not wait for the next page and its style sheet.
+  await dark.waitForURL("**/r/*/index.html");
   assert.equal(await ground(dark), "rgb(255, 255, 255)", "the choice stays on the next page");
   await dark.finish();
   const light = await visit(index, { colorScheme: "light" });
