@@ -1,7 +1,8 @@
 //! Figures of one case from its windows.
 
-use super::bootstrap::{Draws, Resampler};
+use super::bootstrap::Resampler;
 use super::ceilings::role_of;
+use super::draws::Draws;
 use super::energy::Meters;
 use super::{ActivityFigures, CaseSummary, CountedWindow, EnergyFigures, EstimatedEnergy, Figure, Status, Windows};
 use crate::record::{Correctness, DeviceId, Header, Measurement, Outcome, Sample, Threads, Work};

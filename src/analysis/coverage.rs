@@ -1,7 +1,7 @@
 //! How often the printed interval holds the truth: campaigns with a known energy, from raw counter values
 //! through the whole analysis. The figures stand in docs/uncertainty.md.
 
-use super::bootstrap::SplitMix64;
+use super::draws::SplitMix64;
 use super::summarise;
 use crate::clock::Moment;
 use crate::record::{DeviceId, Domain, IdlePhase, IdleWindow, RunRecord, Sample, State, fixture};

@@ -12,6 +12,7 @@ mod caveats;
 mod ceilings;
 mod cross_check;
 mod crossover;
+mod draws;
 mod energy;
 mod gauge;
 mod idle;
@@ -23,9 +24,9 @@ mod summary;
 mod verdict;
 mod window;
 
-pub use bootstrap::Draws;
 pub use budget::{Budget, Combined, Distribution, Dof, Expanded, Term, TermName};
 pub use crossover::{BreakEven, Crossover, CrossoverPoint, Shape, replaces};
+pub use draws::Draws;
 pub use gauge::{CaseGauge, EnergyGauge, GaugedWindow, RatedMeter, gauge};
 pub use series::{Series, clock, standard_error};
 pub use spread::{Factors, Ladder, Spread, Uncertainty};
