@@ -119,6 +119,8 @@ pub(crate) fn cases() -> Vec<Small> {
         quantized(70, 16, 256, 128, "int4"),
         decode(3, 1, 16, "mha"),
         decode(2, 517, 128, "mha"),
+        // More shares than `join` holds the weights of.
+        decode(1, 33_000, 16, "mha"),
         decode(2, 61, 37, "mha"),
         decode(8, 301, 64, "gqa-4"),
         decode(2, 333, 128, "int8"),

@@ -12,6 +12,9 @@ const PART: usize = 128;
 const STEP: usize = 4;
 /// Warps that keep the memory of a large device busy.
 const BUSY: usize = 4096;
+/// Columns that a block puts together, and its threads.
+const COLUMNS: usize = 128;
+const JOINING: u32 = 512;
 /// Steps that are worth a warp of their own.
 const WORTH: usize = 8;
 
@@ -86,7 +89,7 @@ pub(super) fn program(sizes: &Sizes, target: &Target) -> Result<DeviceProgram, N
             Launch {
                 source: SOURCE,
                 entry: "part",
-                grid: [word("the grid", splits)?, word("the grid", groups * bundles)?, 1],
+                grid: [word("the grid", splits * bundles)?, word("the grid", groups)?, 1],
                 block: [word("the block", head_warps * token_warps)? * WARP, 1, 1],
                 shared: 0,
                 buffers: vec![0, 1, 2, 3, 4, 5],
@@ -102,8 +105,8 @@ pub(super) fn program(sizes: &Sizes, target: &Target) -> Result<DeviceProgram, N
             Launch {
                 source: SOURCE,
                 entry: "join",
-                grid: [word("heads", layout.heads())?, 1, 1],
-                block: [128, 1, 1],
+                grid: [word("heads", layout.heads())?, word("the grid", value.div_ceil(COLUMNS))?, 1],
+                block: [JOINING, 1, 1],
                 shared: 0,
                 buffers: vec![5, 6],
                 constants,

@@ -9,7 +9,8 @@
 // HEAD_WARPS (warps of a block that read the same tokens for other heads), TOKEN_WARPS, KEY_PARTS and VALUE_PARTS (pieces
 // of 128 elements of a key and of a value), ALIGNED (rows are multiples of 4 elements).
 // Keys: groups × len × key. Values: groups × len × value. Scales: groups × len. Queries: heads × key. Parts: heads ×
-// shares × (value + 2). Grid of `part`: (splits, groups × ceil(share / (HEADS·HEAD_WARPS))).
+// shares × (value + 2). Grid of `part`: (splits × bundles of heads, groups): neighbouring blocks read the same tokens for
+// other heads, so that the second cache serves all but the first. Bundles: ceil(share / (HEADS·HEAD_WARPS)).
 
 #define LATENT 1
 #define INT8 2
@@ -79,9 +80,10 @@ KERNEL(THREADS) part(const element_t* __restrict__ keys, const element_t* __rest
                      unsigned key, unsigned value, float scale) {
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const unsigned bundles = (share + HEADS * HEAD_WARPS - 1) / (HEADS * HEAD_WARPS);
-    const unsigned group = blockIdx.y / bundles;
-    const unsigned first_head = (blockIdx.y % bundles * HEAD_WARPS + warp / TOKEN_WARPS) * HEADS;
-    const unsigned place = blockIdx.x * TOKEN_WARPS + warp % TOKEN_WARPS, shares = gridDim.x * TOKEN_WARPS;
+    const unsigned group = blockIdx.y;
+    const unsigned first_head = (blockIdx.x % bundles * HEAD_WARPS + warp / TOKEN_WARPS) * HEADS;
+    const unsigned place = blockIdx.x / bundles * TOKEN_WARPS + warp % TOKEN_WARPS;
+    const unsigned shares = gridDim.x / bundles * TOKEN_WARPS;
     const u64_t rows = static_cast<u64_t>(group) * len;
     const float factor = scale * LOG2_E;
 
@@ -198,23 +200,66 @@ KERNEL(THREADS) part(const element_t* __restrict__ keys, const element_t* __rest
     }
 }
 
-// One block a head.
-KERNEL(128) join(const float* __restrict__ parts, float* __restrict__ output, unsigned shares, unsigned value, float scale) {
-    const float factor = scale * LOG2_E;
-    const float* own = parts + static_cast<u64_t>(blockIdx.x) * shares * (value + 2);
-    float top = NEGATIVE_INFINITY;
-    for (unsigned s = 0; s < shares; ++s) {
-        top = fmaxf(top, own[static_cast<u64_t>(s) * (value + 2) + value]);
+#define COLUMNS 128
+#define SLICES 4
+#define JOINING (COLUMNS * SLICES)
+// Shares whose weights are held at once.
+#define HELD 1024
+
+// Largest of `x` over the block, in every thread. `room`: one number a warp.
+DEVICE float block_max(float x, float* room) {
+    for (int distance = WARP / 2; distance > 0; distance /= 2) {
+        x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, distance));
     }
-    for (unsigned index = threadIdx.x; index < value; index += 128) {
-        float sum = 0.0f, total = 0.0f;
-        for (unsigned s = 0; s < shares; ++s) {
-            const float* from = own + static_cast<u64_t>(s) * (value + 2);
-            // A share without tokens has the maximum −∞ and the weight zero.
-            const float weight = exp2_fast((from[value] - top) * factor);
-            sum = fmaf(weight, from[index], sum);
-            total = fmaf(weight, from[value + 1], total);
+    if (threadIdx.x % WARP == 0) {
+        room[threadIdx.x / WARP] = x;
+    }
+    __syncthreads();
+    x = room[0];
+    for (int warp = 1; warp < JOINING / WARP; ++warp) {
+        x = fmaxf(x, room[warp]);
+    }
+    return x;
+}
+
+// Grid: (heads, ceil(value / COLUMNS)). The shares of a head are divided among SLICES rows of threads.
+KERNEL(JOINING) join(const float* __restrict__ parts, float* __restrict__ output, unsigned shares, unsigned value, float scale) {
+    __shared__ float room[JOINING / WARP], weights[HELD], sums[SLICES][COLUMNS], totals[SLICES][COLUMNS];
+    const float factor = scale * LOG2_E;
+    const unsigned width = value + 2, slice = threadIdx.x / COLUMNS, lane = threadIdx.x % COLUMNS;
+    const unsigned column = blockIdx.y * COLUMNS + lane;
+    const float* own = parts + static_cast<u64_t>(blockIdx.x) * shares * width;
+    float top = NEGATIVE_INFINITY;
+    for (unsigned s = threadIdx.x; s < shares; s += JOINING) {
+        top = fmaxf(top, own[static_cast<u64_t>(s) * width + value]);
+    }
+    top = block_max(top, room);
+    float sum = 0.0f, total = 0.0f;
+    for (unsigned first = 0; first < shares; first += HELD) {
+        const unsigned count = min(shares - first, static_cast<unsigned>(HELD));
+        const float* from = own + static_cast<u64_t>(first) * width;
+        __syncthreads();
+        // A share without tokens has the maximum −∞ and the weight zero.
+        for (unsigned s = threadIdx.x; s < count; s += JOINING) {
+            weights[s] = exp2_fast((from[static_cast<u64_t>(s) * width + value] - top) * factor);
         }
-        output[static_cast<u64_t>(blockIdx.x) * value + index] = sum / total;
+        __syncthreads();
+        if (column < value) {
+#pragma unroll 8
+            for (unsigned s = slice; s < count; s += SLICES) {
+                sum = fmaf(weights[s], from[static_cast<u64_t>(s) * width + column], sum);
+                total = fmaf(weights[s], from[static_cast<u64_t>(s) * width + value + 1], total);
+            }
+        }
+    }
+    sums[slice][lane] = sum;
+    totals[slice][lane] = total;
+    __syncthreads();
+    if (slice == 0 && column < value) {
+        for (int other = 1; other < SLICES; ++other) {
+            sum += sums[other][lane];
+            total += totals[other][lane];
+        }
+        output[static_cast<u64_t>(blockIdx.x) * value + column] = sum / total;
     }
 }
