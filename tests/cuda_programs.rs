@@ -12,6 +12,7 @@ mod skip;
 
 use cases::{Small, cases, large, target};
 use emulator::Emulator;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use wattproof::backends::Judge;
@@ -91,6 +92,9 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("gemv-quantized", "const unsigned first_token = blockIdx.y * TOKEN_TILES * 8;", "const unsigned first_token = 0;"),
     ("attention-linear", "at >= seq ? 0u : left[m][part] & 0xffffu", "left[m][part]"),
     ("kv-decode", "score = own < len ? score : NEGATIVE_INFINITY;", ""),
+    ("kv-decode", "if (EARLY && token + stride < len)", "if (EARLY && token + 2 * stride < len)"),
+    ("kv-decode", "(blockIdx.x % bundles * HEAD_WARPS", "(blockIdx.x % 1 * HEAD_WARPS"),
+    ("kv-decode", "for (int other = 1;", "for (int other = 2;"),
     ("relu-skip", "active &= active - 1;", "active &= active - 1; active &= active - 1;"),
     ("triad", "vectors * LANES + first", "vectors * LANES + first + 1"),
 ];
@@ -99,16 +103,18 @@ const MISTAKES: &[(&str, &str, &str)] = &[
 fn a_program_with_a_mistake_does_not_pass() {
     let Some(emulator) = emulator("mistakes in the CUDA programs") else { return };
     for (kernel, right, wrong) in MISTAKES {
+        let made = Cell::new(false);
         let caught = cases().into_iter().filter(|c| c.kernel == *kernel).any(|case| {
             let program = program(&case);
             let mut judge = Judge::new(kernels::find(kernel).unwrap(), &case.planned(), 11).unwrap();
             let operands = judge.take_operands();
             let answer = emulator.run(&program, &operands, 1, |text| {
-                assert_eq!(text.matches(right).count().min(1), 1, "{kernel} has no `{right}`");
+                made.set(made.get() || text.contains(right));
                 text.replacen(right, wrong, 1)
             });
             !judge.check(&answer).passed()
         });
+        assert!(made.get(), "{kernel} has no `{right}`");
         assert!(caught, "{kernel}: `{wrong}` instead of `{right}` was not noticed");
     }
 }

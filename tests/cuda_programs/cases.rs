@@ -126,6 +126,7 @@ pub(crate) fn cases() -> Vec<Small> {
         decode(2, 333, 128, "int8"),
         decode(1, 61, 37, "int8"),
         decode(5, 133, 64, "mla"),
+        decode(20, 133, 16, "mla"),
         skip(1, 1, 0, 1.0),
         skip(37, 131, 19, 0.3),
         skip(1300, 300, 0, 0.1),

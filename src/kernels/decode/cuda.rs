@@ -6,6 +6,7 @@ use crate::kernels::cuda::{WARP, cuda_source, unused, word};
 use crate::kernels::{Argument, DeviceBuffer, DeviceProgram, Format, Launch, NoProgram, ParamError, Target};
 
 const SOURCE: &str = cuda_source!("decode/decode.cu");
+const JOIN: &str = cuda_source!("decode/join.cu");
 /// Elements of a key that lie across a warp.
 const PART: usize = 128;
 /// Tokens that a warp takes at a time.
@@ -93,7 +94,7 @@ pub(super) fn program(sizes: &Sizes, target: &Target) -> Result<DeviceProgram, N
                 block: [word("the block", head_warps * token_warps)? * WARP, 1, 1],
                 shared: 0,
                 buffers: vec![0, 1, 2, 3, 4, 5],
-                constants: constants.clone(),
+                constants,
                 arguments: vec![
                     counted("heads", share)?,
                     counted("len", len)?,
@@ -102,18 +103,23 @@ pub(super) fn program(sizes: &Sizes, target: &Target) -> Result<DeviceProgram, N
                     scale,
                 ],
             },
-            Launch {
-                source: SOURCE,
-                entry: "join",
-                grid: [word("heads", layout.heads())?, word("the grid", value.div_ceil(COLUMNS))?, 1],
-                block: [JOINING, 1, 1],
-                shared: 0,
-                buffers: vec![5, 6],
-                constants,
-                arguments: vec![counted("shares", shares)?, counted("value", value)?, scale],
-            },
+            join((5, 6), layout, shares, scale)?,
         ],
         output: 6,
         shape: vec![layout.heads(), value],
+    })
+}
+
+/// The launch that puts the shares of all heads, in the first buffer, together in the second.
+fn join((parts, output): (usize, usize), layout: Layout, shares: usize, scale: Argument) -> Result<Launch, NoProgram> {
+    Ok(Launch {
+        source: JOIN,
+        entry: "join",
+        grid: [word("heads", layout.heads())?, word("the grid", layout.value.div_ceil(COLUMNS))?, 1],
+        block: [JOINING, 1, 1],
+        shared: 0,
+        buffers: vec![parts, output],
+        constants: Vec::new(),
+        arguments: vec![Argument::U32(word("shares", shares)?), Argument::U32(word("value", layout.value)?), scale],
     })
 }
