@@ -6,9 +6,9 @@ use super::*;
 
 /// Kernel, element types, parameters.
 const CASES: &[(&str, &[Dtype], &str)] = &[
-    ("gemm", &[Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16, Dtype::I8], "m=1 n=1 k=1"),
-    ("gemm", &[Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16, Dtype::I8], "m=13 n=1 k=7"),
-    ("gemm", &[Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16, Dtype::I8], "m=23 n=67 k=201"),
+    ("gemm", &[Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16, Dtype::I8, Dtype::Tf32, Dtype::F8], "m=1 n=1 k=1"),
+    ("gemm", &[Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16, Dtype::I8, Dtype::Tf32, Dtype::F8], "m=13 n=1 k=7"),
+    ("gemm", &[Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16, Dtype::I8, Dtype::Tf32, Dtype::F8], "m=23 n=67 k=201"),
     ("gemv-quantized", &[Dtype::Bf16], "m=1 n=1 k=128 group=128 weights=int8"),
     ("gemv-quantized", &[Dtype::Bf16], "m=5 n=13 k=256 group=128 weights=int8"),
     ("gemv-quantized", &[Dtype::Bf16], "m=1 n=7 k=384 group=384 weights=int4"),
@@ -23,8 +23,8 @@ const CASES: &[(&str, &[Dtype], &str)] = &[
     ("spmm-bsr", &[Dtype::F32, Dtype::F64], "m=16 k=16 n=1 block=16 density=1"),
     ("spmm-bsr", &[Dtype::F32, Dtype::F64], "m=64 k=96 n=53 block=32 density=0.2"),
     ("spmm-bsr", &[Dtype::F32, Dtype::F64], "m=128 k=64 n=17 block=64 density=0.5"),
-    ("spmm-2-4", &[Dtype::F32, Dtype::F64], "m=1 k=8 n=1"),
-    ("spmm-2-4", &[Dtype::F32, Dtype::F64], "m=11 k=232 n=53"),
+    ("spmm-2-4", &[Dtype::F32, Dtype::F64, Dtype::Bf16, Dtype::F16, Dtype::I8], "m=1 k=8 n=1"),
+    ("spmm-2-4", &[Dtype::F32, Dtype::F64, Dtype::Bf16, Dtype::F16, Dtype::I8], "m=11 k=232 n=53"),
     ("attention", &[Dtype::F32, Dtype::Bf16], "heads=1 seq=1 dim=8 mask=dense"),
     ("attention", &[Dtype::F32, Dtype::Bf16], "heads=3 seq=67 dim=19 mask=dense"),
     ("attention", &[Dtype::F32, Dtype::Bf16], "heads=2 seq=101 dim=16 mask=causal"),
