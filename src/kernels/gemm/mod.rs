@@ -30,6 +30,7 @@ use super::{
 };
 use nest::{Nest, NestPath};
 pub(super) use panels::Panels;
+pub(super) use short::Demanding;
 use std::ops::Range;
 
 /// The `gemm` kernel.

@@ -194,10 +194,10 @@ fn canary<S: NestPath>(nest: &Nest<S>, team: &dyn Team, output: &dyn Fn(f64) -> 
 
 /// A canary: its name, the length of its sums, the element of A at (row, depth), the element of B at
 /// (depth, column).
-pub(super) type CanaryOf<S> = (&'static str, usize, fn(usize, usize) -> S, fn(usize, usize) -> S);
+pub(in crate::kernels) type CanaryOf<S> = (&'static str, usize, fn(usize, usize) -> S, fn(usize, usize) -> S);
 
 /// Operands that show what a type of sums loses.
-pub(super) trait Demanding: Short {
+pub(in crate::kernels) trait Demanding: Short {
     /// The canary of this type.
     fn canary() -> CanaryOf<Self>;
 }
