@@ -43,8 +43,52 @@ fn emulator(what: &str) -> Option<Emulator> {
     Emulator::find().map_err(|why| skip::skip(what, &why)).ok()
 }
 
+/// Kernels whose programs are tested apart from the others, so that no test takes minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Blocks,
+    Rows,
+    Experts,
+    Others,
+}
+
+impl Group {
+    fn of(kernel: &str) -> Self {
+        match kernel {
+            "spmm-bsr" => Self::Blocks,
+            "spmv-csr" | "spmm-csr" => Self::Rows,
+            "moe" => Self::Experts,
+            _ => Self::Others,
+        }
+    }
+
+    fn only(self, cases: Vec<Small>) -> Vec<Small> {
+        cases.into_iter().filter(|case| Self::of(case.kernel) == self).collect()
+    }
+}
+
 #[test]
 fn every_program_gives_the_answer_of_its_definition() {
+    answers(Group::Others);
+}
+
+#[test]
+fn every_program_of_blocks_gives_the_answer_of_its_definition() {
+    answers(Group::Blocks);
+}
+
+#[test]
+fn every_program_of_sparse_rows_gives_the_answer_of_its_definition() {
+    answers(Group::Rows);
+}
+
+#[test]
+fn every_program_of_experts_gives_the_answer_of_its_definition() {
+    answers(Group::Experts);
+}
+
+fn answers(group: Group) {
+    let cases = || group.only(cases());
     let Some(emulator) = emulator("arithmetic of the CUDA programs") else { return };
     for case in cases() {
         let kernel = kernels::find(case.kernel).unwrap();
@@ -106,6 +150,30 @@ fn every_kernel_with_a_program_is_among_the_cases() {
 const MISTAKES: &[(&str, &str, &str)] = &[
     ("gemm", "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"),
     ("gemm", "place % height", "place % BAND"),
+    (
+        "spmm-bsr",
+        "products = (row_ptr[row / SIDE + 1] - first) * SIDE",
+        "products = (row_ptr[row / SIDE + 1] - first) * SIDE - 16",
+    ),
+    ("spmm-bsr", "columns[first + product / SIDE]", "columns[first]"),
+    ("spmm-bsr", "place % width", "place % BAND"),
+    ("spmm-bsr", "lane / 8 % 2));", "lane / 8 % 2 ^ 1));"),
+    ("spmm-bsr", "first + step) * Rows + row", "first + step) * Rows + down * lanes"),
+    ("spmm-bsr", "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"),
+    ("spmv-csr", "element >= first && element < end", "element < end"),
+    ("spmv-csr", "int distance = LANES / 2;", "int distance = LANES / 4;"),
+    ("spmv-csr", "first += static_cast<unsigned>(length * blockIdx.y / PARTS);", ""),
+    ("spmv-csr", "(at + e) % 2 * 16", "0"),
+    ("spmm-csr", "(panel + 1) % 2 * PANEL_SIZE, b", "panel % 2 * PANEL_SIZE, b"),
+    ("spmm-csr", "        begin = end;\n", ""),
+    ("spmm-csr", "copy_wait<0>();", ""),
+    ("spmm-csr", "unsigned q = starts[row];", "unsigned q = starts[row] + 1;"),
+    ("moe", "UP ? tokens[slot] : slot", "slot"),
+    ("moe", "static_cast<u64_t>(expert) * length", "static_cast<u64_t>(0) * length"),
+    ("moe", "(j * 4 >= ColumnTiles ? jump : 0)", "(j * 4 > ColumnTiles ? jump : 0)"),
+    ("moe", "= row < slots;", "= row + 1 < slots;"),
+    ("moe", "sums[i][j + e + SIDE_OF_THREAD / 2]", "sums[i][j + e]"),
+    ("moe", "const float gate = gates[slot];", "const float gate = gates[token * top + choice];"),
     ("attention", "key <= query : true", "key < query + 2 : true"),
     ("attention", "total[m][half] * shrink + sum", "total[m][half] + sum"),
     ("attention", "        copy_wait<0>();\n        __syncthreads();", "        __syncthreads();"),
@@ -129,8 +197,27 @@ const MISTAKES: &[(&str, &str, &str)] = &[
 
 #[test]
 fn a_program_with_a_mistake_does_not_pass() {
+    mistakes(Group::Others);
+}
+
+#[test]
+fn a_program_of_blocks_with_a_mistake_does_not_pass() {
+    mistakes(Group::Blocks);
+}
+
+#[test]
+fn a_program_of_sparse_rows_with_a_mistake_does_not_pass() {
+    mistakes(Group::Rows);
+}
+
+#[test]
+fn a_program_of_experts_with_a_mistake_does_not_pass() {
+    mistakes(Group::Experts);
+}
+
+fn mistakes(group: Group) {
     let Some(emulator) = emulator("mistakes in the CUDA programs") else { return };
-    for (kernel, right, wrong) in MISTAKES {
+    for (kernel, right, wrong) in MISTAKES.iter().filter(|(kernel, ..)| Group::of(kernel) == group) {
         let made = Cell::new(false);
         let caught = cases().into_iter().filter(|c| c.kernel == *kernel).any(|case| {
             let program = program(&case);
@@ -161,6 +248,27 @@ fn compiler(what: &str) -> Option<Compiler> {
 
 #[test]
 fn every_program_compiles_for_every_architecture_within_its_limits() {
+    compiles(Group::Others, 100);
+}
+
+#[test]
+fn every_program_of_blocks_compiles_for_every_architecture_within_its_limits() {
+    compiles(Group::Blocks, 40);
+}
+
+#[test]
+fn every_program_of_sparse_rows_compiles_for_every_architecture_within_its_limits() {
+    compiles(Group::Rows, 40);
+}
+
+#[test]
+fn every_program_of_experts_compiles_for_every_architecture_within_its_limits() {
+    compiles(Group::Experts, 60);
+}
+
+/// Compiles what there is, which has to be more than `least` programs and architectures.
+fn compiles(group: Group, least: usize) {
+    let (cases, large) = (|| group.only(cases()), || group.only(large()));
     let Some(compiler) = compiler("machine code of the CUDA programs") else { return };
     let cache = Cache::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cubins"));
     let mut report = BTreeSet::new();
@@ -189,9 +297,9 @@ fn every_program_compiles_for_every_architecture_within_its_limits() {
             }
         }
     }
-    assert!(report.len() > 100, "only {} programs", report.len());
+    assert!(report.len() > least, "only {} programs", report.len());
     std::fs::write(
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join("cuda-resources.txt"),
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cuda-resources-{group:?}.txt")),
         report.into_iter().collect::<Vec<_>>().join("\n"),
     )
     .unwrap();

@@ -27,6 +27,7 @@ mod moe;
 mod operands;
 mod pack;
 mod params;
+mod products;
 mod quantized;
 pub mod random;
 mod read;

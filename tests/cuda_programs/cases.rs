@@ -60,6 +60,23 @@ fn gemm(m: u64, n: u64, k: u64) -> Small {
     case("gemm", Dtype::Bf16, &[("m", m), ("n", n), ("k", k)], None, None)
 }
 
+fn bsr(dtype: Dtype, m: u64, k: u64, n: u64, side: u64, density: f64) -> Small {
+    case("spmm-bsr", dtype, &[("m", m), ("k", k), ("n", n), ("block", side)], None, Some(density))
+}
+
+fn spmv(dtype: Dtype, m: u64, k: u64, density: f64) -> Small {
+    case("spmv-csr", dtype, &[("m", m), ("k", k)], None, Some(density))
+}
+
+fn spmm(dtype: Dtype, m: u64, k: u64, n: u64, density: f64) -> Small {
+    case("spmm-csr", dtype, &[("m", m), ("k", k), ("n", n)], None, Some(density))
+}
+
+fn moe(dtype: Dtype, tokens: u64, d: u64, f: u64, experts: u64, top: u64) -> Small {
+    let sizes = [("tokens", tokens), ("d", d), ("f", f), ("experts", experts), ("top", top)];
+    case("moe", dtype, &sizes, None, None)
+}
+
 fn attention(heads: u64, seq: u64, dim: u64, mask: &str) -> Small {
     case("attention", Dtype::Bf16, &[("heads", heads), ("seq", seq), ("dim", dim)], Some(("mask", mask)), None)
 }
@@ -104,6 +121,39 @@ pub(crate) fn cases() -> Vec<Small> {
         gemm(1, 1, 1),
         gemm(129, 136, 200),
         gemm(1100, 40, 33),
+        bsr(Dtype::Bf16, 240, 160, 264, 16, 0.2),
+        bsr(Dtype::Bf16, 16, 16, 1, 16, 1.0),
+        bsr(Dtype::Bf16, 96, 144, 37, 48, 0.5),
+        bsr(Dtype::Bf16, 128, 192, 1160, 32, 0.4),
+        bsr(Dtype::Bf16, 192, 256, 300, 64, 0.5),
+        bsr(Dtype::Bf16, 384, 256, 136, 128, 0.5),
+        bsr(Dtype::F32, 48, 80, 37, 16, 0.4),
+        bsr(Dtype::F32, 64, 96, 264, 32, 0.5),
+        bsr(Dtype::F32, 256, 128, 132, 128, 0.6),
+        bsr(Dtype::F64, 64, 192, 83, 64, 0.5),
+        bsr(Dtype::F64, 48, 64, 130, 16, 0.4),
+        spmv(Dtype::F32, 97, 301, 0.3),
+        spmv(Dtype::F32, 1, 1, 1.0),
+        spmv(Dtype::F32, 503, 20, 0.001),
+        spmv(Dtype::F32, 31, 70_001, 0.01),
+        spmv(Dtype::F32, 5, 9000, 0.5),
+        spmv(Dtype::F64, 211, 997, 0.05),
+        spmv(Dtype::F64, 3, 70_001, 0.1),
+        spmm(Dtype::F32, 61, 997, 83, 0.07),
+        spmm(Dtype::F32, 1, 1, 1, 1.0),
+        spmm(Dtype::F32, 150, 200, 260, 0.3),
+        spmm(Dtype::F32, 211, 400, 132, 0.004),
+        spmm(Dtype::F32, 53, 311, 17, 0.02),
+        spmm(Dtype::F64, 131, 301, 70, 0.1),
+        spmm(Dtype::F64, 19, 130, 33, 0.01),
+        moe(Dtype::Bf16, 37, 40, 24, 5, 2),
+        moe(Dtype::Bf16, 1, 8, 8, 4, 2),
+        moe(Dtype::Bf16, 53, 33, 19, 3, 2),
+        moe(Dtype::Bf16, 150, 72, 136, 3, 1),
+        moe(Dtype::Bf16, 300, 136, 200, 4, 2),
+        moe(Dtype::F32, 53, 33, 19, 5, 2),
+        moe(Dtype::F32, 70, 136, 72, 2, 2),
+        moe(Dtype::F32, 260, 24, 136, 3, 2),
         attention(1, 1, 4, "dense"),
         attention(2, 200, 64, "dense"),
         attention(1, 131, 37, "dense"),
@@ -159,6 +209,23 @@ pub(crate) fn roomy() -> Vec<Small> {
 pub(crate) fn large() -> Vec<Small> {
     vec![
         gemm(8192, 8192, 8192),
+        bsr(Dtype::Bf16, 16_384, 16_384, 8192, 16, 0.1),
+        bsr(Dtype::Bf16, 16_384, 16_384, 8192, 32, 0.1),
+        bsr(Dtype::Bf16, 16_384, 16_384, 8192, 64, 0.1),
+        bsr(Dtype::Bf16, 16_384, 16_384, 8192, 128, 0.1),
+        bsr(Dtype::F32, 16_384, 16_384, 4096, 32, 0.1),
+        bsr(Dtype::F32, 16_384, 16_384, 4096, 128, 0.1),
+        bsr(Dtype::F64, 16_384, 16_384, 4096, 128, 0.1),
+        spmv(Dtype::F32, 131_072, 131_072, 0.01),
+        spmv(Dtype::F64, 65_536, 65_536, 0.01),
+        spmm(Dtype::F32, 16_384, 16_384, 4096, 0.1),
+        spmm(Dtype::F32, 16_384, 16_384, 4096, 0.01),
+        spmm(Dtype::F64, 16_384, 16_384, 4096, 0.1),
+        moe(Dtype::Bf16, 64, 4096, 14_336, 8, 2),
+        moe(Dtype::Bf16, 128, 4096, 14_336, 8, 2),
+        moe(Dtype::Bf16, 256, 4096, 14_336, 8, 2),
+        moe(Dtype::Bf16, 16_384, 4096, 14_336, 8, 2),
+        moe(Dtype::F32, 8192, 4096, 14_336, 8, 2),
         attention(32, 16_384, 64, "dense"),
         attention(32, 16_384, 128, "dense"),
         attention(32, 16_384, 128, "causal"),

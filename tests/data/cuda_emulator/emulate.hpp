@@ -449,6 +449,80 @@ using std::fma;
 using std::fmaf;
 using std::fmaxf;
 
+namespace emulator {
+inline float of_f16(std::uint16_t x) {
+    const int exponent = x >> 10 & 0x1f, mantissa = x & 0x3ff;
+    float size = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -24)
+                               : std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25);
+    if (exponent == 0x1f) {
+        size = mantissa == 0 ? INFINITY : NAN;
+    }
+    return x & 0x8000 ? -size : size;
+}
+
+// d += a·b for a tile of 16×8 whose operands lie in words of `Each` neighbours along the sum, 4 rows of `8 * Each` of them for a,
+// 2 for b (PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type" and "for mma.m16n8k32").
+template <int Each, class Sum, class Wide, class Part>
+inline void multiply(Sum (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, Part part) {
+    struct Given {
+        const unsigned* a;
+        unsigned b[2];
+    } given{a, {b0, b1}};
+    together(&given, d, [=](const void** all, void** wanted) {
+        Wide left[16][8 * Each], right[8 * Each][8];
+        for (unsigned lane = 0; lane < kWarp; ++lane) {
+            const Given& g = *static_cast<const Given*>(all[lane]);
+            for (unsigned e = 0; e < Each; ++e) {
+                for (unsigned word = 0; word < 4; ++word) {
+                    left[lane / 4 + word % 2 * 8][lane % 4 * Each + e + word / 2 * 4 * Each] = part(g.a[word], e);
+                }
+                for (unsigned word = 0; word < 2; ++word) {
+                    right[lane % 4 * Each + e + word * 4 * Each][lane / 4] = part(g.b[word], e);
+                }
+            }
+        }
+        for (unsigned lane = 0; lane < kWarp; ++lane) {
+            Sum* sums = static_cast<Sum*>(wanted[lane]);
+            for (unsigned element = 0; element < 4; ++element) {
+                Wide sum = sums[element];
+                for (unsigned i = 0; i < 8 * Each; ++i) {
+                    sum += left[lane / 4 + element / 2 * 8][i] * right[i][lane % 4 * 2 + element % 2];
+                }
+                sums[element] = static_cast<Sum>(sum);
+            }
+        }
+    });
+}
+}  // namespace emulator
+
+inline void multiply_f16(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    emulator::multiply<2, float, double>(d, a, b0, b1, [](unsigned word, unsigned e) {
+        return static_cast<double>(emulator::of_f16(static_cast<std::uint16_t>(word >> (16 * e))));
+    });
+}
+inline void multiply_i8(int (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    emulator::multiply<4, int, long long>(d, a, b0, b1, [](unsigned word, unsigned e) {
+        return static_cast<long long>(static_cast<signed char>(word >> (8 * e)));
+    });
+}
+// PTX ISA, "Matrix Fragments for mma.m8n8k4 with .f64".
+inline void multiply_f64(double (&d)[2], double a, double b) {
+    struct Given {
+        double a, b;
+    } given{a, b};
+    emulator::together(&given, d, [](const void** all, void** wanted) {
+        for (unsigned lane = 0; lane < emulator::kWarp; ++lane) {
+            double* sums = static_cast<double*>(wanted[lane]);
+            for (unsigned i = 0; i < 4; ++i) {
+                for (unsigned element = 0; element < 2; ++element) {
+                    const double left = static_cast<const Given*>(all[lane / 4 * 4 + i])->a;
+                    sums[element] = std::fma(left, static_cast<const Given*>(all[(lane % 4 * 2 + element) * 4 + i])->b, sums[element]);
+                }
+            }
+        }
+    });
+}
+
 // Makes a kernel callable from outside: emulate_NAME(grid, block, shared, arguments, seed).
 #define EMULATED_ENTRY(name)                                                                                     \
     extern "C" void emulate_##name(const unsigned* grid, const unsigned* size, unsigned shared, void** arguments, \
