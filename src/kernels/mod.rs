@@ -20,6 +20,7 @@ mod element;
 mod every;
 mod fma;
 mod gemm;
+mod hopper;
 mod isa;
 mod linear;
 mod moe;
@@ -45,7 +46,7 @@ pub(crate) use buffer::Buffer;
 pub use correctness::{Canary, Correctness, Coverage};
 pub use device::{
     Api, Argument, DeviceBuffer, DeviceCanary, DeviceProgram, Format, Init, Judge, Launch, Library, Limits, NoProgram,
-    Target, operand,
+    Target, TensorMap, operand,
 };
 pub use isa::Isa;
 pub use operands::{Array, Values};

@@ -11,6 +11,7 @@ pub mod driver;
 mod memory;
 pub mod nvrtc;
 mod program;
+mod tensor_map;
 mod workload;
 
 use super::{Backend, BackendError, DeviceId, DeviceInfo, Judge, Probe, Workload};

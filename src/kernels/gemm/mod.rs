@@ -9,6 +9,7 @@
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod cuda;
+mod hopper;
 mod nest;
 mod panels;
 mod short;
