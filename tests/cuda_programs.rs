@@ -8,10 +8,13 @@
 mod cases;
 #[path = "cuda_programs/emulator.rs"]
 mod emulator;
+#[path = "cuda_programs/hopper.rs"]
+mod hopper;
 mod skip;
 
 use cases::{Small, cases, large, roomy, target};
 use emulator::Emulator;
+use hopper::{Mistake, Notice};
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -34,8 +37,19 @@ const ARCHITECTURES: [(Architecture, u32); 4] = [
 const ROOMY: u32 = 227 << 10;
 
 fn program(case: &Small) -> DeviceProgram {
+    program_for(case, (8, 0))
+}
+
+fn program_for(case: &Small, (major, minor): (u32, u32)) -> DeviceProgram {
     let kernel = kernels::find(case.kernel).unwrap();
-    kernel.device_program(&case.params, &target(8, 0)).unwrap_or_else(|e| panic!("{case:?}: {e}"))
+    kernel.device_program(&case.params, &target(major, minor)).unwrap_or_else(|e| panic!("{case:?}: {e}"))
+}
+
+/// The program of every device but Hopper, and that of Hopper where it is another.
+fn programs(case: &Small) -> Vec<DeviceProgram> {
+    let mut programs = vec![program(case), program_for(case, (9, 0))];
+    programs.dedup();
+    programs
 }
 
 /// The emulator, or `None` with a word why.
@@ -92,19 +106,22 @@ fn answers(group: Group) {
     let Some(emulator) = emulator("arithmetic of the CUDA programs") else { return };
     for case in cases() {
         let kernel = kernels::find(case.kernel).unwrap();
-        let program = program(&case);
         let mut judge = Judge::new(kernel, &case.planned(), 11).unwrap();
         let operands = judge.take_operands();
         // Threads and blocks take turns in two different orders.
-        for seed in [1, 2] {
-            let answer = emulator.run(&program, &operands, seed, |text| text.to_owned());
+        for (program, seed) in programs(&case).iter().flat_map(|p| [(p, 1), (p, 2)]) {
+            let answer = emulator.run(program, &operands, seed, |text| text.to_owned());
+            let answer = answer.unwrap_or_else(|e| panic!("{case:?}, {}, order {seed}: {e}", program.path));
             let verdict = judge.check(&answer);
-            assert!(verdict.passed(), "{case:?}, order {seed}: {verdict:?}");
+            assert!(verdict.passed(), "{case:?}, {}, order {seed}: {verdict:?}", program.path);
         }
         let canary = judge.take_canary().unwrap_or_else(|| panic!("{case:?} has no canary"));
-        let small = kernel.device_program(&canary.params, &target(8, 0)).unwrap();
-        let verdict = (canary.judge)(&emulator.run(&small, &canary.operands, 3, |text| text.to_owned()));
-        assert!(verdict.passed(), "{case:?}: {verdict:?}");
+        let small = Small { kernel: case.kernel, params: canary.params.clone() };
+        for program in programs(&small) {
+            let answer = emulator.run(&program, &canary.operands, 3, |text| text.to_owned()).unwrap();
+            let verdict = (canary.judge)(&answer);
+            assert!(verdict.passed(), "{case:?}, {}: {verdict:?}", program.path);
+        }
     }
 }
 
@@ -123,7 +140,7 @@ fn programs_that_use_more_shared_memory_give_the_answer_too() {
         assert!(roomy.steps[0].shared > target(8, 0).limits.shared_bytes, "{case:?}");
         let mut judge = Judge::new(kernels::find(case.kernel).unwrap(), &case.planned(), 11).unwrap();
         let operands = judge.take_operands();
-        let answer = emulator.run(&roomy, &operands, 1, str::to_owned);
+        let answer = emulator.run(&roomy, &operands, 1, str::to_owned).unwrap();
         assert!(judge.check(&answer).passed(), "{case:?}");
     }
 }
@@ -138,9 +155,11 @@ fn every_kernel_with_a_program_is_among_the_cases() {
     for folder in std::fs::read_dir(root).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()) {
         let files = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path());
         for file in files.filter(|f| f.extension().is_some_and(|e| e == "cu")) {
-            let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-            let used =
-                cases().iter().any(|c| program(c).steps.iter().any(|s| s.source.contains(&format!("/{name}\"\n"))));
+            let mut parts = file.iter().rev().map(|part| part.to_str().unwrap());
+            let (name, folder) = (parts.next().unwrap(), parts.next().unwrap());
+            let place = format!("#line 1 \"{folder}/{name}\"\n");
+            let steps = || cases().into_iter().flat_map(|c| programs(&c)).flat_map(|p| p.steps);
+            let used = steps().any(|s| s.source.contains(&place));
             assert!(used, "no case runs {}", file.display());
         }
     }
@@ -228,11 +247,55 @@ fn mistakes(group: Group) {
             let mut judge = Judge::new(kernels::find(kernel).unwrap(), &case.planned(), 11).unwrap();
             let operands = judge.take_operands();
             let answer = emulator.run(&program, &operands, 1, |text| text.replacen(right, wrong, 1));
-            !judge.check(&answer).passed()
+            answer.is_err() || !judge.check(&answer.unwrap()).passed()
         });
         assert!(made.get(), "{kernel} has no `{right}`");
         assert!(caught, "{kernel}: `{wrong}` instead of `{right}` was not noticed");
     }
+}
+
+/// Plants each mistake in the program of a case for Hopper: in one of a few orders, what has to notice it does. All texts with
+/// their mistakes are compiled together, each in a namespace of its own: compiling takes longer than running.
+fn plant(what: &str, case: &Small, mistakes: &[Mistake]) {
+    let Some(emulator) = emulator(what) else { return };
+    let mut program = program_for(case, (9, 0));
+    let [text, entry] = [program.steps[0].source, program.steps[0].entry];
+    let planted = |(index, (right, wrong, _)): (usize, &Mistake)| {
+        assert_eq!(text.matches(right).count(), 1, "`{right}` is not in the text once");
+        let text = text.replacen(right, wrong, 1).replacen(&format!(" {entry}("), &format!(" {entry}_{index}("), 1);
+        format!("namespace mistake_{index} {{\n{text}\n}}\nusing namespace mistake_{index};\n")
+    };
+    let all: String = mistakes.iter().enumerate().map(planted).collect();
+    let mut judge = Judge::new(kernels::find(case.kernel).unwrap(), &case.planned(), 11).unwrap();
+    let operands = judge.take_operands();
+    for (index, (right, wrong, notice)) in mistakes.iter().enumerate() {
+        program.steps[0].entry = Box::leak(format!("{entry}_{index}").into_boxed_str());
+        let run = |seed: u32| match emulator.run(&program, &operands, seed, |_| all.clone()) {
+            Ok(answer) if judge.check(&answer).passed() => "nothing".to_owned(),
+            Ok(_) => "the answer".to_owned(),
+            Err(words) => words,
+        };
+        let expected = match notice {
+            Notice::Answer => "the answer",
+            Notice::Emulator(words) => words,
+        };
+        let mut found = Vec::new();
+        let noticed = (1..=4).map(run).any(|words| {
+            found.push(words);
+            found.last().is_some_and(|words| words.contains(expected))
+        });
+        assert!(noticed, "`{wrong}` instead of `{right}` was noticed by {found:?}");
+    }
+}
+
+#[test]
+fn mistakes_in_the_product_for_hopper_are_noticed_by_what_they_break() {
+    plant("mistakes in the product for Hopper", &hopper::product(), hopper::PRODUCT);
+}
+
+#[test]
+fn mistakes_in_attention_for_hopper_are_noticed_by_what_they_break() {
+    plant("mistakes in attention for Hopper", &hopper::attention(), hopper::ATTENTION);
 }
 
 /// The compiler that CI installs, or `None` with a word why.
@@ -272,11 +335,16 @@ fn compiles(group: Group, least: usize) {
     let Some(compiler) = compiler("machine code of the CUDA programs") else { return };
     let cache = Cache::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cubins"));
     let mut report = BTreeSet::new();
-    let most = roomy().into_iter().map(|case| (roomy_program(&case), case, ROOMY));
-    for (program, case, needed) in cases().into_iter().chain(large()).map(|case| (program(&case), case, 0)).chain(most)
-    {
-        for step in program.steps {
-            for (architecture, shared) in ARCHITECTURES.into_iter().filter(|(_, shared)| *shared >= needed) {
+    let most = group.only(roomy()).into_iter().map(|case| (roomy_program(&case), case, ROOMY));
+    for (common, case, needed) in cases().into_iter().chain(large()).map(|case| (program(&case), case, 0)).chain(most) {
+        for (architecture, shared) in ARCHITECTURES.into_iter().filter(|(_, shared)| *shared >= needed) {
+            let own = if needed > 0 {
+                Vec::new()
+            } else {
+                program_for(&case, (architecture.major, architecture.minor)).steps
+            };
+            let others: Vec<_> = own.into_iter().filter(|s| !common.steps.contains(s)).collect();
+            for step in common.steps.iter().cloned().chain(others) {
                 let source = Source { text: step.source, macros: &step.constants, architecture };
                 let (code, _) = cache.cubin(&compiler, &source).unwrap_or_else(|e| panic!("{case:?}: {e}"));
                 let found = cubin::resources(&code).unwrap();

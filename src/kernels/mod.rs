@@ -21,6 +21,7 @@ mod element;
 mod every;
 mod fma;
 mod gemm;
+mod hopper;
 mod isa;
 mod linear;
 mod moe;
@@ -47,7 +48,7 @@ pub(crate) use buffer::Buffer;
 pub use correctness::{Canary, Correctness, Coverage};
 pub use device::{
     Api, Argument, Chosen, DeviceBuffer, DeviceCanary, DeviceProgram, Format, Init, Judge, Launch, Library, Limits,
-    NoProgram, Target, operand,
+    NoProgram, Target, TensorMap, operand,
 };
 pub use isa::Isa;
 pub use operands::{Array, Values};

@@ -35,6 +35,7 @@ pub(crate) fn target(major: u32, minor: u32) -> Target {
         subgroup: Some((32, 32)),
         half: true,
         capability: Some((major, minor)),
+        multiprocessors: Some(3),
     };
     Target { api: Api::Cuda, limits, libraries: Vec::new() }
 }
@@ -56,7 +57,7 @@ fn case(
     Small { kernel, params: Params { dtype, values } }
 }
 
-fn gemm(m: u64, n: u64, k: u64) -> Small {
+pub(crate) fn gemm(m: u64, n: u64, k: u64) -> Small {
     case("gemm", Dtype::Bf16, &[("m", m), ("n", n), ("k", k)], None, None)
 }
 
@@ -81,7 +82,7 @@ fn attention(heads: u64, seq: u64, dim: u64, mask: &str) -> Small {
     case("attention", Dtype::Bf16, &[("heads", heads), ("seq", seq), ("dim", dim)], Some(("mask", mask)), None)
 }
 
-fn window(seq: u64, dim: u64, window: u64) -> Small {
+pub(crate) fn window(seq: u64, dim: u64, window: u64) -> Small {
     case("attention-window", Dtype::Bf16, &[("heads", 1), ("seq", seq), ("dim", dim), ("window", window)], None, None)
 }
 
@@ -121,6 +122,8 @@ pub(crate) fn cases() -> Vec<Small> {
         gemm(1, 1, 1),
         gemm(129, 136, 200),
         gemm(1100, 40, 33),
+        gemm(1, 8, 8),
+        gemm(260, 264, 328),
         bsr(Dtype::Bf16, 240, 160, 264, 16, 0.2),
         bsr(Dtype::Bf16, 16, 16, 1, 16, 1.0),
         bsr(Dtype::Bf16, 96, 144, 37, 48, 0.5),
@@ -161,9 +164,11 @@ pub(crate) fn cases() -> Vec<Small> {
         attention(1, 150, 256, "causal"),
         window(65, 80, 17),
         window(300, 96, 129),
+        window(450, 128, 200),
         block(128, 64, 128, 1.0),
         block(96, 48, 16, 0.4),
         block(192, 128, 64, 0.6),
+        block(512, 128, 256, 0.5),
         linear(1, 1, 8),
         linear(2, 131, 37),
         linear(1, 200, 128),
@@ -186,7 +191,7 @@ pub(crate) fn cases() -> Vec<Small> {
         decode_short(8, 301, 64, "gqa-4"),
         decode_short(1, 1, 16, "mla"),
         // Three tiles of tokens for each share.
-        decode_short(2, 70_000, 16, "mla"),
+        decode_short(2, 2300, 16, "mla"),
         decode_short(5, 133, 64, "mla"),
         decode_short(20, 333, 40, "mla"),
         decode_short(16, 70, 512, "mla"),

@@ -12,6 +12,7 @@ mod library;
 mod memory;
 pub mod nvrtc;
 mod program;
+mod tensor_map;
 mod workload;
 
 use super::{Backend, BackendError, DeviceId, DeviceInfo, Judge, Probe, Workload};

@@ -16,8 +16,10 @@ const STEP: usize = 4;
 const BUSY: usize = 4096;
 /// Heads that are the rows of a tile of the latent program.
 const HEADS: u32 = 16;
-/// Blocks of the latent program: one of them fills a multiprocessor, and a few rounds of them even out.
-const BLOCKS: usize = 528;
+/// Blocks of the latent program for each multiprocessor, which one of them fills: a few rounds even out.
+const ROUNDS: usize = 4;
+/// Multiprocessors where the device does not say: those of a large one.
+const MULTIPROCESSORS: u32 = 132;
 /// Columns that a block puts together, and its threads.
 const COLUMNS: usize = 128;
 const JOINING: u32 = 512;
@@ -146,7 +148,8 @@ fn latent(sizes: &Sizes, target: &Target) -> Result<DeviceProgram, NoProgram> {
     // Four registers for 16 elements of the queries.
     let keep = width / 4 + sums(tokens) <= 184;
     let bundles = heads.div_ceil(HEADS as usize);
-    let shares = (BLOCKS / bundles).clamp(1, len.div_ceil(tokens as usize));
+    let blocks = ROUNDS * target.limits.multiprocessors.unwrap_or(MULTIPROCESSORS) as usize;
+    let shares = (blocks / bundles).clamp(1, len.div_ceil(tokens as usize));
     #[expect(clippy::cast_possible_truncation, reason = "the program scales in single precision")]
     let scale = Argument::F32((1.0 / (key as f64).sqrt()) as f32);
     let counted = |name, n| Ok::<_, NoProgram>(Argument::U32(word(name, n)?));

@@ -10,6 +10,7 @@
 mod amx;
 mod cuda;
 mod eight;
+mod hopper;
 mod nest;
 mod panels;
 mod short;

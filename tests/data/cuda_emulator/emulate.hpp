@@ -61,10 +61,15 @@ constexpr unsigned kWarp = 32;
 constexpr std::size_t kStack = 256 * 1024;
 constexpr std::size_t kShared = 256 * 1024;
 
-[[noreturn]] inline void fail(const char* what) {
-    std::fprintf(stderr, "cuda emulator: %s\n", what);
-    std::abort();
-}
+// Ends the launch with a message.
+[[noreturn]] inline void fail(const char* what);
+
+// What programs for Hopper keep (hopper.hpp).
+namespace hopper {
+inline void begin(unsigned seed, unsigned shared);
+inline const char* finish();
+inline void explain();
+}  // namespace hopper
 
 // A copy that its thread has not waited for.
 struct Copy {
@@ -99,6 +104,7 @@ struct Block {
     Fiber* now = nullptr;
     ucontext_t scheduler;
     std::pair<void (*)(void*), void*> body;
+    const char* failure = nullptr;
 };
 
 inline Block& block() {
@@ -109,6 +115,13 @@ inline Block& block() {
 inline Fiber& self() { return *block().now; }
 
 inline void give_way() { swapcontext(&self().context, &block().scheduler); }
+
+// The thread is never run again: the launch returns the message.
+[[noreturn]] inline void fail(const char* what) {
+    block().failure = what;
+    give_way();
+    std::abort();
+}
 
 inline void enter() {
     Block& b = block();
@@ -200,13 +213,13 @@ inline void call(void (*kernel)(A...), void** arguments, std::index_sequence<I..
     kernel(*static_cast<std::remove_reference_t<A>*>(arguments[I])...);
 }
 
-// Runs a grid. `arguments` as for cuLaunchKernel: a pointer to each.
+// Runs a grid. `arguments` as for cuLaunchKernel: a pointer to each. Returns what went wrong, or null.
 template <class... A>
-inline void launch(void (*kernel)(A...), dim3 grid, dim3 size, unsigned shared, void** arguments, unsigned seed) {
+inline const char* launch(void (*kernel)(A...), dim3 grid, dim3 size, unsigned shared, void** arguments, unsigned seed) {
     Block& b = block();
     b.threads = size.x * size.y * size.z;
     if (b.threads == 0 || b.threads % kWarp != 0 || b.threads > 1024 || shared > kShared) {
-        fail("a block of another size than 1 to 32 warps, or with too much shared memory");
+        return "a block of another size than 1 to 32 warps, or with too much shared memory";
     }
     struct Body {
         void (*kernel)(A...);
@@ -219,6 +232,7 @@ inline void launch(void (*kernel)(A...), dim3 grid, dim3 size, unsigned shared, 
               &body};
     b.size = size;
     b.grid = grid;
+    b.failure = nullptr;
     while (b.fibers.size() < b.threads) {
         b.fibers.push_back(std::make_unique<Fiber>());
     }
@@ -233,11 +247,14 @@ inline void launch(void (*kernel)(A...), dim3 grid, dim3 size, unsigned shared, 
         std::memset(b.shared.get(), 0xff, kShared);
         b.warps.assign(b.threads / kWarp, Warp{});
         b.arrived = b.generation = 0;
+        hopper::begin(random(), shared);
         for (unsigned t = 0; t < b.threads; ++t) {
             Fiber& f = *b.fibers[t];
             f.index = {t % size.x, t / size.x % size.y, t / size.x / size.y};
             f.linear = t;
             f.done = false;
+            f.open.clear();
+            f.groups.clear();
             getcontext(&f.context);
             f.context.uc_stack.ss_sp = f.stack.get();
             f.context.uc_stack.ss_size = kStack;
@@ -254,18 +271,26 @@ inline void launch(void (*kernel)(A...), dim3 grid, dim3 size, unsigned shared, 
                 }
                 b.now = &f;
                 swapcontext(&b.scheduler, &f.context);
+                if (b.failure != nullptr) {
+                    return b.failure;
+                }
                 left += f.done ? 0 : 1;
             }
             if (left > 0 && b.progress == before) {
-                fail("threads wait for others that never come");
+                hopper::explain();
+                return "threads wait for others that never come";
             }
+        }
+        if (const char* open = hopper::finish()) {
+            return open;
         }
         for (unsigned i = shared; i < kShared; ++i) {
             if (b.shared[i] != 0xff) {
-                fail("a write behind the shared memory of the block");
+                return "a write behind the shared memory of the block";
             }
         }
     }
+    return nullptr;
 }
 
 }  // namespace emulator
@@ -523,9 +548,12 @@ inline void multiply_f64(double (&d)[2], double a, double b) {
     });
 }
 
-// Makes a kernel callable from outside: emulate_NAME(grid, block, shared, arguments, seed).
-#define EMULATED_ENTRY(name)                                                                                     \
-    extern "C" void emulate_##name(const unsigned* grid, const unsigned* size, unsigned shared, void** arguments, \
-                                   unsigned seed) {                                                              \
-        emulator::launch(name, dim3{grid[0], grid[1], grid[2]}, dim3{size[0], size[1], size[2]}, shared, arguments, seed); \
+// Makes a kernel callable from outside: emulate_NAME(grid, block, shared, arguments, seed); null, or what went wrong.
+#define EMULATED_ENTRY(name)                                                                                            \
+    extern "C" const char* emulate_##name(const unsigned* grid, const unsigned* size, unsigned shared, void** arguments, \
+                                          unsigned seed) {                                                              \
+        return emulator::launch(name, dim3{grid[0], grid[1], grid[2]}, dim3{size[0], size[1], size[2]}, shared, arguments, \
+                                seed);                                                                                  \
     }
+
+#include "hopper.hpp"
