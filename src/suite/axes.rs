@@ -5,7 +5,7 @@ use super::quantity::{Quantity, whole};
 use super::suggest::hint;
 use super::tree::{Node, Value};
 use super::wire::{self, pairs};
-use super::{Catalog, Threads};
+use super::{CacheState, Catalog, Threads};
 use crate::kernels::{Dtype, KernelInfo, ParamKind, ParamSpec, ParamValue, Role as KernelRole};
 use std::collections::HashMap;
 
@@ -17,6 +17,7 @@ pub(super) const MAX_THREADS: u64 = 4096;
 pub(super) enum Assignment {
     Dtype(Dtype),
     Threads(Threads),
+    Cache(CacheState),
     /// Index into the kernel's parameters, and the value.
     Param(usize, ParamValue),
 }
@@ -69,7 +70,7 @@ impl Role {
 }
 
 /// Keys that every kernel understands.
-const COMMON: [&str; 3] = ["shape", "dtype", "threads"];
+const COMMON: [&str; 4] = ["shape", "dtype", "threads", "cache"];
 
 /// Whether any kernel understands this key inside `with` or `matrix`.
 pub(super) fn is_parameter(catalog: &Catalog, name: &str) -> bool {
@@ -130,6 +131,7 @@ fn choice(
         (_, Some(index)) => param(report, &info.params[index], node).map(|v| vec![Assignment::Param(index, v)]),
         ("shape", _) => shape(report, info, node),
         ("dtype", _) => dtype(report, info, node).map(|d| vec![Assignment::Dtype(d)]),
+        ("cache", _) => cache(report, node).map(|c| vec![Assignment::Cache(c)]),
         _ => threads(report, node).map(|t| vec![Assignment::Threads(t)]),
     }
 }
@@ -166,6 +168,15 @@ fn dtype(report: &mut Report, info: &KernelInfo, node: &Node) -> Option<Dtype> {
     if found.is_none() {
         let help = hint(text, "types", info.dtypes.iter().map(|d| d.name()));
         report.at(node, format!("kernel `{}` has no type {}", info.id, node.describe()), help);
+    }
+    found
+}
+
+fn cache(report: &mut Report, node: &Node) -> Option<CacheState> {
+    let found = node.text().and_then(CacheState::named);
+    if found.is_none() {
+        let help = hint(node.text().unwrap_or_default(), "words", CacheState::WORDS);
+        report.at(node, format!("{} is no state of a cache", node.describe()), help);
     }
     found
 }

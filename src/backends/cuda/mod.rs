@@ -13,6 +13,7 @@ pub mod nvrtc;
 mod program;
 mod workload;
 
+use super::rotation::Rotation;
 use super::{Backend, BackendError, DeviceId, DeviceInfo, Judge, Probe, Workload};
 use crate::kernels::{self, Canary, Kernel, NoProgram};
 use crate::suite::Case;
@@ -136,6 +137,8 @@ impl Backend for CudaBackend {
             NoProgram::Param(error) => BackendError::Kernel(error.into()),
             other => failed(other.to_string()),
         })?;
+        let rotation = Rotation::of(case.cache).map_err(failed)?;
+        let work = kernel.work(&case.params).map_err(kernels::KernelError::from)?;
         let mut judge = Judge::new(kernel, case, seed)?;
         let operands = judge.take_operands();
         let answer = |error: ProgramError| match error {
@@ -147,11 +150,17 @@ impl Backend for CudaBackend {
             other => failed(other.to_string()),
         };
         let mut stage = Stage::new(&gpu).map_err(|e| answer(e.into()))?;
-        let ready = Ready::new(&gpu, &mut member.code, &mut stage, program, &operands).map_err(answer)?;
+        let mut ready = Vec::new();
+        for _ in 0..rotation.copies() {
+            let copy = Ready::new(&gpu, &mut member.code, &mut stage, program.clone(), &operands).map_err(answer)?;
+            ready.push(copy);
+        }
         drop(operands);
         let canary = canary(kernel, member, &mut judge, &mut stage).map_err(answer)?;
-        let facts = member.code.compiler().map(|version| ("nvrtc".to_owned(), version)).into_iter().collect();
-        Ok(Box::new(CudaWorkload::new(&gpu, ready, stage, judge, canary, facts).map_err(answer)?))
+        let mut facts = rotation.facts(&work);
+        facts.extend(member.code.compiler().map(|version| ("nvrtc".to_owned(), version)));
+        let copies = (ready, rotation);
+        Ok(Box::new(CudaWorkload::new(&gpu, copies, stage, judge, canary, facts).map_err(answer)?))
     }
 }
 
