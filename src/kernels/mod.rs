@@ -172,6 +172,13 @@ impl Work {
             footprint: Bytes::new(footprint as f64).map_err(too_large)?,
         })
     }
+
+    /// Different bytes that an iteration touches at least: its compulsory traffic, which may count a line twice (read
+    /// before it is written), but never more than the case allocates.
+    #[must_use]
+    pub fn touched(&self) -> Bytes {
+        if self.bytes < self.footprint { self.bytes } else { self.footprint }
+    }
 }
 
 /// A fixed set of pinned threads that run one closure each, lent by the backend.

@@ -1,7 +1,7 @@
 //! Cases for the CUDA programs: small odd ones whose answers are compared, and large ones that are compiled only.
 
 use wattproof::kernels::{Api, Dtype, Limits, ParamValue, Params, Target, find};
-use wattproof::suite::{Case, DeviceId, Threads};
+use wattproof::suite::{CacheState, Case, DeviceId, Threads};
 
 /// A case on a device.
 #[derive(Debug, Clone)]
@@ -19,6 +19,7 @@ impl Small {
             params: self.params.clone(),
             threads: Threads::Count(1),
             device: DeviceId("cuda:0".to_owned()),
+            cache: CacheState::Warm,
             line: 1,
         }
     }

@@ -66,7 +66,9 @@ impl Gpu {
         let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
         let multiprocessors = attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
         fact("multiprocessors", multiprocessors.to_string());
-        fact("l2-cache-bytes", attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?.to_string());
+        let l2: u32 = attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?;
+        let l2 = l2 as usize;
+        fact("l2-cache-bytes", l2.to_string());
         let ecc = attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_ECC_ENABLED)? != 0;
         fact("ecc", if ecc { "on" } else { "off" }.to_owned());
         // An instance of a divided board has no meter of its own: the sensor of the board is never rated then.
@@ -99,6 +101,7 @@ impl Gpu {
             pci: driver::pci_address(device)?,
             memory: bytes(total),
             free: bytes(free),
+            cache: bytes(l2).filter(|b| b.get() > 0.0),
             software: driver::is_double(),
             target: Target { api: Api::Cuda, limits, libraries: Vec::new() },
             facts,

@@ -150,6 +150,7 @@ fn describe(id: DeviceId, key: &Key, adapter: wgpu::Adapter) -> Adapter {
             pci,
             memory,
             free,
+            cache: None,
             software: key.software,
             target: Target {
                 api: Api::Wgsl,
