@@ -247,11 +247,12 @@ fn software_is_a_device_only_where_it_is_named_or_allowed() {
 
 #[test]
 fn what_a_device_cannot_hold_or_compute_is_skipped_with_numbers() {
-    let host = with(vec![device("wgpu:0", Some(0.001))]);
+    // A library may ask for 64 MiB besides the operands.
+    let host = with(vec![device("wgpu:0", Some(0.08))]);
     let plan = build(&on("'wgpu:0'", "512x512x512"), &host, &catalog());
     let reason = &plan.skips[0].reason;
     assert!(
-        reason.starts_with("it needs 3.0 MiB on wgpu:0 (card wgpu:0), more than 80 % of the 1.0 MiB free"),
+        reason.starts_with("it needs 67.0 MiB on wgpu:0 (card wgpu:0), more than 80 % of the 81.9 MiB free"),
         "{reason}"
     );
     assert!(build(&on("'wgpu:0'", "64x64x64"), &host, &catalog()).skips.is_empty());
@@ -337,7 +338,8 @@ fn what_cannot_be_cold_is_skipped_with_numbers() {
 fn a_cold_case_of_a_card_rotates_past_the_cache_of_the_card() {
     let cases = suite("  - {kernel: gemm, devices: 'wgpu:*', with: {shape: 512x512x512, cache: cold}}\n");
     let cold = |cache: Option<f64>, free| {
-        let card = PlannedDevice { cache: cache.and_then(|mib| memory(mib / 1024.0)), ..device("wgpu:0", free) };
+        let mut card = PlannedDevice { cache: cache.and_then(|mib| memory(mib / 1024.0)), ..device("wgpu:0", free) };
+        card.target.libraries.clear();
         build(&cases, &with(vec![card]), &catalog())
     };
     // Three matrices of 1 MiB; 2·50 MiB are 33.3 of them.
@@ -348,6 +350,42 @@ fn a_cold_case_of_a_card_rotates_past_the_cache_of_the_card() {
     assert_eq!(cold(None, None).cases[0].cache.copies(), Some(172));
     let refused = cold(Some(50.0), Some(0.1)).skips.remove(0).reason;
     assert!(refused.starts_with("its 35 copies need 105.0 MiB on wgpu:0 (card wgpu:0), more than 80 %"), "{refused}");
-    let bytes = device_bytes(&known.cases[0], &device("wgpu:0", None), &catalog()).unwrap();
+    let mut card = device("wgpu:0", None);
+    card.target.libraries.clear();
+    let bytes = device_bytes(&known.cases[0], &card, &catalog()).unwrap();
     assert_eq!(Some(bytes), Bytes::new(35.0 * 3.0 * 1_048_576.0).ok());
+}
+
+#[test]
+fn a_case_runs_by_the_program_that_it_asks_for_or_says_why_not() {
+    use crate::kernels::{Chosen, Dtype, NoProgram, ParamValue, Params, find};
+    let card = device("wgpu:0", None);
+    let gemm = find("gemm").unwrap();
+    let sizes = ["m", "n", "k"].map(|name| (name.to_owned(), ParamValue::Integer(8)));
+    let params = |dtype, choice: Option<&str>| {
+        let word = choice.map(|word| ("program".to_owned(), ParamValue::Word(word.to_owned())));
+        Params { dtype, values: sizes.clone().into_iter().chain(word).collect() }
+    };
+    let chosen = |dtype, choice| card.target.choose(gemm, &params(dtype, choice));
+    assert!(matches!(chosen(Dtype::F32, None), Ok(Chosen::Library(library)) if library.path == "a-library"));
+    assert!(matches!(chosen(Dtype::F32, Some("library")), Ok(Chosen::Library(_))));
+    assert!(matches!(chosen(Dtype::F32, Some("own")), Ok(Chosen::Own(program)) if program.path.starts_with("wgsl")));
+    assert_eq!(chosen(Dtype::F64, None), Err(NoProgram::Unwritten));
+    let words = chosen(Dtype::F64, Some("library")).unwrap_err().to_string();
+    assert!(words.contains("write `program: own`"), "{words}");
+    // A library that is there and of no use: its reason, and the own program where nothing was asked for.
+    let mut unfit = device("wgpu:0", None);
+    unfit.target.libraries[0].missing = Some("it is too old".to_owned());
+    let chosen = |choice| unfit.target.choose(gemm, &params(Dtype::F32, choice));
+    assert_eq!(chosen(Some("library")).unwrap_err().to_string(), "a-library: it is too old");
+    assert!(matches!(chosen(None), Ok(Chosen::Own(_))));
+}
+
+#[test]
+fn the_processor_has_no_library() {
+    let cases = suite("  - {kernel: gemm, with: {shape: 8x8x8, threads: 1, program: library}}\n");
+    let plan = build(&cases, &with(Vec::new()), &catalog());
+    assert!(plan.skips[0].reason.contains("write `program: own`"), "{:?}", plan.skips);
+    let cases = suite("  - {kernel: gemm, with: {shape: 8x8x8, threads: 1, program: own}}\n");
+    assert!(planned(&build(&cases, &with(Vec::new()), &catalog())).contains(&"gemm-f32-m8-n8-k8-own-t1"));
 }

@@ -350,7 +350,7 @@ mod tests {
             ("cores: 96", "cores: 192", "the parts give"),
             ("cores: 96", "cores: none", "not a number"),
             ("category: cpu", "category: cpus", "did you mean `cpu`?"),
-            ("dtype: f32", "dtype: f8", "none of its words"),
+            ("dtype: f32", "dtype: f9", "none of its words"),
             ("weight: 1.5", "weight: 0", "out of range"),
             ("weight: 1.5", "weight: -.inf", "out of range"),
             ("weight: 1.5", "wieght: 1.5", "did you mean `weight`?"),

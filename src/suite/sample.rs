@@ -105,7 +105,12 @@ static SAMPLES: &[Sample] = &[
         },
     },
     Sample {
-        info: info("spmm-2-4", Role::Workload, BOTH, &[count("m", None), count("k", None), count("n", None)]),
+        info: info(
+            "spmm-2-4",
+            Role::Workload,
+            &[Dtype::F32, Dtype::F64, Dtype::Bf16, Dtype::F16, Dtype::I8],
+            &[count("m", None), count("k", None), count("n", None)],
+        ),
         work: |p| {
             let (m, k, n) = (p.integer("m")? as f64, p.integer("k")? as f64, p.integer("n")? as f64);
             let bytes = 2.0 * m * k + 4.0 * n * (k + m);

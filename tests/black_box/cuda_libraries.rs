@@ -129,6 +129,21 @@ fn tf32_passed_off_as_binary32_fails_the_canary_and_tf32_itself_passes() {
 }
 
 #[test]
+fn a_library_that_stops_computing_leaves_the_poison_and_is_refused() {
+    // It answers with success and does nothing: from the first call on, and after the canary and some of the windows.
+    for (failure, kernel) in [
+        ("cublasLtMatmul 0", "{ kernel: gemm, matrix: { dtype: f32, shape: 33x17x9 } }"),
+        ("cublasLtMatmul 0 3", "{ kernel: gemm, matrix: { dtype: i8, shape: 33x17x9 } }"),
+        ("cusparseSpMV 0 3", "{ kernel: spmv-csr, matrix: { shape: 41x101 } }"),
+        ("cusparseLtMatmul 0 3", "{ kernel: spmm-2-4, matrix: { dtype: bf16, shape: 16x16x16 } }"),
+    ] {
+        let machine = Machine::new(&format!("fail {failure}\n{H200}"));
+        machine.measure("[\"cuda:*\"]", &[kernel]).expect(5);
+        assert_eq!(machine.voids().len(), 1, "{failure}");
+    }
+}
+
+#[test]
 fn a_missing_or_unfit_library_is_a_skip_with_its_reason_and_the_own_program_serves_elsewhere() {
     const GEMM: &str = "{ kernel: gemm, matrix: { dtype: f32, shape: 8x8x8 } }";
     let skip = |machine: &Machine| {
@@ -207,7 +222,16 @@ fn products_of_2_of_4_are_right_in_every_type_and_odd_shape() {
     let cases = machine.all_right("cusparselt", 9);
     let facts = |id: &str| cases.iter().find(|(case, _)| case.contains(id)).unwrap().1.to_string();
     assert!(facts("spmm-2-4-bf16-m11").contains("11×232×53 held as 16×240×64"), "{cases:?}");
+    assert!(facts("spmm-2-4-bf16-m11").contains("the fastest by its search"), "{cases:?}");
     assert!(facts("spmm-2-4-i8-m11").contains("B transposed; 11×232×53 held as 32×256×64"), "{cases:?}");
+}
+
+#[test]
+fn a_search_that_fails_leaves_the_default_and_says_so() {
+    let machine = Machine::new(&format!("fail cusparseLtMatmulSearch 10\n{H200}"));
+    machine.measure("[\"cuda:*\"]", &["{ kernel: spmm-2-4, matrix: { dtype: bf16, shape: 11x232x53 } }"]).expect(0);
+    let facts = machine.all_right("cusparselt", 1)[0].1.to_string();
+    assert!(facts.contains("the default; cusparseLtMatmulSearch: CUSPARSE_STATUS_NOT_SUPPORTED (10)"), "{facts}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! 2:4 sparse products by cuSPARSELt, bound by hand: no crate has it.
 //!
-//! The case's weights already have two of every four elements; the library checks that, and compresses them to its own layout,
-//! outside of the window. Matrices are row-major and filled up with zeros to whole sizes; for 8-bit integers B is held
-//! transposed, as the library demands.
+//! The case's weights already have two of every four elements; the library checks that, compresses them to its own layout, and
+//! searches for its fastest algorithm, all outside of the window. Matrices are row-major and filled up with zeros to whole sizes;
+//! for 8-bit integers B is held transposed, as the library demands.
 //!
 //! Sources: cusparseLt.h 0.10 and the documentation of cuSPARSELt ("cusparseLtMatmul()", "cusparseLtStructuredDescriptorInit()").
 //! `ci/cusparselt.sh` compares every number and size below with the header, and looks for every function in the library.
@@ -90,6 +90,8 @@ functions! {
         plan_destroy: "cusparseLtMatmulPlanDestroy" fn(In) -> c_int,
         multiply: "cusparseLtMatmul"
             fn(In, In, Data, Data, Data, Data, Data, *mut c_void, *mut c_void, *mut CUstream, i32) -> c_int,
+        search: "cusparseLtMatmulSearch"
+            fn(In, Out, Data, Data, Data, Data, Data, *mut c_void, *mut c_void, *mut CUstream, i32) -> c_int,
         pruned: "cusparseLtSpMMAPruneCheck" fn(In, In, Data, *mut c_int, CUstream) -> c_int,
         compressed_size: "cusparseLtSpMMACompressedSize" fn(In, In, *mut usize, *mut usize) -> c_int,
         compress: "cusparseLtSpMMACompress" fn(In, In, Data, *mut c_void, *mut c_void, CUstream) -> c_int,
@@ -196,18 +198,24 @@ impl CuSparseLt {
         let a = Layout { padded: [tall, deep], ..Layout::plain("A", [m, k], kind.operand) };
         let b =
             Layout { padded: [deep, wide], transposed: kind.transposed, ..Layout::plain("B", [k, n], kind.operand) };
-        let plan = Plan::new(&self.functions, gpu, kind, [tall, deep, wide])?;
+        let mut plan = Plan::new(&self.functions, gpu, kind, [tall, deep, wide])?;
         // The dense weights are on the device only until they are compressed.
         let (weights, compressed) = plan.compress(a.bring((gpu, &mut *stage), operands)?)?;
         let b = b.bring((gpu, stage), operands)?;
         // Rows that were filled up are part of the memory, and no part of the answer.
         let c = DeviceMemory::new(gpu, product([tall, wide])?.saturating_mul(kind.sum.size()))?;
+        // The library tries its algorithms and keeps the fastest; where it cannot, its default stays.
+        let first = DeviceMemory::new(gpu, plan.workspace()?)?;
+        let searched = plan.search([&weights, &b, &c, &first].map(DeviceMemory::address));
+        drop(first);
+        let how =
+            searched.map_or_else(|error| format!("the default; {error}"), |()| "the fastest by its search".to_owned());
         c.poison(kind.sum)?;
         let bytes = plan.workspace()?;
         let workspace = DeviceMemory::new(gpu, bytes)?;
         let turned = if kind.transposed { "B transposed; " } else { "" };
         let facts = vec![
-            ("algorithm", format!("id {}", plan.algorithm()?)),
+            ("algorithm", format!("id {}, {how}", plan.algorithm()?)),
             ("workspace-bytes", bytes.to_string()),
             ("compressed-bytes", compressed.to_string()),
             ("layout", format!("{turned}{m}×{k}×{n} held as {tall}×{deep}×{wide}")),
@@ -308,6 +316,19 @@ impl Plan {
         // Scratch and the dense weights are given back below.
         self.gpu.wait()?;
         Ok((weights, bytes))
+    }
+
+    /// Lets the library run its algorithms on the operands and choose. Outside of the window.
+    fn search(&mut self, places: [u64; 4]) -> Result<(), CudaError> {
+        let [a, b, c, workspace] = places.map(pointer);
+        let (one, zero) = (1.0_f32, 0.0_f32);
+        let (one, zero) = ((&raw const one).cast(), (&raw const zero).cast());
+        let (own, plan) = (&raw const *self.handle, &raw mut *self.plan);
+        let mut stream = self.gpu.stream();
+        // SAFETY: as for the product itself.
+        let code = unsafe { (self.functions.search)(own, plan, one, a, b, zero, c, c, workspace, &raw mut stream, 1) };
+        self.gpu.wait()?;
+        check("cusparseLtMatmulSearch", code)
     }
 
     fn workspace(&self) -> Result<usize, CudaError> {
