@@ -36,7 +36,11 @@ pub(crate) const PRODUCT: &[Mistake] = &[
     ("products_wait<1>();", "products_wait<2>();", Notice::Answer),
     ("        barriers_known();\n", "", Notice::Emulator("not yet known to copies")),
     ("barrier_prepare(empty + stage, 8);", "barrier_prepare(empty + stage, 9);", NEVER),
-    ("barrier_arrive(empty + (stage == 0 ? STAGES : stage) - 1);", "barrier_arrive(empty + stage);", NEVER),
+    (
+        "                    barrier_arrive(empty + (stage == 0 ? STAGES : stage) - 1);\n",
+        "                    barrier_arrive(empty + stage);\n",
+        NEVER,
+    ),
     // Bytes.
     ("LEFT_BYTES + RIGHT_BYTES);", "LEFT_BYTES + RIGHT_BYTES + 16);", NEVER),
     ("LEFT_BYTES + RIGHT_BYTES);", "LEFT_BYTES + RIGHT_BYTES - 16);", Notice::Emulator("more bytes came")),
@@ -84,6 +88,6 @@ pub(crate) const ATTENTION: &[Mistake] = &[
     ("line * TILE_PART + within", "line * QUERY_PART + within", Notice::Answer),
     // Sums and their scale.
     ("output[e] *= shrink[e % 4 / 2];", "output[e] *= shrink[e % 2];", Notice::Answer),
-    ("step > 0);", "true);", Notice::Answer),
+    ("step * 2 * PATTERN_BYTES), true);", "step * 2 * PATTERN_BYTES), step > 0);", Notice::Answer),
     ("total[half] * shrink[half] + sum", "total[half] + sum", Notice::Answer),
 ];
