@@ -60,6 +60,10 @@ fn gemm(m: u64, n: u64, k: u64) -> Small {
     case("gemm", Dtype::Bf16, &[("m", m), ("n", n), ("k", k)], None, None)
 }
 
+fn typed(dtype: Dtype, m: u64, n: u64, k: u64) -> Small {
+    Small { params: Params { dtype, ..gemm(m, n, k).params }, ..gemm(m, n, k) }
+}
+
 fn bsr(dtype: Dtype, m: u64, k: u64, n: u64, side: u64, density: f64) -> Small {
     case("spmm-bsr", dtype, &[("m", m), ("k", k), ("n", n), ("block", side)], None, Some(density))
 }
@@ -117,6 +121,14 @@ pub(crate) fn cases() -> Vec<Small> {
         gemm(1, 1, 1),
         gemm(129, 136, 200),
         gemm(1100, 40, 33),
+        typed(Dtype::F32, 129, 136, 200),
+        typed(Dtype::F32, 13, 37, 21),
+        typed(Dtype::F64, 137, 70, 50),
+        typed(Dtype::F64, 33, 35, 21),
+        typed(Dtype::F16, 137, 136, 72),
+        typed(Dtype::F16, 40, 33, 201),
+        typed(Dtype::I8, 150, 144, 208),
+        typed(Dtype::I8, 31, 37, 201),
         bsr(Dtype::Bf16, 240, 160, 264, 16, 0.2),
         bsr(Dtype::Bf16, 16, 16, 1, 16, 1.0),
         bsr(Dtype::Bf16, 96, 144, 37, 48, 0.5),
@@ -188,6 +200,10 @@ pub(crate) fn cases() -> Vec<Small> {
 pub(crate) fn large() -> Vec<Small> {
     vec![
         gemm(8192, 8192, 8192),
+        typed(Dtype::F32, 8192, 8192, 8192),
+        typed(Dtype::F64, 8192, 8192, 8192),
+        typed(Dtype::F16, 8192, 8192, 8192),
+        typed(Dtype::I8, 8192, 8192, 8192),
         bsr(Dtype::Bf16, 16_384, 16_384, 8192, 16, 0.1),
         bsr(Dtype::Bf16, 16_384, 16_384, 8192, 32, 0.1),
         bsr(Dtype::Bf16, 16_384, 16_384, 8192, 64, 0.1),

@@ -12,6 +12,7 @@ mod cuda;
 mod nest;
 mod panels;
 mod short;
+mod types;
 mod vector;
 mod wgsl;
 mod words;
