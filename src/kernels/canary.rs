@@ -18,6 +18,8 @@ pub(crate) const LENGTH: usize = 32;
 pub(crate) const fn step(dtype: Dtype) -> f64 {
     match dtype {
         Dtype::F64 => 1.0 / (1_u64 << 46) as f64,
+        // The last of its 11 significant bits.
+        Dtype::Tf32 => 1.0 / 1024.0,
         _ => 1.0 / (1_u64 << 18) as f64,
     }
 }
@@ -33,13 +35,19 @@ pub(crate) struct Cancelling<T> {
     pub(crate) right: Vec<T>,
     /// `m × n`.
     pub(crate) exact: Vec<f64>,
+    dtype: Dtype,
 }
 
 impl<T: Element> Cancelling<T> {
     /// Builds the operands; `operand` is applied to each input element (the identity, except
     /// where a test imitates hardware that rounds its inputs).
     pub(crate) fn new(m: usize, n: usize, operand: &dyn Fn(T) -> T) -> Self {
-        let step = step(T::DTYPE);
+        Self::of(T::DTYPE, m, n, operand)
+    }
+
+    /// The same for a type that is stored in `T`: TF32 in binary32.
+    pub(crate) fn of(dtype: Dtype, m: usize, n: usize, operand: &dyn Fn(T) -> T) -> Self {
+        let step = step(dtype);
         // Between 1 and 8 steps, different for each row (column) and pair.
         let delta = |index: usize, pair: usize| (1 + (3 * index + pair) % 8) as f64 * step;
         let value = |x: f64| operand(T::from_f64(x));
@@ -61,12 +69,12 @@ impl<T: Element> Cancelling<T> {
                 *exact += delta(if left_carries { index / n } else { index % n }, pair);
             }
         }
-        Self { left, right, exact }
+        Self { left, right, exact, dtype }
     }
 
     /// The verdict on `output` (`m × n`), relative to the exact answers.
     pub(crate) fn judge(&self, output: &[T]) -> Canary {
-        judge("pairs that cancel to the last bits", output, &self.exact)
+        Canary { limit: limit(self.dtype), ..judge("pairs that cancel to the last bits", output, &self.exact) }
     }
 }
 
@@ -161,6 +169,17 @@ mod tests {
             assert!(!outcome::<f32>(&|x| round_mantissa(x, bits)).passed(), "{bits} bits");
         }
         assert!(!outcome::<f64>(&|x| round_mantissa(x, 23)).passed());
+    }
+
+    #[test]
+    fn tf32_passes_its_own_canary_fails_that_of_binary32_and_bf16_fails_it() {
+        let outcome = |bits: u32| {
+            let operands = Cancelling::<f32>::of(Dtype::Tf32, 5, 3, &|x| round_mantissa(x, bits));
+            operands.judge(&multiply(&operands, 5, 3))
+        };
+        assert_eq!((outcome(10).error, outcome(23).error), (Some(0.0), Some(0.0)));
+        assert!(!outcome(7).passed());
+        assert!(!self::outcome::<f32>(&|x| round_mantissa(x, 10)).passed());
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod cuda;
 mod decode;
 mod device;
 mod dot;
+mod eight;
 mod element;
 #[cfg(test)]
 mod every;
@@ -45,12 +46,14 @@ mod verify;
 pub(crate) use buffer::Buffer;
 pub use correctness::{Canary, Correctness, Coverage};
 pub use device::{
-    Api, Argument, DeviceBuffer, DeviceCanary, DeviceProgram, Format, Init, Judge, Launch, Library, Limits, NoProgram,
-    Target, operand,
+    Api, Argument, Chosen, DeviceBuffer, DeviceCanary, DeviceProgram, Format, Init, Judge, Launch, Library, Limits,
+    NoProgram, Target, operand,
 };
 pub use isa::Isa;
 pub use operands::{Array, Values};
-pub use params::{Default as ParamDefault, Dtype, ParamError, ParamKind, ParamSpec, ParamValue, Params};
+pub use params::{
+    Default as ParamDefault, Dtype, PROGRAM, ParamError, ParamKind, ParamSpec, ParamValue, Params, ProgramChoice,
+};
 #[cfg(test)]
 pub(crate) use split::Parts;
 

@@ -191,7 +191,7 @@ fn device(id: &str, gib: Option<f64>) -> PlannedDevice {
         half: false,
         capability: None,
     };
-    let library = Library { kernel: "gemm", dtype: Dtype::F32, path: "a-library" };
+    let library = Library { kernel: "gemm", dtype: Dtype::F32, path: "a-library", missing: None };
     PlannedDevice {
         name: format!("card {id}"),
         memory: gib.and_then(memory),

@@ -189,7 +189,7 @@ static SAMPLES: &[Sample] = &[
         info: info(
             "kv-decode",
             Role::Workload,
-            &[Dtype::F32],
+            &[Dtype::F32, Dtype::Bf16],
             &[count("heads", Some(8)), count("len", None), count("dim", Some(128)), FORMAT],
         ),
         work: |p| {

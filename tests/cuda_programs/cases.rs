@@ -107,6 +107,10 @@ fn decode(heads: u64, len: u64, dim: u64, format: &str) -> Small {
     case("kv-decode", Dtype::F32, &[("heads", heads), ("len", len), ("dim", dim)], Some(("format", format)), None)
 }
 
+fn decode_short(heads: u64, len: u64, dim: u64, format: &str) -> Small {
+    case("kv-decode", Dtype::Bf16, &[("heads", heads), ("len", len), ("dim", dim)], Some(("format", format)), None)
+}
+
 fn skip(d: u64, f: u64, rank: u64, density: f64) -> Small {
     case("relu-skip", Dtype::F32, &[("d", d), ("f", f), ("rank", rank)], None, Some(density))
 }
@@ -181,11 +185,23 @@ pub(crate) fn cases() -> Vec<Small> {
         quantized(70, 16, 256, 128, "int4"),
         decode(3, 1, 16, "mha"),
         decode(2, 517, 128, "mha"),
+        // More shares than `join` holds the weights of.
+        decode(1, 33_000, 16, "mha"),
         decode(2, 61, 37, "mha"),
         decode(8, 301, 64, "gqa-4"),
         decode(2, 333, 128, "int8"),
         decode(1, 61, 37, "int8"),
         decode(5, 133, 64, "mla"),
+        decode(20, 133, 16, "mla"),
+        decode_short(2, 517, 128, "mha"),
+        decode_short(2, 61, 37, "mha"),
+        decode_short(8, 301, 64, "gqa-4"),
+        decode_short(1, 1, 16, "mla"),
+        // Three tiles of tokens for each share.
+        decode_short(2, 70_000, 16, "mla"),
+        decode_short(5, 133, 64, "mla"),
+        decode_short(20, 333, 40, "mla"),
+        decode_short(16, 70, 512, "mla"),
         skip(1, 1, 0, 1.0),
         skip(37, 131, 19, 0.3),
         skip(1300, 300, 0, 0.1),
@@ -194,6 +210,11 @@ pub(crate) fn cases() -> Vec<Small> {
         triad(Dtype::F32, 12 * 5001),
         triad(Dtype::F64, 24 * 4099),
     ]
+}
+
+/// Cases whose programs use more shared memory where the device has it.
+pub(crate) fn roomy() -> Vec<Small> {
+    vec![decode_short(18, 150, 512, "mla"), decode_short(3, 70, 1024, "mla")]
 }
 
 /// The shapes of suites/reference-gpu.yaml, or near ones: other tiles than the small ones.
@@ -243,6 +264,9 @@ pub(crate) fn large() -> Vec<Small> {
         decode(64, 65_536, 256, "mha"),
         decode(64, 65_536, 128, "int8"),
         decode(32, 262_144, 512, "mla"),
+        decode_short(64, 65_536, 128, "mha"),
+        decode_short(64, 65_536, 128, "gqa-4"),
+        decode_short(128, 262_144, 512, "mla"),
         skip(8192, 32_768, 0, 0.1),
         skip(8192, 32_768, 512, 0.1),
         triad(Dtype::F32, 8 << 30),

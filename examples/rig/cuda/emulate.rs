@@ -14,12 +14,12 @@ const MAGIC: &[u8; 8] = b"emulated";
 type Entry = unsafe extern "C" fn(*const u32, *const u32, u32, *mut *mut c_void, u32);
 
 /// Loaded code; empty where nothing is emulated.
-pub struct Module {
+pub(crate) struct Module {
     library: Option<Library>,
 }
 
 /// A function of it; without code it does nothing.
-pub struct Function {
+pub(crate) struct Function {
     entry: Option<Entry>,
 }
 

@@ -1,4 +1,4 @@
-//! A stand-in for `libcuda` and `libnvrtc`, for machines without a GPU: devices with memory of the host, errors on demand, and,
+//! A stand-in for `libcuda`, `libnvrtc` and the vendor's libraries of products, for machines without a GPU: devices with memory of the host, errors on demand, and,
 //! where a script says so, programs that run in the emulator of tests/data/cuda_emulator.
 //!
 //! The file that WATTPROOF_CUDA_DOUBLE names is its script, a line each:
@@ -7,6 +7,7 @@
 //! driver 13000                    the CUDA that it speaks
 //! emulate FOLDER HEADER           run programs: libraries go to FOLDER, HEADER is emulate.hpp
 //! fail cuMemAlloc_v2 2 3          a function answers with a code, from the call after three others on
+//! silent-tf32 yes                 products in binary32 are computed in TF32
 //! device NVIDIA H200              a device; the lines below describe it
 //! pci 0000:3b:00.0
 //! memory-mib 1024 512             all of it, and what is free
@@ -20,6 +21,7 @@
 #![expect(clippy::disallowed_methods, reason = "a GPU has a clock of its own")]
 
 mod emulate;
+mod number;
 mod script;
 
 use emulate::{Function, Module};
@@ -61,10 +63,10 @@ macro_rules! functions {
         $(#[$doc])*
         ///
         /// # Safety
-        /// As for the function of this name in the CUDA Driver API: pointers are valid for what it reads and writes.
-        // SAFETY: no other library of the process exports the driver's names.
+        /// As for NVIDIA's function of this name: pointers are valid for what it reads and writes.
+        // SAFETY: no other library of the process exports the names of these.
         #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $name($($argument: $kind),*) -> Return {
+        pub(crate) unsafe extern "C" fn $name($($argument: $kind),*) -> Return {
             match failing(stringify!($name)) {
                 Some(code) => code,
                 None => $body,
@@ -72,6 +74,11 @@ macro_rules! functions {
         }
     )* };
 }
+
+// After the macro that they use.
+mod cublaslt;
+mod cusparse;
+mod cusparselt;
 
 /// Writes an answer.
 ///
@@ -285,7 +292,7 @@ functions! {
 /// As for the driver's function: the arguments are those of the kernel.
 // SAFETY: no other library of the process exports the driver's names.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuLaunchKernel(
+pub(crate) unsafe extern "C" fn cuLaunchKernel(
     function: *const Function,
     grid_x: c_uint,
     grid_y: c_uint,
@@ -312,7 +319,7 @@ pub unsafe extern "C" fn cuLaunchKernel(
 /// `to` is valid for a write.
 // SAFETY: no other library of the process exports the driver's names.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuGetErrorName(code: Return, to: *mut *const c_char) -> Return {
+pub(crate) unsafe extern "C" fn cuGetErrorName(code: Return, to: *mut *const c_char) -> Return {
     // SAFETY: by the caller's promise.
     unsafe { put(to, words(code).0.as_ptr()) }
 }
@@ -323,7 +330,7 @@ pub unsafe extern "C" fn cuGetErrorName(code: Return, to: *mut *const c_char) ->
 /// `to` is valid for a write.
 // SAFETY: no other library of the process exports the driver's names.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuGetErrorString(code: Return, to: *mut *const c_char) -> Return {
+pub(crate) unsafe extern "C" fn cuGetErrorString(code: Return, to: *mut *const c_char) -> Return {
     // SAFETY: by the caller's promise.
     unsafe { put(to, words(code).1.as_ptr()) }
 }

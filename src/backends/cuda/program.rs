@@ -25,6 +25,9 @@ pub(super) enum ProgramError {
     /// There is no compiler.
     #[error("{0}")]
     NoCompiler(String),
+    /// A library cannot compute it.
+    #[error("{0}")]
+    Library(String),
     /// The case does not hand out what the program needs.
     #[error(transparent)]
     Kernel(#[from] KernelError),

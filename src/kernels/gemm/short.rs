@@ -31,8 +31,9 @@ pub(super) fn work(params: &Params) -> Result<Work, ParamError> {
     let output = product("C", &[4, m, n])?;
     let bytes = sum("the matrices", &[product("A and B", &[params.dtype.size(), operands])?, output])?;
     let reference = Reference::bytes(m, n, row_cost(n, k)).unwrap_or(u64::MAX);
-    // Operands in binary16 are widened beside.
-    let widened = if params.dtype == Dtype::F16 { product("widened A and B", &[4, operands])? } else { 0 };
+    // Operands in binary16 and e4m3 are widened beside.
+    let widened =
+        if matches!(params.dtype, Dtype::F16 | Dtype::F8) { product("widened A and B", &[4, operands])? } else { 0 };
     Work::new(flops, flops, bytes, sum("the matrices and the reference", &[bytes, reference, widened])?)
 }
 
