@@ -57,7 +57,7 @@ impl Group {
     fn of(kernel: &str) -> Self {
         match kernel {
             "spmm-bsr" => Self::Blocks,
-            "spmv-csr" | "spmm-csr" => Self::Rows,
+            "spmv-csr" | "spmm-csr" | "spmm-2-4" => Self::Rows,
             "gemm" => Self::Products,
             "moe" => Self::Experts,
             _ => Self::Others,
@@ -176,6 +176,10 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("spmv-csr", "int distance = LANES / 2;", "int distance = LANES / 4;"),
     ("spmv-csr", "first += static_cast<unsigned>(length * blockIdx.y / PARTS);", ""),
     ("spmv-csr", "(at + e) % 2 * 16", "0"),
+    ("spmm-2-4", "lane / 4 * 2 + lane % 2", "lane / 4 * 2"),
+    ("spmm-2-4", "step * 32 + 16 + lane % 16", "step * 32 + lane % 16"),
+    ("spmm-2-4", "(k + 31) / 32", "k / 32"),
+    ("spmm-2-4", "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"),
     ("spmm-csr", "(panel + 1) % 2 * PANEL_SIZE, b", "panel % 2 * PANEL_SIZE, b"),
     ("spmm-csr", "        begin = end;\n", ""),
     ("spmm-csr", "copy_wait<0>();", ""),

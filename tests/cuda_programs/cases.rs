@@ -72,6 +72,10 @@ fn spmv(dtype: Dtype, m: u64, k: u64, density: f64) -> Small {
     case("spmv-csr", dtype, &[("m", m), ("k", k)], None, Some(density))
 }
 
+fn structured(m: u64, k: u64, n: u64) -> Small {
+    case("spmm-2-4", Dtype::Bf16, &[("m", m), ("k", k), ("n", n)], None, None)
+}
+
 fn spmm(dtype: Dtype, m: u64, k: u64, n: u64, density: f64) -> Small {
     case("spmm-csr", dtype, &[("m", m), ("k", k), ("n", n)], None, Some(density))
 }
@@ -151,6 +155,9 @@ pub(crate) fn cases() -> Vec<Small> {
         spmv(Dtype::F32, 5, 9000, 0.5),
         spmv(Dtype::F64, 211, 997, 0.05),
         spmv(Dtype::F64, 3, 70_001, 0.1),
+        structured(150, 208, 136),
+        structured(1, 8, 1),
+        structured(37, 200, 83),
         spmm(Dtype::F32, 61, 997, 83, 0.07),
         spmm(Dtype::F32, 1, 1, 1, 1.0),
         spmm(Dtype::F32, 150, 200, 260, 0.3),
@@ -234,6 +241,7 @@ pub(crate) fn large() -> Vec<Small> {
         bsr(Dtype::F64, 16_384, 16_384, 4096, 128, 0.1),
         spmv(Dtype::F32, 131_072, 131_072, 0.01),
         spmv(Dtype::F64, 65_536, 65_536, 0.01),
+        structured(8192, 8192, 8192),
         spmm(Dtype::F32, 16_384, 16_384, 4096, 0.1),
         spmm(Dtype::F32, 16_384, 16_384, 4096, 0.01),
         spmm(Dtype::F64, 16_384, 16_384, 4096, 0.1),
