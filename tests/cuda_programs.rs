@@ -61,6 +61,7 @@ enum Group {
     Blocks,
     Rows,
     Experts,
+    Products,
     Others,
 }
 
@@ -68,7 +69,8 @@ impl Group {
     fn of(kernel: &str) -> Self {
         match kernel {
             "spmm-bsr" => Self::Blocks,
-            "spmv-csr" | "spmm-csr" => Self::Rows,
+            "spmv-csr" | "spmm-csr" | "spmm-2-4" => Self::Rows,
+            "gemm" => Self::Products,
             "moe" => Self::Experts,
             _ => Self::Others,
         }
@@ -92,6 +94,11 @@ fn every_program_of_blocks_gives_the_answer_of_its_definition() {
 #[test]
 fn every_program_of_sparse_rows_gives_the_answer_of_its_definition() {
     own_answers(Group::Rows);
+}
+
+#[test]
+fn every_program_of_dense_products_gives_the_answer_of_its_definition() {
+    answers(Group::Products);
 }
 
 #[test]
@@ -176,6 +183,11 @@ fn every_kernel_with_a_program_is_among_the_cases() {
 const MISTAKES: &[(&str, &str, &str)] = &[
     ("gemm", "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"),
     ("gemm", "place % height", "place % BAND"),
+    ("gemm", "multiply_f64(sums[i][j], a[i], b[j]);", "multiply_f64(sums[i][j], a[i], b[0]);"),
+    ("gemm", "lane % 8 / 2 * 4 + lane % 2 + lane / 8 % 2 * 2", "lane % 8 + lane / 8 % 2 * 8"),
+    ("gemm", "0x7531", "0x6420"),
+    ("gemm", "multiply_f16(sums[i][j], a[i], b[j / 2][j % 2 * 2],", "multiply_f16(sums[i][j], a[i], b[j / 2][0],"),
+    ("gemm", "spread<Number>(down, part, Rows)", "(down * SIDE_OF_THREAD + part)"),
     (
         "spmm-bsr",
         "products = (row_ptr[row / SIDE + 1] - first) * SIDE",
@@ -190,6 +202,10 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("spmv-csr", "int distance = LANES / 2;", "int distance = LANES / 4;"),
     ("spmv-csr", "first += static_cast<unsigned>(length * blockIdx.y / PARTS);", ""),
     ("spmv-csr", "(at + e) % 2 * 16", "0"),
+    ("spmm-2-4", "lane / 4 * 2 + lane % 2", "lane / 4 * 2"),
+    ("spmm-2-4", "step * 32 + 16 + lane % 16", "step * 32 + lane % 16"),
+    ("spmm-2-4", "(k + 31) / 32", "k / 32"),
+    ("spmm-2-4", "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"),
     ("spmm-csr", "(panel + 1) % 2 * PANEL_SIZE, b", "panel % 2 * PANEL_SIZE, b"),
     ("spmm-csr", "        begin = end;\n", ""),
     ("spmm-csr", "copy_wait<0>();", ""),
@@ -234,6 +250,11 @@ fn a_program_of_blocks_with_a_mistake_does_not_pass() {
 #[test]
 fn a_program_of_sparse_rows_with_a_mistake_does_not_pass() {
     mistakes(Group::Rows);
+}
+
+#[test]
+fn a_program_of_dense_products_with_a_mistake_does_not_pass() {
+    mistakes(Group::Products);
 }
 
 #[test]
@@ -318,7 +339,7 @@ fn compiler(what: &str) -> Option<Compiler> {
 
 #[test]
 fn every_program_compiles_for_every_architecture_within_its_limits() {
-    compiles(Group::Others, 100);
+    compiles(Group::Others, 90);
 }
 
 #[test]
@@ -329,6 +350,11 @@ fn every_program_of_blocks_compiles_for_every_architecture_within_its_limits() {
 #[test]
 fn every_program_of_sparse_rows_compiles_for_every_architecture_within_its_limits() {
     compiles(Group::Rows, 40);
+}
+
+#[test]
+fn every_program_of_dense_products_compiles_for_every_architecture_within_its_limits() {
+    compiles(Group::Products, 30);
 }
 
 #[test]

@@ -18,6 +18,17 @@ DEVICE void multiply_i8(int (&d)[4], const unsigned (&a)[4], unsigned b0, unsign
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// d += a·b with a 16×32 in 2:4, of which the stored half is given, and b 32×8 in bfloat16, d 16×8 in binary32 (mma.sp.m16n8k32).
+// `places`: two bits a stored value, which of its four neighbours it is, ascending. Lanes 4g and 4g + 1 give those of columns 0 to 15
+// and 16 to 31 of row g in their lower half, of row g + 8 in their upper half (selector 0); what the other lanes give is not read.
+DEVICE void multiply_sparse_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[4], unsigned places) {
+    asm volatile(
+        "mma.sp::ordered_metadata.sync.aligned.m16n8k32.row.col.f32.bf16.bf16.f32 "
+        "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9,%10,%11}, {%0,%1,%2,%3}, %12, 0x0;\n"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(b[2]), "r"(b[3]), "r"(places));
+}
+
 // d += a·b with a 8×4, b 4×8 and d 8×8 in binary64 (mma.m8n8k4).
 DEVICE void multiply_f64(double (&d)[2], double a, double b) {
     asm volatile("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0,%1}, {%2}, {%3}, {%0,%1};\n"

@@ -62,12 +62,20 @@ pub(crate) fn gemm(m: u64, n: u64, k: u64) -> Small {
     case("gemm", Dtype::Bf16, &[("m", m), ("n", n), ("k", k)], None, None)
 }
 
+fn typed(dtype: Dtype, m: u64, n: u64, k: u64) -> Small {
+    Small { params: Params { dtype, ..gemm(m, n, k).params }, ..gemm(m, n, k) }
+}
+
 fn bsr(dtype: Dtype, m: u64, k: u64, n: u64, side: u64, density: f64) -> Small {
     case("spmm-bsr", dtype, &[("m", m), ("k", k), ("n", n), ("block", side)], None, Some(density))
 }
 
 fn spmv(dtype: Dtype, m: u64, k: u64, density: f64) -> Small {
     case("spmv-csr", dtype, &[("m", m), ("k", k)], None, Some(density))
+}
+
+fn structured(m: u64, k: u64, n: u64) -> Small {
+    case("spmm-2-4", Dtype::Bf16, &[("m", m), ("k", k), ("n", n)], None, None)
 }
 
 fn spmm(dtype: Dtype, m: u64, k: u64, n: u64, density: f64) -> Small {
@@ -123,6 +131,14 @@ pub(crate) fn cases() -> Vec<Small> {
         gemm(1, 1, 1),
         gemm(129, 136, 200),
         gemm(1100, 40, 33),
+        typed(Dtype::F32, 129, 136, 200),
+        typed(Dtype::F32, 13, 37, 21),
+        typed(Dtype::F64, 137, 70, 50),
+        typed(Dtype::F64, 33, 35, 21),
+        typed(Dtype::F16, 137, 136, 72),
+        typed(Dtype::F16, 40, 33, 201),
+        typed(Dtype::I8, 150, 144, 208),
+        typed(Dtype::I8, 31, 37, 201),
         bsr(Dtype::Bf16, 240, 160, 264, 16, 0.2),
         bsr(Dtype::Bf16, 16, 16, 1, 16, 1.0),
         bsr(Dtype::Bf16, 96, 144, 37, 48, 0.5),
@@ -141,6 +157,9 @@ pub(crate) fn cases() -> Vec<Small> {
         spmv(Dtype::F32, 5, 9000, 0.5),
         spmv(Dtype::F64, 211, 997, 0.05),
         spmv(Dtype::F64, 3, 70_001, 0.1),
+        structured(150, 208, 136),
+        structured(1, 8, 1),
+        structured(37, 200, 83),
         spmm(Dtype::F32, 61, 997, 83, 0.07),
         spmm(Dtype::F32, 1, 1, 1, 1.0),
         spmm(Dtype::F32, 150, 200, 260, 0.3),
@@ -222,6 +241,10 @@ pub(crate) fn hopper() -> Vec<Small> {
 pub(crate) fn large() -> Vec<Small> {
     vec![
         gemm(8192, 8192, 8192),
+        typed(Dtype::F32, 8192, 8192, 8192),
+        typed(Dtype::F64, 8192, 8192, 8192),
+        typed(Dtype::F16, 8192, 8192, 8192),
+        typed(Dtype::I8, 8192, 8192, 8192),
         bsr(Dtype::Bf16, 16_384, 16_384, 8192, 16, 0.1),
         bsr(Dtype::Bf16, 16_384, 16_384, 8192, 32, 0.1),
         bsr(Dtype::Bf16, 16_384, 16_384, 8192, 64, 0.1),
@@ -231,6 +254,7 @@ pub(crate) fn large() -> Vec<Small> {
         bsr(Dtype::F64, 16_384, 16_384, 4096, 128, 0.1),
         spmv(Dtype::F32, 131_072, 131_072, 0.01),
         spmv(Dtype::F64, 65_536, 65_536, 0.01),
+        structured(8192, 8192, 8192),
         spmm(Dtype::F32, 16_384, 16_384, 4096, 0.1),
         spmm(Dtype::F32, 16_384, 16_384, 4096, 0.01),
         spmm(Dtype::F64, 16_384, 16_384, 4096, 0.1),

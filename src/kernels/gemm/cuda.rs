@@ -20,7 +20,7 @@ const STAGES: u32 = 4;
 /// The program of a case.
 pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
     if params.dtype != Dtype::Bf16 {
-        return Err(NoProgram::Unwritten);
+        return super::types::program(params, target);
     }
     needs_ampere(target)?;
     let [m, n, k] = [params.count("m")?, params.count("n")?, params.count("k")?];

@@ -14,6 +14,7 @@ mod hopper;
 mod nest;
 mod panels;
 mod short;
+mod types;
 mod vector;
 mod wgsl;
 mod words;

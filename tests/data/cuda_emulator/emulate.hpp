@@ -530,6 +530,44 @@ inline void multiply_i8(int (&d)[4], const unsigned (&a)[4], unsigned b0, unsign
         return static_cast<long long>(static_cast<signed char>(word >> (8 * e)));
     });
 }
+// PTX ISA, "Matrix Fragments for sparse mma.m16n8k32 with .f16 and .bf16 types", selector 0.
+inline void multiply_sparse_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[4], unsigned places) {
+    struct Given {
+        const unsigned *a, *b;
+        unsigned places;
+    } given{a, b, places};
+    emulator::together(&given, d, [](const void** all, void** wanted) {
+        float left[16][32] = {}, right[32][8];
+        for (unsigned lane = 0; lane < emulator::kWarp; ++lane) {
+            const Given& g = *static_cast<const Given*>(all[lane]);
+            for (unsigned word = 0; word < 4; ++word) {
+                const unsigned row = lane / 4 + word % 2 * 8, group = lane % 4 + word / 2 * 4;
+                const unsigned told = static_cast<const Given*>(all[lane / 4 * 4 + group / 4])->places;
+                const unsigned pair = told >> (word % 2 * 16 + group % 4 * 4) & 15;
+                if ((pair & 3) >= pair >> 2) {
+                    emulator::fail("places of a sparse product that do not ascend");
+                }
+                for (unsigned half = 0; half < 2; ++half) {
+                    const float value = emulator::of_bf16(static_cast<std::uint16_t>(g.a[word] >> (16 * half)));
+                    left[row][group * 4 + (pair >> (2 * half) & 3)] = value;
+                    const unsigned depth = word * 8 + lane % 4 * 2 + half;
+                    right[depth][lane / 4] = emulator::of_bf16(static_cast<std::uint16_t>(g.b[word] >> (16 * half)));
+                }
+            }
+        }
+        for (unsigned lane = 0; lane < emulator::kWarp; ++lane) {
+            float* sums = static_cast<float*>(wanted[lane]);
+            for (unsigned element = 0; element < 4; ++element) {
+                double sum = sums[element];
+                for (unsigned i = 0; i < 32; ++i) {
+                    sum += static_cast<double>(left[lane / 4 + element / 2 * 8][i]) * right[i][lane % 4 * 2 + element % 2];
+                }
+                sums[element] = static_cast<float>(sum);
+            }
+        }
+    });
+}
+
 // PTX ISA, "Matrix Fragments for mma.m8n8k4 with .f64".
 inline void multiply_f64(double (&d)[2], double a, double b) {
     struct Given {
