@@ -148,9 +148,12 @@ fn describe(id: DeviceId, key: &Key, adapter: wgpu::Adapter) -> Adapter {
             interface: interface(info.backend).to_owned(),
             driver: (!driver.is_empty()).then(|| driver.join(" ")),
             pci,
+            uuid: None,
             memory,
             free,
             software: key.software,
+            simulated: None,
+            refused: None,
             target: Target {
                 api: Api::Wgsl,
                 limits: Limits {
