@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 #![allow(dead_code, clippy::allow_attributes, reason = "the modules have more than a test needs")]
 
+#[path = "../examples/rig/board.rs"]
+mod board;
 #[path = "../examples/rig/curve.rs"]
 mod curve;
 #[path = "../examples/rig/script.rs"]

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use wattproof::host::Host;
 use wattproof::sensors::counter::{Counter, Step};
+use wattproof::sensors::nvml::{BoardEvents, BoardWatch};
 use wattproof::sensors::{Domain, Probe, Quantity, Sensor, SensorError, Value, nvml, probe_period};
 use wattproof::units::{Celsius, Hertz, MicroJoules, Watts};
 
@@ -41,7 +42,16 @@ fn a_gpu_shows_energy_power_clock_temperature_and_limit() {
     let double = Double::new("gpu NVIDIA H200\npower 0 100000\n");
     let timeline = Timeline::start();
     let mut sensor = ready(double.probe());
-    let words = ["energy", "power-instant", "power-average", "sm-clock", "temperature", "throttle", "power-limit"];
+    let words = [
+        "energy",
+        "power-instant",
+        "power-average",
+        "sm-clock",
+        "memory-clock",
+        "temperature",
+        "throttle",
+        "power-limit",
+    ];
     for (i, word) in words.iter().enumerate() {
         assert_eq!(position(&*sensor, word), Some(i), "{word}");
     }
@@ -67,9 +77,10 @@ fn a_gpu_shows_energy_power_clock_temperature_and_limit() {
         assert_eq!(*power, Watts::new(100.0).ok().map(Value::Power));
     }
     assert_eq!(last.values[3], Hertz::new(1.98e9).ok().map(Value::Clock));
-    assert_eq!(last.values[4], Celsius::new(40.0).ok().map(Value::Temperature));
-    assert_eq!(last.values[5], Some(Value::Throttle(vec!["idle".to_owned()])));
-    assert_eq!(last.values[6], Watts::new(700.0).ok().map(Value::Power));
+    assert_eq!(last.values[4], Hertz::new(2.619e9).ok().map(Value::Clock));
+    assert_eq!(last.values[5], Celsius::new(40.0).ok().map(Value::Temperature));
+    assert_eq!(last.values[6], Some(Value::Throttle(vec!["idle".to_owned()])));
+    assert_eq!(last.values[7], Watts::new(700.0).ok().map(Value::Power));
 }
 
 #[test]
@@ -182,7 +193,7 @@ fn a_board_that_is_split_is_shown_and_never_rated() {
     let double = Double::new("gpu NVIDIA H200\nmig\npower 0 100000\ngpu NVIDIA H200\npower 0 100000\n");
     let sensor = ready(double.probe());
     let (split, whole): (Vec<_>, Vec<_>) = sensor.info().channels.iter().partition(|c| !c.domain.is_placed());
-    assert_eq!((split.len(), whole.len()), (7, 7));
+    assert_eq!((split.len(), whole.len()), (8, 8));
     assert!(split[0].domain.to_string().starts_with("other-mig-gpu-"), "{}", split[0].domain);
     assert!(split.iter().all(|c| !c.counts()) && whole.iter().all(|c| c.counts()));
     let note = sensor.info().notes.iter().find(|n| n.contains("MIG")).unwrap();
@@ -193,5 +204,26 @@ fn a_board_that_is_split_is_shown_and_never_rated() {
 fn heat_is_told_from_a_power_cap() {
     let double = Double::new("gpu NVIDIA H200\npower 0 100000\nslowdown 0 60\n");
     let reading = ready(double.probe()).read(&Timeline::start().clock).unwrap();
-    assert_eq!(reading.values[5], Some(Value::Throttle(vec!["thermal".to_owned()])));
+    assert_eq!(reading.values[6], Some(Value::Throttle(vec!["thermal".to_owned()])));
+}
+
+#[test]
+fn a_board_is_watched_again_after_its_driver_was_reloaded() {
+    let double = Double::new("reload 0.5 1.0\ngpu NVIDIA H200\npower 0 1000\necc uncorrected 2\nprocess self sm 9\n");
+    assert!(
+        BoardWatch::open(Some(&double.library), &nvml::public_id("GPU-double-1")).is_none(),
+        "there is no such board"
+    );
+    let watch = BoardWatch::open(Some(&double.library), &nvml::public_id("GPU-double-0")).unwrap();
+    let look = || {
+        watch.begin(1_000_000);
+        watch.end(2_000_000)
+    };
+    let whole = look();
+    assert_eq!((whole.ecc_uncorrected, whole.ecc_corrected), (Some((2, 2)), None), "what it does not count is unknown");
+    assert_eq!((whole.foreign_load, whole.others.map(|o| o.count), whole.xids), (Some(0.0), Some(0), None));
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!(look(), BoardEvents::default(), "the driver is away");
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!(look().ecc_uncorrected, Some((2, 2)), "a new handle answers");
 }

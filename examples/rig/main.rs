@@ -26,6 +26,7 @@
 #![expect(unsafe_code, reason = "namespaces and mounts have no safe wrapper in std")]
 #![expect(clippy::print_stderr, reason = "errors are for whoever ran it")]
 
+mod board;
 mod curve;
 mod script;
 mod tree;

@@ -11,6 +11,8 @@
 #![expect(unsafe_code, reason = "it implements a C interface")]
 #![expect(clippy::disallowed_methods, reason = "a GPU has a clock of its own")]
 
+mod board;
+mod card;
 mod curve;
 mod machine;
 mod script;
@@ -34,6 +36,7 @@ const UNKNOWN: Return = 999;
 const FIELD_POWER_AVERAGE: c_uint = 185;
 const FIELD_POWER_INSTANT: c_uint = 186;
 const VALUE_UNSIGNED_INT: c_uint = 1;
+const CLOCK_MEMORY: c_uint = 2;
 const REASON_IDLE: c_ulonglong = 0x1;
 const REASON_POWER_CAP: c_ulonglong = 0x4;
 const REASON_THERMAL: c_ulonglong = 0x20;
@@ -177,16 +180,17 @@ pub unsafe extern "C" fn nvmlDeviceGetName(handle: *mut c_void, out: *mut c_char
     gpu(handle, "nvmlDeviceGetName").map_or_else(|code| code, |p| unsafe { put(&p.gpu.name, out, length) })
 }
 
-/// `GPU-double-0` and so on.
+/// That of the script, or `GPU-double-0` and so on.
 ///
 /// # Safety
 /// As in NVML: `out` holds `length` bytes.
 // SAFETY: as for nvmlInit_v2.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nvmlDeviceGetUUID(handle: *mut c_void, out: *mut c_char, length: c_uint) -> Return {
-    let uuid = format!("GPU-double-{}", (handle as usize).wrapping_sub(1));
+    let own = || format!("GPU-double-{}", (handle as usize).wrapping_sub(1));
     // SAFETY: the caller's promise is passed on.
-    gpu(handle, "nvmlDeviceGetUUID").map_or_else(|code| code, |_| unsafe { put(&uuid, out, length) })
+    let put = |p: Present| unsafe { put(&p.gpu.board.uuid.clone().unwrap_or_else(own), out, length) };
+    gpu(handle, "nvmlDeviceGetUUID").map_or_else(|code| code, put)
 }
 
 /// The energy counter.
@@ -225,15 +229,16 @@ pub unsafe extern "C" fn nvmlDeviceGetEnforcedPowerLimit(handle: *mut c_void, mi
     unsafe { answer(handle, ("nvmlDeviceGetEnforcedPowerLimit", "limit"), milliwatts, |p| p.gpu.limit_mw) }
 }
 
-/// Every clock runs at 1980 MHz.
+/// 2619 MHz for the memory; for the rest 1980 MHz, or what the script says.
 ///
 /// # Safety
 /// As in NVML: `megahertz` may be written.
 // SAFETY: as for nvmlInit_v2.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nvmlDeviceGetClockInfo(handle: *mut c_void, _clock: c_uint, megahertz: *mut c_uint) -> Return {
+pub unsafe extern "C" fn nvmlDeviceGetClockInfo(handle: *mut c_void, clock: c_uint, megahertz: *mut c_uint) -> Return {
+    let now = |p: &Present| if clock == CLOCK_MEMORY { 2619 } else { p.gpu.board.sm_clock(p.seconds) };
     // SAFETY: the caller's promise is passed on.
-    unsafe { answer(handle, ("nvmlDeviceGetClockInfo", "clock"), megahertz, |_| 1980) }
+    unsafe { answer(handle, ("nvmlDeviceGetClockInfo", "clock"), megahertz, now) }
 }
 
 /// 30 °C and one more for every 10 W.
@@ -261,10 +266,10 @@ pub unsafe extern "C" fn nvmlDeviceGetCurrentClocksThrottleReasons(
     handle: *mut c_void,
     reasons: *mut c_ulonglong,
 ) -> Return {
-    let reason = |p: &Present| match p.gpu.slowdown {
-        Some((from, to)) if (from..to).contains(&p.seconds) => REASON_THERMAL,
-        _ if p.instant() >= p.gpu.limit_mw => REASON_POWER_CAP,
-        _ => REASON_IDLE,
+    let reason = |p: &Present| match p.gpu.board.is_throttled(p.seconds) {
+        true => REASON_THERMAL,
+        false if p.instant() >= p.gpu.limit_mw => REASON_POWER_CAP,
+        false => REASON_IDLE,
     };
     // SAFETY: the caller's promise is passed on.
     unsafe { answer(handle, ("nvmlDeviceGetCurrentClocksThrottleReasons", "throttle"), reasons, reason) }

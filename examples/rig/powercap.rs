@@ -19,6 +19,7 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "it has no GPUs, which the modules it shares know")]
 #![expect(clippy::print_stdout, reason = "the answers are its interface")]
 
+mod board;
 mod curve;
 mod script;
 mod tree;

@@ -26,8 +26,11 @@
 //! Of a GPU: `counter-ms 20` (the energy counter changes this often), `energy-start-mj 5000000`,
 //! `limit-mw 700000`, `sampled 25 100` (power is the mean of 25 ms, every 100 ms), `average 1000`
 //! (power usage is the mean of the last 1000 ms), `without energy` (also: fields, power, clock,
-//! temperature, throttle, limit), `lost-at 3`, `mig` (split into instances), `slowdown 1 2` (throttled for
-//! heat from second 1 to 2). Of earlier scripts: `period-ms 20` (energy and power
+//! temperature, throttle, limit), `lost-at 3`, `mig` (split into instances), `slowdown 1 2 [every 3]` (throttled for
+//! heat from second 1 to 2), `slow-sm 600 1 2` (MHz from second 1 to 2; else 1980), `uuid GPU-…`, `pci 00000000:3B:00.0`,
+//! `ecc uncorrected 0 [every 0.5]` (or corrected: errors so far, and one more each time), `xid 79 every 0.5`,
+//! `process 4242 [graphics] [sm 40]` (has a context and so many percent; `self` is whoever asks), `processes none` (the driver
+//! lists none, and without either it lists nothing). Of earlier scripts: `period-ms 20` (energy and power
 //! change this often), `power SECOND MILLIWATTS`.
 //!
 //! Of NVML as a whole: `driver 580.82.07`, `init driver-not-loaded` (also: no-permission),
@@ -35,6 +38,7 @@
 //! `nvmlInit` has to be called again, and energy counts from second 2 anew), and `origin NS`: second 0 on `CLOCK_MONOTONIC`, which
 //! the rig writes for its copy of the library.
 
+use crate::board::Board;
 use crate::curve::{Load, Shape};
 use std::str::{FromStr, SplitWhitespace};
 
@@ -144,8 +148,7 @@ pub(crate) struct Gpu {
     pub(crate) without: Vec<String>,
     pub(crate) lost_at: Option<f64>,
     pub(crate) mig: bool,
-    /// Throttled for heat from and to.
-    pub(crate) slowdown: Option<(f64, f64)>,
+    pub(crate) board: Board,
 }
 
 /// A function of NVML that fails.
@@ -326,7 +329,7 @@ impl Gpu {
             without: Vec::new(),
             lost_at: None,
             mig: false,
-            slowdown: None,
+            board: Board::default(),
         }
     }
 
@@ -337,7 +340,7 @@ impl Gpu {
             self.load.curve.step_at(second, f64::from(milliwatts) / 1e3)?;
             return end(&mut words);
         }
-        if load_statement(&mut self.load, word, rest)? {
+        if load_statement(&mut self.load, word, rest)? || self.board.statement(word, rest)? {
             return Ok(());
         }
         let milliseconds = |words: &mut SplitWhitespace<'_>| -> Result<f64, String> {
@@ -353,7 +356,6 @@ impl Gpu {
             "without" => self.without.push(next(&mut words, "a function")?),
             "lost-at" => self.lost_at = Some(seconds(&mut words)?),
             "mig" => self.mig = true,
-            "slowdown" => self.slowdown = Some(span(&mut words)?),
             _ => return Err(format!("`{word}` is no property of a GPU")),
         }
         end(&mut words)
@@ -399,11 +401,11 @@ fn load_statement(load: &mut Load, word: &str, rest: &str) -> Result<bool, Strin
     end(&mut words).map(|()| true)
 }
 
-fn number<T: FromStr>(word: &str, what: &str) -> Result<T, String> {
+pub(crate) fn number<T: FromStr>(word: &str, what: &str) -> Result<T, String> {
     word.parse().map_err(|_| format!("`{word}` is not {what}"))
 }
 
-fn next<T: FromStr>(words: &mut SplitWhitespace<'_>, what: &str) -> Result<T, String> {
+pub(crate) fn next<T: FromStr>(words: &mut SplitWhitespace<'_>, what: &str) -> Result<T, String> {
     number(words.next().ok_or_else(|| format!("{what} is missing"))?, what)
 }
 
@@ -413,13 +415,13 @@ fn seconds(words: &mut SplitWhitespace<'_>) -> Result<f64, String> {
 }
 
 /// Two times, the second of them later.
-fn span(words: &mut SplitWhitespace<'_>) -> Result<(f64, f64), String> {
+pub(crate) fn span(words: &mut SplitWhitespace<'_>) -> Result<(f64, f64), String> {
     let (from, to) = (seconds(words)?, seconds(words)?);
     if from < to { Ok((from, to)) } else { Err(format!("{to} s is not after {from} s")) }
 }
 
 /// The number after `keyword`, where it stands there.
-fn after(words: &mut SplitWhitespace<'_>, keyword: &str) -> Result<Option<f64>, String> {
+pub(crate) fn after(words: &mut SplitWhitespace<'_>, keyword: &str) -> Result<Option<f64>, String> {
     match words.next() {
         None => Ok(None),
         Some(word) if word == keyword => seconds(words).map(Some),
@@ -427,6 +429,6 @@ fn after(words: &mut SplitWhitespace<'_>, keyword: &str) -> Result<Option<f64>, 
     }
 }
 
-fn end(words: &mut SplitWhitespace<'_>) -> Result<(), String> {
+pub(crate) fn end(words: &mut SplitWhitespace<'_>) -> Result<(), String> {
     words.next().map_or(Ok(()), |word| Err(format!("`{word}` is not understood here")))
 }

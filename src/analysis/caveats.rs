@@ -3,7 +3,7 @@
 use super::cross_check;
 use super::energy::{Meters, declared_of};
 use super::{CaseSummary, Caveat, CrossCheck, DomainEnergy, Grade, IdlePower, RatedMeter, Severity, Status};
-use crate::record::{Accuracy, EnergyMethod, Role, RunRecord, RunState, Sample};
+use crate::record::{Accuracy, CardState, EnergyMethod, Role, RunRecord, RunState, Sample};
 use time::macros::format_description;
 
 /// Below this many windows a 95 % interval of a median cannot be had without assumptions: the range
@@ -79,6 +79,7 @@ pub(super) fn of(record: &RunRecord, cases: &[CaseSummary], meters: &Meters<'_>)
     of_energy(record, cases, meters, &mut list);
     for case in cases {
         of_case(case, record, &mut list);
+        of_card(case, record, &mut list);
     }
     list.0.sort_by_key(|c| c.severity);
     list.0
@@ -241,6 +242,57 @@ fn of_energy(record: &RunRecord, cases: &[CaseSummary], meters: &Meters<'_>, lis
             "idle-once",
             "idle power was measured on one side of the cases only: drift is unknown",
         );
+    }
+}
+
+/// What the windows that count say of the card they ran on.
+fn of_card(case: &CaseSummary, record: &RunRecord, list: &mut List) {
+    let (Some(device), Some(measurement)) = (&case.device, record.measurements.iter().find(|m| m.case.id == case.id))
+    else {
+        return;
+    };
+    let cards: Vec<&CardState> = measurement.valid_samples().filter_map(|s| s.state.card.as_ref()).collect();
+    let windows = |test: &dyn Fn(&CardState) -> bool| cards.iter().filter(|c| test(c)).count();
+    let all = cards.len();
+    let shared = windows(&|c| c.others.is_some_and(|o| o.count > 0));
+    if shared > 0 {
+        let share = cards.iter().filter_map(|c| c.foreign_load).max_by(f64::total_cmp);
+        let used = share.map_or_else(
+            || "what they used of it is unknown".to_owned(),
+            |s| format!("they used {:.1} % of it at most", s * 100.0),
+        );
+        let text = format!("other processes had a context on {device} in {shared} of {all} windows: {used}");
+        list.about(case, Severity::Warning, "shared-card", text);
+    }
+    let unknown = windows(&|c| c.others.is_none());
+    if unknown > 0 {
+        let text = format!(
+            "the driver does not say which processes use {device} in {unknown} of {all} windows: whether another was at work is \
+             unknown"
+        );
+        list.about(case, Severity::Note, "card-processes-unknown", text);
+    }
+    let unseen = windows(&|c| c.others.is_some_and(|o| !o.own_seen));
+    if unseen > 0 {
+        let text = format!(
+            "the driver lists this program under a number of another namespace (a container): one of the processes on {device} was \
+             taken for it"
+        );
+        list.about(case, Severity::Note, "card-processes-renumbered", text);
+    }
+    let corrected = cards.iter().filter_map(|c| CardState::rise(c.ecc_corrected)).fold(0, u64::saturating_add);
+    if corrected > 0 {
+        let text = format!("the memory of {device} corrected {corrected} errors (ECC) in the windows that count");
+        list.about(case, Severity::Note, "ecc-corrected", text);
+    }
+    let capped = windows(&|c| c.throttle.as_ref().is_some_and(|t| t.iter().any(|reason| reason == "power-cap")));
+    if capped > 0 {
+        let limit = cards.iter().filter_map(|c| c.power_limit).map(|w| w.get()).min_by(f64::total_cmp);
+        let limit = limit.map_or_else(String::new, |w| format!(" ({w:.0} W)"));
+        let text = format!(
+            "{device} ran at its power limit{limit} in {capped} of {all} windows: another limit gives other figures"
+        );
+        list.about(case, Severity::Note, "power-cap", text);
     }
 }
 

@@ -193,7 +193,21 @@ impl<'r> Meters<'r> {
         if device.is_cpu() || software || self.all.is_empty() {
             return self.why_nothing();
         }
+        if self.is_instance(device) {
+            return format!(
+                "{device} is an instance of a card that is divided (MIG): the card's meter counts every instance on it, and an \
+                 instance has none"
+            );
+        }
         format!("no sensor counts the energy of {device}, and without it the rest of the machine would pass for all")
+    }
+
+    /// Whether the card of `device` is divided: NVML says so of the board at its address, or its name does.
+    fn is_instance(&self, device: &DeviceId) -> bool {
+        let header = &self.record.header;
+        let Some(device) = header.devices.iter().find(|d| d.id == *device) else { return false };
+        let board = header.environment.gpus.iter().find(|g| g.pci.is_some() && g.pci == device.pci);
+        board.is_some_and(|g| g.mig == Some(true)) || device.name.contains(" MIG ")
     }
 
     /// Why no energy of a CPU case is known, from the answers of the sensors.

@@ -84,6 +84,9 @@ pub struct DeviceInfo {
     pub driver: Option<String>,
     /// PCI address in the form of the kernel, `0000:03:00.0`, where it has one.
     pub pci: Option<String>,
+    /// What its driver calls it: `GPU-8e8ac8d4-…`, of an instance of a divided card `MIG-…`; `None` where it does not
+    /// say. Never recorded or printed: a salted hash of it is.
+    pub uuid: Option<String>,
     /// Memory of the device, where known.
     pub memory: Option<Bytes>,
     /// Memory that is free on it, where known.
@@ -92,6 +95,11 @@ pub struct DeviceInfo {
     pub cache: Option<Bytes>,
     /// Whether it is the processor in disguise (llvmpipe, SwiftShader, WARP).
     pub software: bool,
+    /// The library that makes it up, where it is no device at all: a double of the project's tests. A record made with
+    /// it is simulated.
+    pub simulated: Option<String>,
+    /// Why nothing can be measured on it although it answered.
+    pub refused: Option<String>,
     /// What programs for it are written in, and what it can do.
     pub target: Target,
     /// What else is worth knowing.

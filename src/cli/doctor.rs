@@ -175,6 +175,7 @@ fn channel_row(channel: &sensors::Channel) -> Vec<String> {
         Quantity::AveragePower { .. } => ("power, averaged by the hardware", None),
         Quantity::Temperature => ("temperature", None),
         Quantity::Clock => ("clock", None),
+        Quantity::MemoryClock => ("clock of the memory", None),
         Quantity::Throttle => ("throttle reasons", None),
         Quantity::PowerLimit => ("power limit", None),
     };

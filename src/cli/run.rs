@@ -215,7 +215,7 @@ fn fresh(
     let id = format!("{}-{}-{}", started_at.compact(), suite.id, random_suffix());
     let dir = args.out.clone().unwrap_or_else(|| Path::new("reports").join(&id));
     let remaining = Remaining::all(&plan, suite.profile.repeats);
-    let (devices, used) = found.used(&plan.cases, &environment.gpus, bank.infos());
+    let (devices, used) = found.used(host, &plan.cases, &environment.gpus, bank.infos());
     let header = Header {
         schema: SCHEMA,
         id,
@@ -224,7 +224,7 @@ fn fresh(
         finished_at: None,
         state: RunState::Running,
         seed: args.seed,
-        simulated: args.doubles.reasons(),
+        simulated: args.doubles.reasons().into_iter().chain(found.simulated(&plan.cases)).collect(),
         suite: SuiteSource::of(suite),
         profile: suite.profile.clone(),
         environment,
@@ -248,7 +248,8 @@ fn resume(args: &Args, host: &Host, dir: &Path) -> Result<Exit, Failure> {
     same_machine(&record.header.environment, &environment, dir)?;
     let found = Found::for_cases(host, &environment.gpus, &record.header.plan.cases);
     let mut header = record.header.clone();
-    header.simulated.extend(args.doubles.reasons().into_iter().filter(|r| !record.header.simulated.contains(r)));
+    let doubles = args.doubles.reasons().into_iter().chain(found.simulated(&header.plan.cases));
+    header.simulated.extend(doubles.filter(|r| !record.header.simulated.contains(r)));
     header.state = RunState::Running;
     header.samples = None;
     let resumed = record.last_moment();
@@ -259,7 +260,7 @@ fn resume(args: &Args, host: &Host, dir: &Path) -> Result<Exit, Failure> {
         require_energy(&bank, &header.sensors)?;
     }
     bank.probe_periods(&clock);
-    let (devices, used) = found.used(&header.plan.cases, &environment.gpus, bank.infos());
+    let (devices, used) = found.used(host, &header.plan.cases, &environment.gpus, bank.infos());
     same_devices(&header.devices, &devices, dir)?;
     let mut writer = Writer::reopen(dir, &header)?;
     writer.append(&Event::Resumed { at: resumed, utc: Utc::now() })?;

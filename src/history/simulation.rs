@@ -1,6 +1,7 @@
 //! Simulated series with a known truth: how often a change is seen where there is none, and how soon where there is one.
 
 use super::changes::{Observation, Segmentation, Settings, find};
+use crate::gate::simulation::Random;
 
 const TRIALS: u32 = 1000;
 
@@ -35,23 +36,6 @@ const QUIET: Campaign = Campaign {
     to: usize::MAX,
     effect: 0.02,
 };
-
-/// SplitMix64 (Steele, Lea & Flood 2014), and normal draws from it (Box & Muller 1958).
-struct Random(u64);
-
-impl Random {
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (((z ^ (z >> 31)) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f64 {
-        (-2.0 * libm::log(self.unit())).sqrt() * libm::cos(std::f64::consts::TAU * self.unit())
-    }
-}
 
 /// Windows of a run scatter by a third of what runs do.
 fn series(campaign: &Campaign, case: usize, random: &mut Random) -> Segmentation {

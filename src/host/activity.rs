@@ -122,6 +122,7 @@ impl Glimpse {
                 _ => None,
             },
             clock_jump: Seconds::new(later.wall_offset.as_secs_f64() - self.wall_offset.as_secs_f64()).ok(),
+            card: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Idle, then every case built, warmed up and measured in interleaved windows, then idle again.
 //! Every event goes to disk when it happens; whoever watches gets [`Progress`].
 
+mod card;
 mod order;
 mod progress;
 mod remaining;
@@ -24,6 +25,7 @@ use crate::plan::{Plan, PlannedDevice, device_bytes};
 use crate::record::store::{StoreError, Writer};
 use crate::record::{Event, IdlePhase, IdleWindow};
 use crate::sensors::Domain;
+use crate::sensors::nvml::BoardWatch;
 use crate::suite::{Catalog, Profile};
 use crate::units::{Bytes, Seconds};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,6 +69,8 @@ pub struct UsedDevice {
     pub planned: PlannedDevice,
     /// The domain whose energy is its own; `None` where no sensor has one.
     pub domain: Option<Domain>,
+    /// Sees what else happens on its board; `None` where nothing does.
+    pub watch: Option<BoardWatch>,
 }
 
 /// How a run ended.

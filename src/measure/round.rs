@@ -1,5 +1,6 @@
 //! A group of cases: built, warmed up, then measured in interleaved rounds.
 
+use super::card::Card;
 use super::window::{Bench, WRONG_ANSWER};
 use super::{End, MeasureError, Progress, Run, order, state, warm_up};
 use crate::backends::{BackendError, Workload};
@@ -160,7 +161,10 @@ impl Run<'_> {
         observe: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Window, MeasureError> {
         let case = &self.plan.cases[index];
-        let bench = Bench { clock: &self.clock, bank: &self.bank, stop: self.stop };
+        let card = self.devices.iter().find(|d| d.planned.id == case.device);
+        let limit = self.profile.foreign_load_limit;
+        let card = card.and_then(|device| Card::of(device, limit));
+        let bench = Bench { clock: &self.clock, bank: &self.bank, stop: self.stop, card };
         loop {
             let tau = self.slowest_period(&case.device);
             let power = self.bank.lock().unwrap_or_else(PoisonError::into_inner).power_now();

@@ -1,5 +1,6 @@
 //! One timed window: edges of the counters outside, iterations inside, the answer checked after.
 
+use super::card::Card;
 use super::state::Watch;
 use crate::backends::{BackendError, Workload};
 use crate::clock::{Clock, Moment};
@@ -17,6 +18,8 @@ pub(super) struct Bench<'a> {
     pub(super) clock: &'a Clock,
     pub(super) bank: &'a SharedBank,
     pub(super) stop: &'a AtomicBool,
+    /// The card that the case runs on, where a sensor reads it.
+    pub(super) card: Option<Card<'a>>,
 }
 
 /// A window that ran to its end.
@@ -42,10 +45,17 @@ impl Bench<'_> {
         length: Seconds,
         per_iteration: Seconds,
     ) -> Result<Option<Timed>, BackendError> {
+        // Asking for processes and errors takes its time, so it is done before and after all else.
+        if let Some(card) = &self.card {
+            card.begin();
+        }
         workload.poison();
         watch.begin(self.clock);
         counters.begin();
-        let first = bank::edge(self.bank, self.clock);
+        let first = match &self.card {
+            Some(card) => card.first(self.clock, self.bank),
+            None => bank::edge(self.bank, self.clock),
+        };
         let start = self.clock.now();
         let mut iterations = 0;
         loop {
@@ -64,15 +74,14 @@ impl Bench<'_> {
             }
         }
         let end = self.clock.now();
-        let last = bank::edge(self.bank, self.clock);
+        let (last, gauges) = match &self.card {
+            Some(_) => Card::last(self.clock, self.bank),
+            None => (bank::edge(self.bank, self.clock), None),
+        };
         let activity = counters.end();
         let (mut state, mut flags) = watch.end(self.clock);
-        if let Some((events, devices)) = Edge::throttled(&first, &last) {
-            state.throttle_events = Some(state.throttle_events.unwrap_or(0) + events);
-            if events > 0 {
-                let detail = format!("a device slowed itself down: {}", devices.join("; "));
-                flags.push(Flag { code: "throttled".into(), detail });
-            }
+        if let Some(card) = &self.card {
+            card.end(gauges, (&first, &last), &mut state, &mut flags);
         }
         let (energy, energy_flags) = Edge::spans(&first, &last);
         flags.extend(energy_flags);

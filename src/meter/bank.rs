@@ -3,15 +3,17 @@
 
 pub(crate) mod align;
 mod edge;
+mod gauges;
 mod stall;
 mod track;
 
 use edge::{ChannelEdge, ChannelState, SlotEdge, total};
 pub(crate) use edge::{Edge, Outcome, outermost};
+use gauges::Gauges;
 use track::Track;
 
 use crate::clock::{Clock, Moment};
-use crate::record::TracePoint;
+use crate::record::{CardState, TracePoint};
 use crate::sensors::{Channel, Domain, Quantity, Sensor, SensorInfo, assign_roles};
 use crate::units::{Seconds, Watts};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +34,8 @@ pub struct Bank {
     losses: Vec<Loss>,
     last_trace: Option<Edge>,
     power: Option<Watts>,
+    /// The card whose state is being watched.
+    gauges: Option<Gauges>,
 }
 
 /// A sensor that stopped answering.
@@ -119,7 +123,7 @@ impl Bank {
             })
             .collect();
         assign_roles(&mut slots.iter_mut().map(|s| &mut s.info).collect::<Vec<_>>());
-        Self { slots, losses: Vec::new(), last_trace: None, power: None }
+        Self { slots, losses: Vec::new(), last_trace: None, power: None, gauges: None }
     }
 
     /// Descriptions of the sensors, probed update periods included.
@@ -241,8 +245,20 @@ impl Bank {
     }
 
     pub(crate) fn read(&mut self, clock: &Clock) -> Edge {
-        let losses = &mut self.losses;
-        Edge { slots: self.slots.iter_mut().map(|slot| slot.read(clock, losses)).collect() }
+        let (losses, gauges) = (&mut self.losses, &mut self.gauges);
+        Edge { slots: self.slots.iter_mut().map(|slot| slot.read(clock, losses, gauges.as_mut())).collect() }
+    }
+
+    /// Reads, and keeps what this reading and later ones say of the state of the card with this domain.
+    pub(crate) fn first_of_card(&mut self, clock: &Clock, card: &Domain) -> Edge {
+        self.gauges = Some(Gauges::of(card.clone()));
+        self.read(clock)
+    }
+
+    /// Reads for the last time, and hands out the state of the card over all these readings; `None` where none told any.
+    pub(crate) fn last_of_card(&mut self, clock: &Clock) -> (Edge, Option<CardState>) {
+        let edge = self.read(clock);
+        (edge, self.gauges.take().and_then(Gauges::state))
     }
 
     /// A point of the power trace: mean power since the point before.
@@ -261,7 +277,7 @@ impl Bank {
 }
 
 impl Slot {
-    fn read(&mut self, clock: &Clock, losses: &mut Vec<Loss>) -> Option<SlotEdge> {
+    fn read(&mut self, clock: &Clock, losses: &mut Vec<Loss>, gauges: Option<&mut Gauges>) -> Option<SlotEdge> {
         if let Some(asked) = self.lost {
             let now = clock.now();
             if now.since(asked) < ASK_AGAIN {
@@ -286,6 +302,9 @@ impl Slot {
             }
         };
         let at = reading.before.midpoint(reading.after);
+        if let Some(gauges) = gauges {
+            gauges.take(&self.info, &reading.values);
+        }
         let channels = self
             .info
             .channels

@@ -23,6 +23,8 @@ pub struct PlannedDevice {
     pub target: Target,
     /// Whether it is the processor in disguise: right answers, and no device whose energy says anything.
     pub software: bool,
+    /// Why nothing can be measured on it although it answered.
+    pub refused: Option<String>,
 }
 
 /// The devices of a host, besides its processor.
@@ -102,6 +104,9 @@ pub(super) fn fits(
     capacity: &Capacity,
     catalog: &Catalog,
 ) -> Result<(Case, Work), String> {
+    if let Some(why) = &device.refused {
+        return Err(why.clone());
+    }
     // Operands and reference are made in the memory of the host.
     let work = judge(case, 1, capacity, catalog)?;
     let needed = device_bytes(case, device, catalog)?;

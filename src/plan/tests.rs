@@ -201,6 +201,7 @@ fn device(id: &str, gib: Option<f64>) -> PlannedDevice {
         cache: None,
         target: Target { api: id.api().unwrap_or(Api::Wgsl), limits, libraries: vec![library] },
         software: id.0.ends_with("software"),
+        refused: None,
         id,
     }
 }
@@ -229,6 +230,16 @@ fn a_case_runs_once_on_every_device_that_it_means() {
     assert_eq!(places.len(), 3);
     // Probes of the processor are for its own cases.
     assert!(plan.cases.iter().filter(|c| c.kernel == "fma-peak").all(|c| c.device.is_cpu()));
+}
+
+#[test]
+fn a_device_that_is_refused_is_a_skip_with_the_reason_and_the_others_go_on() {
+    let mut host = with(vec![device("wgpu:0", None), device("wgpu:1", None)]);
+    host.devices.found[0].refused = Some("two boards answer for it".to_owned());
+    let plan = build(&on("'wgpu:*'", "8x8x8"), &host, &catalog());
+    assert_eq!(planned(&plan), ["gemm-f32-m8-n8-k8-wgpu1"]);
+    let skips: Vec<_> = plan.skips.iter().map(|s| (s.case.id.as_str(), s.reason.as_str())).collect();
+    assert_eq!(skips, [("gemm-f32-m8-n8-k8-wgpu0", "two boards answer for it")]);
 }
 
 #[test]

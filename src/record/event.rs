@@ -1,5 +1,6 @@
 //! `samples.jsonl`: one event a line, appended when it happens, never rewritten.
 
+use super::CardState;
 use crate::backends::{DeviceId, ProgramInfo};
 use crate::clock::{Moment, Utc};
 use crate::kernels::{Canary, Correctness, Work};
@@ -222,13 +223,16 @@ pub struct State {
     /// Change of the wall clock against the monotonic clock.
     #[serde(rename = "clock_jump_s")]
     pub clock_jump: Option<Seconds>,
+    /// The card that the case runs on; `None` for a case on the processor, and where no sensor reads its card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<CardState>,
 }
 
 /// Why a window does not count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flag {
     /// Permanent kebab-case code: `wrong-answer`, `foreign-load`, `steal`, `throttled`,
-    /// `clock-jump`, `counter-reset`, `sensor-lost`, `sampler-gap`, `stalled`, `negative-power`,
+    /// `card-error`, `clock-jump`, `counter-reset`, `sensor-lost`, `sampler-gap`, `stalled`, `negative-power`,
     /// `wall-meter`.
     pub code: String,
     /// Observed against limit, for people.

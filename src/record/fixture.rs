@@ -187,6 +187,30 @@ pub fn card(id: super::DeviceId, domain: &str) -> super::Device {
     }
 }
 
+/// A card with this domain that was left alone and did nothing but its work.
+#[must_use]
+pub fn calm_card(domain: super::Domain) -> super::CardState {
+    let hertz = |x| timeline::quantity(crate::units::Hertz::new(x));
+    let clocks = |x| Some(super::Clocks { median: hertz(x), min: hertz(x) });
+    super::CardState {
+        domain,
+        sensor: "nvml".into(),
+        readings: 20,
+        sm_clock: clocks(1.98e9),
+        memory_clock: clocks(2.619e9),
+        temperature: crate::units::Celsius::new(54.0).ok(),
+        power_limit: crate::units::Watts::new(700.0).ok(),
+        throttle: Some(Vec::new()),
+        throttle_events: Some(0),
+        ecc_corrected: Some((2, 2)),
+        ecc_uncorrected: Some((0, 0)),
+        pcie_replays: Some((0, 0)),
+        xids: Some(Vec::new()),
+        others: Some(super::Others { count: 0, own_seen: true }),
+        foreign_load: Some(0.0),
+    }
+}
+
 /// Adds a counter span that covers the window of `sample` exactly, `watts` times its length.
 pub fn add_energy(sample: &mut super::Sample, domain: &str, watts: f64) {
     timeline::add_span(sample, domain, watts);

@@ -3,6 +3,7 @@
 //! and every renderer must escape it for its own format.
 
 mod build;
+pub(in crate::report) mod cards;
 mod charts;
 pub(in crate::report) mod context;
 mod crossover;

@@ -148,8 +148,10 @@ pub enum Quantity {
     },
     /// Temperature of the domain.
     Temperature,
-    /// Clock frequency.
+    /// Clock frequency; of a graphics card that of its multiprocessors.
     Clock,
+    /// Clock frequency of the memory.
+    MemoryClock,
     /// Why the device runs below its clock, as a set of words.
     Throttle,
     /// Power limit in force.

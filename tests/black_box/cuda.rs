@@ -4,10 +4,11 @@ use crate::counters::double_path;
 use crate::skip::skip;
 use crate::support::{FAST, Ran, Sandbox, events, header, of_kind};
 use std::path::Path;
+use std::process::Command;
 
 /// A machine with the devices of a script.
-struct Machine {
-    sandbox: Sandbox,
+pub(crate) struct Machine {
+    pub(crate) sandbox: Sandbox,
 }
 
 const ONE: &str = "device NVIDIA H200\nmemory-mib 1024\n";
@@ -22,8 +23,8 @@ impl Machine {
     }
 
     /// One whose programs run; `None` without a C++ compiler.
-    fn emulated(script: &str) -> Option<Self> {
-        if !std::process::Command::new("g++").arg("--version").output().is_ok_and(|o| o.status.success()) {
+    pub(crate) fn emulated(script: &str) -> Option<Self> {
+        if !Command::new("g++").arg("--version").output().is_ok_and(|o| o.status.success()) {
             skip("CUDA programs from suite to record", "no g++");
             return None;
         }
@@ -35,6 +36,10 @@ impl Machine {
     }
 
     fn run(&self, args: &[&str]) -> Ran {
+        Ran::from(self.command(args).output().unwrap())
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let library = self.sandbox.path("lib/libcuda.so");
         let mut command = self.sandbox.command(args);
         command
@@ -43,7 +48,7 @@ impl Machine {
             .env("WATTPROOF_NVRTC", library)
             .env("WATTPROOF_CACHE", self.sandbox.path("cache"))
             .env_remove("CUDA_VISIBLE_DEVICES");
-        Ran::from(command.output().unwrap())
+        command
     }
 
     /// A suite of small cases on `devices`, run into `out`.
@@ -67,13 +72,21 @@ const TRIAD: &str = "{ kernel: triad, matrix: { bytes: 48 KiB } }";
 const GEMV: &str = "{ kernel: gemv-quantized, matrix: { dtype: bf16, n: 33, k: 384, weights: int4 } }";
 
 #[test]
-fn a_suite_on_a_device_becomes_a_record_that_says_software() {
+fn a_suite_on_a_device_becomes_a_record_that_says_simulated() {
     let Some(machine) = Machine::emulated(ONE) else { return };
     machine.measure("[cpu, \"cuda:*\"]", &[TRIAD, GEMV]).expect(0);
     let out = machine.sandbox.path("out");
     let header = header(&out);
     let device = &header["devices"][0];
-    assert_eq!((device["id"].as_str(), device["software"].as_bool()), (Some("cuda:0"), Some(true)), "{header}");
+    assert_eq!((device["id"].as_str(), device.get("software")), (Some("cuda:0"), None), "{header}");
+    let simulated = header["simulated"].as_array().unwrap();
+    assert!(
+        simulated.len() == 1 && simulated[0].as_str().unwrap().contains("the CUDA library is a double"),
+        "{header}"
+    );
+    machine.run(&["certify", "out", "--out", "bundle"]).expect(3);
+    let refusal = std::fs::read_to_string(machine.sandbox.path("bundle/certificate.json")).unwrap();
+    assert!(refusal.contains("the CUDA library is a double"), "{refusal}");
     let events = events(&out);
     let prepared = of_kind(&events, "prepared");
     for (kernel, path) in [("triad", "cuda/vectors"), ("gemv-quantized", "cuda/mma-int4")] {

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail here")]
 
 mod bad_input;
+#[cfg(feature = "cuda")]
+mod cards;
 mod certificates;
 mod compare;
 mod counters;

@@ -10,12 +10,13 @@
 //! silent-tf32 yes                 products in binary32 are computed in TF32
 //! device NVIDIA H200              a device; the lines below describe it
 //! pci 0000:3b:00.0
+//! uuid 8e8ac8d4-1b2c-…         what the driver calls it; without it the driver tells none
 //! memory-mib 1024 512             all of it, and what is free
 //! capability 9 0
 //! ```
 //!
-//! Without `emulate` a launch does nothing: the poison stays, and the harness has to notice. It exports
-//! `wattproof_double`, by which the harness knows it; what is made with it is software, for ever.
+//! Without `emulate` a launch does nothing: the poison stays, and the harness has to notice. CUDA_VISIBLE_DEVICES counts as for the
+//! driver. It exports `wattproof_double`, by which the harness knows it; what is made with it is simulated, for ever.
 
 #![expect(unsafe_code, reason = "it implements a C interface")]
 #![expect(clippy::disallowed_methods, reason = "a GPU has a clock of its own")]
@@ -43,6 +44,7 @@ const NO_DEVICE: Return = 100;
 const INVALID_IMAGE: Return = 200;
 const NOT_FOUND: Return = 500;
 const LAUNCH_FAILED: Return = 719;
+const NOT_SUPPORTED: Return = 801;
 
 /// By which the harness knows what it talks to.
 // SAFETY: no other library of the process exports it.
@@ -143,6 +145,14 @@ functions! {
     cuDeviceGetPCIBusId(to: *mut c_char, len: c_int, index: c_int) {
         // SAFETY: by the caller's promise.
         device(index).map_or(101, |d| unsafe { put_text(to, len, &d.pci) })
+    }
+    /// UUID of a device, where the script says one.
+    cuDeviceGetUuid_v2(to: *mut [u8; 16], index: c_int) {
+        let Some(device) = device(index) else { return 101 };
+        let Some(digits) = device.uuid.as_deref() else { return NOT_SUPPORTED };
+        let byte = |at: usize| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap_or(0);
+        // SAFETY: by the caller's promise.
+        unsafe { put(to, std::array::from_fn(byte)) }
     }
     /// The properties that the harness asks for.
     cuDeviceGetAttribute(to: *mut c_int, which: c_int, index: c_int) {

@@ -9,6 +9,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 pub(crate) struct Device {
     pub(crate) name: String,
     pub(crate) pci: String,
+    /// 32 hexadecimal digits; none where the driver tells none.
+    pub(crate) uuid: Option<String>,
     /// Bytes.
     pub(crate) memory: usize,
     /// Bytes.
@@ -39,7 +41,14 @@ pub(crate) struct Script {
 /// The script of this process; `None` when it is missing or wrong.
 pub(crate) fn script() -> Option<&'static Script> {
     static SCRIPT: OnceLock<Option<Script>> = OnceLock::new();
-    let load = || Script::parse(&std::fs::read_to_string(std::env::var_os("WATTPROOF_CUDA_DOUBLE")?).ok()?);
+    let load = || {
+        let text = std::fs::read_to_string(std::env::var_os("WATTPROOF_CUDA_DOUBLE")?).ok()?;
+        let mut script = Script::parse(&text)?;
+        if let Some(visible) = std::env::var("CUDA_VISIBLE_DEVICES").ok().filter(|v| !v.is_empty()) {
+            script.devices = visible_of(&script.devices, &visible);
+        }
+        Some(script)
+    };
     SCRIPT.get_or_init(load).as_ref()
 }
 
@@ -51,6 +60,26 @@ pub(crate) fn failing(function: &str) -> Option<u32> {
     let count = calls.get_or_insert_default().entry(function.to_owned()).or_default();
     *count += 1;
     (*count > failure.after).then_some(failure.code)
+}
+
+impl Device {
+    /// As CUDA_VISIBLE_DEVICES and `nvidia-smi -L` name it.
+    fn public_name(&self) -> Option<String> {
+        let digits = self.uuid.as_deref()?;
+        let family = if self.name.contains(" MIG ") { "MIG" } else { "GPU" };
+        let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
+        Some(format!("{family}-{}", parts.join("-")))
+    }
+}
+
+/// What CUDA_VISIBLE_DEVICES leaves, in its order: numbers, or beginnings of UUIDs; nothing behind the first that names no
+/// device (CUDA C++ Programming Guide, "CUDA Environment Variables").
+fn visible_of(all: &[Device], visible: &str) -> Vec<Device> {
+    let find = |word: &str| match word.parse::<usize>() {
+        Ok(number) => all.get(number),
+        Err(_) => all.iter().find(|d| !word.is_empty() && d.public_name().is_some_and(|name| name.starts_with(word))),
+    };
+    visible.split(',').map_while(|word| find(word.trim())).cloned().collect()
 }
 
 impl Script {
@@ -72,11 +101,16 @@ impl Script {
                 "device" => script.devices.push(Device {
                     name: rest.to_owned(),
                     pci: format!("0000:{:02x}:00.0", 0x3b + script.devices.len()),
+                    uuid: None,
                     memory: 1 << 30,
                     free: 1 << 30,
                     capability: (9, 0),
                 }),
                 "pci" => script.devices.last_mut()?.pci = rest.to_owned(),
+                "uuid" => {
+                    let digits: String = rest.chars().filter(char::is_ascii_hexdigit).collect();
+                    script.devices.last_mut()?.uuid = (digits.len() == 32).then_some(digits);
+                }
                 "memory-mib" => {
                     let device = script.devices.last_mut()?;
                     (device.memory, device.free) = (mib(0)?, mib(1).or_else(|| mib(0))?);

@@ -72,9 +72,11 @@ impl Gpu {
         let ecc = attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_ECC_ENABLED)? != 0;
         fact("ecc", if ecc { "on" } else { "off" }.to_owned());
         // An instance of a divided board has no meter of its own: the sensor of the board is never rated then.
-        if name.contains(" MIG ") {
+        let instance = name.contains(" MIG ");
+        if instance {
             fact("mig", "an instance of a divided board".to_owned());
         }
+        let uuid = driver::uuid(device).map(|id| format!("{}-{id}", if instance { "MIG" } else { "GPU" }));
         if let Some(visible) = std::env::var_os("CUDA_VISIBLE_DEVICES") {
             fact("CUDA_VISIBLE_DEVICES", visible.to_string_lossy().into_owned());
         }
@@ -99,10 +101,13 @@ impl Gpu {
             interface: format!("CUDA {}.{}", version.0, version.1),
             driver: None,
             pci: driver::pci_address(device)?,
+            uuid,
             memory: bytes(total),
             free: bytes(free),
             cache: bytes(l2).filter(|b| b.get() > 0.0),
-            software: driver::is_double(),
+            software: false,
+            simulated: driver::is_double().then(|| "the CUDA library is a double of the project's tests".to_owned()),
+            refused: None,
             target: Target { api: Api::Cuda, limits, libraries: Vec::new() },
             facts,
         };

@@ -143,6 +143,17 @@ pub fn pci_address(device: sys::CUdevice) -> Result<Option<String>, CudaError> {
     Ok(kernel_form(&text))
 }
 
+/// The UUID of a device as NVML writes it behind `GPU-` or `MIG-`; `None` where the driver gives none. Of an instance of a
+/// divided board it is the instance's own, which is what this second version of the function is for.
+#[must_use]
+pub fn uuid(device: sys::CUdevice) -> Option<String> {
+    let mut uuid = sys::CUuuid { bytes: [0; 16] };
+    // SAFETY: the place is valid for the call, and the device was given by the driver.
+    call("cuDeviceGetUuid_v2", || unsafe { sys::cuDeviceGetUuid_v2(&raw mut uuid, device) }.result()).ok()?;
+    let hex: String = uuid.bytes.iter().map(|b| format!("{:02x}", b.to_ne_bytes()[0])).collect();
+    Some([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+}
+
 /// `0000:3b:00.0` of `0000:3b:00.0` or `00000000:3b:00.0`.
 fn kernel_form(text: &str) -> Option<String> {
     let (domain, rest) = text.split_once(':')?;

@@ -148,10 +148,13 @@ fn describe(id: DeviceId, key: &Key, adapter: wgpu::Adapter) -> Adapter {
             interface: interface(info.backend).to_owned(),
             driver: (!driver.is_empty()).then(|| driver.join(" ")),
             pci,
+            uuid: None,
             memory,
             free,
             cache: None,
             software: key.software,
+            simulated: None,
+            refused: None,
             target: Target {
                 api: Api::Wgsl,
                 limits: Limits {

@@ -96,20 +96,14 @@ impl Store for Postgres {
         let mut series = HashMap::new();
         let mut done = Vec::new();
         for entry in entries {
-            let id = &entry.record.id;
             let sql = "SELECT digest FROM wattproof_records WHERE record_id = $1";
-            let known = change.query_opt(sql, &[id]).map_err(said)?;
-            match known.map(|r| r.try_get::<_, String>(0)).transpose().map_err(said)? {
-                Some(digest) if digest == entry.record.digest => done.push(Added::Known),
-                Some(stored) => {
-                    let (record, given) = (id.clone(), entry.record.digest.clone());
-                    return Err(StoreError::Conflict { store: name, record, stored, given });
-                }
-                None => {
-                    insert(&mut change, entry, &mut series).map_err(said)?;
-                    done.push(Added::New);
-                }
+            let known = change.query_opt(sql, &[&entry.record.id]).map_err(said)?;
+            let stored = known.map(|r| r.try_get::<_, String>(0)).transpose().map_err(said)?;
+            let added = rows::compare(&name, entry, stored)?;
+            if added == Added::New {
+                insert(&mut change, entry, &mut series).map_err(said)?;
             }
+            done.push(added);
         }
         change.commit().map_err(said)?;
         Ok(done)

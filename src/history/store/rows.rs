@@ -1,7 +1,7 @@
 //! Rows as stores hand them over, and what they may hold. Anyone may have written them: nothing is taken on trust.
 
-use super::Asked;
-use crate::history::figures::SeriesKey;
+use super::{Added, Asked, StoreError};
+use crate::history::figures::{Entry, SeriesKey};
 use crate::history::series::{Point, Run, Series};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,6 +11,21 @@ pub(super) type FigureRow = (i64, f64, Option<f64>, Option<f64>, Option<f64>, i6
 
 /// What a series' row holds: id, suite, case, metric, conditions.
 pub(super) type SeriesRow = (i64, String, String, String, String);
+
+/// What becomes of a record where one of its id is `stored` under this digest, or none is.
+///
+/// # Errors
+/// [`StoreError::Conflict`]: another record has this id.
+pub(super) fn compare(store: &str, entry: &Entry, stored: Option<String>) -> Result<Added, StoreError> {
+    match stored {
+        None => Ok(Added::New),
+        Some(digest) if digest == entry.record.digest => Ok(Added::Known),
+        Some(stored) => {
+            let (record, given) = (entry.record.id.clone(), entry.record.digest.clone());
+            Err(StoreError::Conflict { store: store.to_owned(), record, stored, given })
+        }
+    }
+}
 
 /// The key of a series, with its id.
 ///

@@ -127,18 +127,11 @@ impl Store for Sqlite {
         let mut series = HashMap::new();
         let mut done = Vec::new();
         for entry in entries {
-            let id = &entry.record.id;
-            match digest_of(&change, id).map_err(said)? {
-                Some(digest) if digest == entry.record.digest => done.push(Added::Known),
-                Some(stored) => {
-                    let (record, given) = (id.clone(), entry.record.digest.clone());
-                    return Err(StoreError::Conflict { store: name, record, stored, given });
-                }
-                None => {
-                    insert(&change, entry, &mut series).map_err(said)?;
-                    done.push(Added::New);
-                }
+            let added = rows::compare(&name, entry, digest_of(&change, &entry.record.id).map_err(said)?)?;
+            if added == Added::New {
+                insert(&change, entry, &mut series).map_err(said)?;
             }
+            done.push(added);
         }
         change.commit().map_err(said)?;
         Ok(done)

@@ -127,7 +127,7 @@ impl Bank {
     }
 
     fn read_slot(&mut self, slot: usize, clock: &Clock) -> Option<SlotEdge> {
-        self.slots.get_mut(slot)?.read(clock, &mut self.losses)
+        self.slots.get_mut(slot)?.read(clock, &mut self.losses, None)
     }
 
     /// `span`, a counter's energy between the reads at the ends of a window, taken to `window` itself

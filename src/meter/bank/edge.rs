@@ -127,12 +127,13 @@ impl Edge {
         outcomes
     }
 
-    /// Slowdowns that devices reported from `first` to `last`, those that were on at the start included;
-    /// `None` where no device reports any.
-    pub(crate) fn throttled(first: &Self, last: &Self) -> Option<(u64, Vec<String>)> {
+    /// Slowdowns that the card with this domain reported from `first` to `last`, those that were on at the start included,
+    /// and their reasons; `None` where it reports none. Another card's are nothing to a case that does not run there.
+    pub(crate) fn throttled(first: &Self, last: &Self, card: &Domain) -> Option<(u64, Vec<String>)> {
         let (mut seen, mut words) = (None, Vec::new());
         for (a, b) in first.slots.iter().zip(&last.slots).filter_map(|(a, b)| Some((a.as_ref()?, b.as_ref()?))) {
-            for (from, to) in a.channels.iter().zip(&b.channels).filter(|_| a.lives == b.lives) {
+            let own = a.channels.iter().zip(&b.channels).filter(|(c, _)| a.lives == b.lives && *c.domain == *card);
+            for (from, to) in own {
                 let (
                     ChannelState::Throttle { events: before, active: was },
                     ChannelState::Throttle { events: after, active: is },

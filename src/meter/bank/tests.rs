@@ -340,14 +340,16 @@ fn slowdowns_are_counted_and_power_caps_are_settings() {
     let script = script.iter().map(|w| Some(vec![words(w)])).collect();
     let mut bank = Bank::new(vec![Scripted::new(&[("gpu-GPU-1", Quantity::Throttle, 0.0)], script, false)]);
     let edges: Vec<Edge> = (0..6).map(|_| bank.read(&Clock::start())).collect();
-    let events = |a: usize, b: usize| Edge::throttled(&edges[a], &edges[b]);
+    let events = |a: usize, b: usize| Edge::throttled(&edges[a], &edges[b], &"gpu-GPU-1".parse().unwrap());
     assert_eq!(events(0, 1), Some((0, vec![])));
     assert_eq!(events(0, 4).unwrap().0, 2, "heat, then the brake");
     assert_eq!(events(2, 2), Some((1, vec!["gpu-GPU-1 thermal".to_owned()])), "it was on at the start");
     assert_eq!(events(4, 5).unwrap().0, 1);
     let mut none = Bank::new(vec![Box::new(steady("rapl", &[("package-0", COUNTER, 50.0)]))]);
     let (a, b) = (none.read(&Clock::start()), none.read(&Clock::start()));
-    assert_eq!(Edge::throttled(&a, &b), None, "nobody reports any");
+    assert_eq!(Edge::throttled(&a, &b, &"package-0".parse().unwrap()), None, "nobody reports any");
+    let other = "gpu-GPU-2".parse().unwrap();
+    assert_eq!(Edge::throttled(&edges[0], &edges[4], &other), None, "another card's are nothing to it");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::model::{Block, Section};
 use super::{boundary, findings, front, measurement, rating, results};
 use crate::certificate::{Dossier, FileDigest, Named, Seal};
 use crate::report::ReportModel;
+use crate::report::model::cards;
 use crate::report::model::context::{code, fact, maybe};
 use crate::report::model::grid::{text_column, words};
 use crate::report::model::plain::{plain, sentence, shorten};
@@ -135,7 +136,10 @@ fn trace(trace: &Trace) -> Trace {
 }
 
 fn surroundings(dossier: &Dossier, report: &ReportModel) -> Vec<Block> {
-    vec![Block::Table(report.idle.clone()), group("State in all windows", measurement::surroundings(dossier))]
+    let mut blocks =
+        vec![Block::Table(report.idle.clone()), group("State in all windows", measurement::surroundings(dossier))];
+    blocks.extend(cards::groups(&dossier.record).into_iter().map(Block::Facts));
+    blocks
 }
 
 fn item(report: &ReportModel) -> Vec<Block> {

@@ -3,7 +3,8 @@
 use super::context::{self, fact};
 use super::plain::{Anchors, plain, sentence, shorten};
 use super::{
-    Data, Fact, Identity, ReportModel, Tone, VerdictLine, charts, crossover, results, tables, trace, uncertainty,
+    Data, Fact, FactGroup, Identity, ReportModel, Tone, VerdictLine, cards, charts, crossover, results, tables, trace,
+    uncertainty,
 };
 use crate::analysis::{CaseSummary, Severity, Summary, summarise};
 use crate::record::{Role, RunRecord};
@@ -40,7 +41,7 @@ impl ReportModel {
             crossover: crossover::crossover(&summary),
             trace: trace::trace(record, &summary),
             sensors: context::sensors(record),
-            environment: context::environment(&record.header.environment),
+            environment: environment(record),
             caveats: context::caveats(&summary),
             method: context::method(record, &summary),
             provenance: context::provenance(record, &summary),
@@ -72,6 +73,13 @@ pub(super) fn verdict(summary: &Summary) -> VerdictLine {
         (false, false) => Tone::Warning,
     };
     VerdictLine { tone, text: sentence(&v.text) }
+}
+
+/// The machine, and the cards that cases ran on.
+fn environment(record: &RunRecord) -> Vec<FactGroup> {
+    let mut groups = context::environment(&record.header.environment);
+    groups.extend(cards::groups(record));
+    groups
 }
 
 pub(super) fn facts(record: &RunRecord, summary: &Summary) -> Vec<Fact> {

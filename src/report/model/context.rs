@@ -98,6 +98,7 @@ const fn kind(quantity: &Quantity) -> &'static str {
         Quantity::AveragePower { .. } => "averaged power",
         Quantity::Temperature => "temperature",
         Quantity::Clock => "clock",
+        Quantity::MemoryClock => "clock of the memory",
         Quantity::Throttle => "throttle reasons",
         Quantity::PowerLimit => "power limit",
     }

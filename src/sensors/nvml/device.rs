@@ -20,18 +20,20 @@ enum Function {
     /// `power_usage`: one function of several meanings, used where the fields are missing.
     PowerUsage,
     Clock,
+    MemoryClock,
     Temperature,
     Throttle,
     PowerLimit,
 }
 
 /// Functions in the order in which they are tried and read.
-const FUNCTIONS: [Function; 8] = [
+const FUNCTIONS: [Function; 9] = [
     Function::Energy,
     Function::InstantPower,
     Function::AveragePower,
     Function::PowerUsage,
     Function::Clock,
+    Function::MemoryClock,
     Function::Temperature,
     Function::Throttle,
     Function::PowerLimit,
@@ -45,6 +47,7 @@ impl Function {
             Self::AveragePower => "power-average",
             Self::PowerUsage => "power",
             Self::Clock => "sm-clock",
+            Self::MemoryClock => "memory-clock",
             Self::Temperature => "temperature",
             Self::Throttle => "throttle",
             Self::PowerLimit => "power-limit",
@@ -66,6 +69,7 @@ impl Function {
             Self::AveragePower => Quantity::AveragePower { interval: Seconds::new(1.0).ok() },
             Self::PowerUsage => Quantity::AveragePower { interval: None },
             Self::Clock => Quantity::Clock,
+            Self::MemoryClock => Quantity::MemoryClock,
             Self::Temperature => Quantity::Temperature,
             Self::Throttle => Quantity::Throttle,
             Self::PowerLimit => Quantity::PowerLimit,
@@ -173,7 +177,7 @@ fn highest_limit(device: &Device<'_>) -> Option<Watts> {
 }
 
 /// Whether the error says that the GPU or the driver is gone.
-const fn is_fatal(error: &NvmlError) -> bool {
+pub(super) const fn is_fatal(error: &NvmlError) -> bool {
     matches!(
         error,
         NvmlError::GpuLost | NvmlError::ResetRequired | NvmlError::DriverNotLoaded | NvmlError::Uninitialized
@@ -194,10 +198,8 @@ fn call(device: &Device<'_>, function: Function) -> Result<Value, NvmlError> {
         Function::InstantPower => field_power(device, NVML_FI_DEV_POWER_INSTANT),
         Function::AveragePower => field_power(device, NVML_FI_DEV_POWER_AVERAGE),
         Function::PowerUsage => power(device.power_usage()?),
-        Function::Clock => {
-            let megahertz = f64::from(device.clock_info(Clock::SM)?);
-            Hertz::new(megahertz * 1e6).map(Value::Clock).map_err(|_| NvmlError::Unknown)
-        }
+        Function::Clock => clock(device, Clock::SM),
+        Function::MemoryClock => clock(device, Clock::Memory),
         Function::Temperature => {
             let celsius = f64::from(device.temperature(TemperatureSensor::Gpu)?);
             Celsius::new(celsius).map(Value::Temperature).map_err(|_| NvmlError::Unknown)
@@ -205,6 +207,11 @@ fn call(device: &Device<'_>, function: Function) -> Result<Value, NvmlError> {
         Function::Throttle => Ok(Value::Throttle(throttle_words(device.current_throttle_reasons()?))),
         Function::PowerLimit => power(device.enforced_power_limit()?),
     }
+}
+
+fn clock(device: &Device<'_>, which: Clock) -> Result<Value, NvmlError> {
+    let megahertz = f64::from(device.clock_info(which)?);
+    Hertz::new(megahertz * 1e6).map(Value::Clock).map_err(|_| NvmlError::Unknown)
 }
 
 /// A power field with scope 0: the GPU, not the module.

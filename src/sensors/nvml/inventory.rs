@@ -19,7 +19,9 @@ pub fn public_id_of(uuid_hash: &str) -> String {
     format!("GPU-{}", uuid_hash.chars().take(12).collect::<String>())
 }
 
-fn uuid_hash(uuid: &str) -> String {
+/// Salted SHA-256 of a UUID, as [`Gpu::uuid_hash`] holds it.
+#[must_use]
+pub fn uuid_hash(uuid: &str) -> String {
     salted_hash("gpu-uuid", uuid)
 }
 

@@ -2,8 +2,10 @@
 
 mod device;
 mod inventory;
+mod watch;
 
-pub use inventory::{inventory, public_id, public_id_of};
+pub use inventory::{inventory, public_id, public_id_of, uuid_hash};
+pub use watch::{BoardEvents, BoardWatch};
 
 use super::{Probe, Reading, Sensor, SensorError, SensorFamily, SensorInfo};
 use crate::clock::Clock;

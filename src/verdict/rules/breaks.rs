@@ -4,8 +4,8 @@ use crate::analysis::summarise;
 use crate::clock::Moment;
 use crate::policy::{Certification, Table};
 use crate::record::{
-    Channel, Coverage, DeviceId, Domain, EnergyMethod, EnergySpan, Flag, Gpu, IdlePhase, Measurement, Outcome,
-    ReaderRole, Role, RunRecord, RunState, Sample, SensorStatus, fixture,
+    CardState, Channel, Clocks, Coverage, DeviceId, Domain, EnergyMethod, EnergySpan, Flag, Gpu, IdlePhase,
+    Measurement, Others, Outcome, ReaderRole, Role, RunRecord, RunState, Sample, SensorStatus, fixture,
 };
 use crate::units::{Celsius, Hertz, MicroJoules, Seconds};
 use crate::verdict::{Assessment, Status, Subject, assess};
@@ -144,6 +144,13 @@ fn on_gpu(bed: &mut Bed, mig: Option<bool>) {
     for spans in bed.record.measurements.iter_mut().flat_map(|m| &mut m.samples).map(|s| &mut s.energy).chain(idle) {
         spans.push(EnergySpan { domain: domain.clone(), ..spans[0].clone() });
     }
+    let calm = fixture::calm_card(domain);
+    bed.record.measurements.iter_mut().flat_map(|m| &mut m.samples).for_each(|s| s.state.card = Some(calm.clone()));
+}
+/// The card in one window of a workload on a card.
+fn card<'a>(bed: &'a mut Bed, draw: &mut Draw) -> &'a mut CardState {
+    on_gpu(bed, Some(false));
+    bed.window(draw).state.card.as_mut().unwrap()
 }
 /// Another counter of package 0, reading `difference` more.
 fn second_reader(bed: &mut Bed, difference: f64) {
@@ -273,6 +280,9 @@ pub(crate) const BREAKS: &[Break] = &[
     spared("idle-drift", |b, _| no_energy(b)),
     fail("foreign-load", |b, d| b.window(d).state.foreign_load = Some(d.between(0.021, 1.0))),
     unknown("foreign-load", |b, d| b.window(d).state.foreign_load = None),
+    fail("foreign-load", |b, d| { let share = d.between(0.021, 1.0); card(b, d).foreign_load = Some(share); }),
+    unknown("foreign-load", |b, d| { let n = 1 + d.below(9) as u32; let c = card(b, d); c.foreign_load = None; c.others = Some(Others { count: n, own_seen: true }); }),
+    unknown("foreign-load", |b, d| { let c = card(b, d); c.foreign_load = None; c.others = None; }),
     spared("foreign-load", |b, _| void_all(b)),
     fail("steal", |b, d| b.window(d).state.steal = Some(d.between(0.006, 1.0))),
     unknown("steal", |b, d| b.window(d).state.steal = None),
@@ -280,6 +290,10 @@ pub(crate) const BREAKS: &[Break] = &[
     fail("throttled", |b, d| b.window(d).state.throttle_events = Some(1 + d.below(999) as u64)),
     fail("throttled", |b, d| { let m = b.workload(d); m.samples.iter_mut().for_each(|s| s.state.throttle_events = None);
         let n = d.below(10); m.samples[n].state.frequency = Hertz::new(d.between(1e9, 3.2e9)).ok(); }),
+    fail("throttled", |b, d| { card(b, d).throttle_events = None; let hertz = d.between(1e8, 1.8e9);
+        b.record.measurements.iter_mut().flat_map(|m| &mut m.samples).for_each(|s| s.state.card.as_mut().unwrap().throttle_events = None);
+        let slow = Hertz::new(hertz).unwrap(); b.window(d).state.card.as_mut().unwrap().sm_clock = Some(Clocks { median: slow, min: slow }); }),
+    unknown("throttled", |b, d| { let c = card(b, d); c.throttle_events = None; c.sm_clock = None; }),
     unknown("throttled", |b, d| { let w = b.window(d); w.state.throttle_events = None; w.state.frequency = None; }),
     spared("throttled", |b, _| void_all(b)),
     fail("clock-jump", |b, d| { let sign = [-1.0, 1.0][d.below(2)]; b.window(d).state.clock_jump = Some(s(sign * d.between(0.06, 9.0))); }),

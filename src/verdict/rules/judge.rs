@@ -73,6 +73,12 @@ impl Live<'_> {
         self.measurement.valid_samples()
     }
 
+    /// Whether it ran on a graphics card: on another device than the processor that no software imitates.
+    pub(super) fn on_card(&self) -> bool {
+        let imitated = self.measurement.prepared.as_ref().is_some_and(|p| p.program.software);
+        !imitated && self.summary.device.as_ref().is_some_and(|d| !d.is_cpu())
+    }
+
     /// Update periods of the slowest counter of the rated boundary in a window; `None` when one is unknown.
     pub(super) fn periods_in(&self, sample: &Sample) -> Option<f64> {
         let rated = self.summary.domains.iter().filter(|d| d.rated);

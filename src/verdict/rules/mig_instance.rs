@@ -30,7 +30,13 @@ fn check(subject: &Subject<'_>) -> Vec<Finding> {
                 }
                 own
             }
-            _ => header.environment.gpus.iter().collect(),
+            // Without a domain its address may still name the board.
+            _ => {
+                let pci = device.and_then(|d| d.pci.as_ref());
+                let there = header.environment.gpus.iter().filter(|g| pci.is_some() && g.pci.as_ref() == pci);
+                let there: Vec<&Gpu> = there.collect();
+                if there.is_empty() { header.environment.gpus.iter().collect() } else { there }
+            }
         };
         Some(if gpus.iter().any(|g| g.mig == Some(true)) {
             Seen::Broken("MIG is on: the counter covers other instances as well".to_owned())
