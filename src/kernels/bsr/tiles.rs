@@ -4,13 +4,14 @@
 //! which the second-level cache holds, and computes the strip at once; so B is read once and its copy never
 //! leaves the cache. A register tile is a few rows of a block row by one strip: it walks along the stored
 //! blocks of the row and keeps its sums in registers from the first block to the last, so C is written once
-//! and never read.
+//! and never read. A small B with short rows is read where it lies.
 
 #![expect(unsafe_code, reason = "vector operations on packed operands, inside a checked structure")]
 
 use super::structure::Bsr;
 use crate::kernels::csr::Columns;
 use crate::kernels::element::Element;
+use crate::kernels::gemm::second_level_bytes;
 use crate::kernels::pack::{PackPath, pack};
 use crate::kernels::simd::{Simd, paths};
 use crate::kernels::split::{Parts, balanced, grid};
@@ -19,6 +20,18 @@ use std::ops::Range;
 
 /// The smallest side of a block.
 pub(super) const SMALLEST_SIDE: usize = 16;
+
+/// Longest rows of B, in bytes, that are read in place: what a block reads of longer ones, a few lines of each row,
+/// meets in few sets of the first-level cache. (Measured: rows of 1 KiB win 1.03 to 1.44, of 2 KiB lose 0.05 to 0.14.)
+const NEAR_ROWS: usize = 1 << 10;
+/// Register tiles that read a row of B which is not worth packing. (Measured: 13 win 1.02 to 1.12, 6 and less 1.2 to
+/// 1.5; 26 lose up to 0.09, and 64 up to 0.06.)
+const FEW_TILES: usize = 16;
+
+/// Rows of a register tile.
+const fn tile_rows(isa: Isa) -> usize {
+    if matches!(isa, Isa::Avx512) { 8 } else { 4 }
+}
 
 /// Elements in the width of a strip.
 const fn strip_width<T: Element>(isa: Isa) -> usize {
@@ -36,7 +49,9 @@ pub(super) struct Tiled<T: Element> {
     /// Column of each block, in blocks.
     columns: Vec<u32>,
     n: usize,
-    /// The strip of B that each thread works on.
+    /// Whether B is read where it lies.
+    in_place: bool,
+    /// The strip of B that each thread works on, else.
     packed: Vec<Buffer<T>>,
     /// Strips and block rows of each thread: rows are balanced by stored blocks.
     parts: Vec<(Range<usize>, Range<usize>)>,
@@ -59,12 +74,19 @@ impl<T: BsrPath + PackPath> Tiled<T> {
             Columns::U32(columns) => columns[..blocks.nnz()].to_vec(),
         };
         let width = strip_width::<T>(isa);
-        let strip = blocks.columns_len() * side * width;
+        let (depth, row) = (blocks.columns_len() * side, n * size_of::<T>());
+        // Elements of a column of A, on average.
+        let readers = blocks.nnz() * side * side / depth;
+        let in_place = row <= NEAR_ROWS
+            && row.is_multiple_of(isa.register_bytes())
+            && depth * row <= second_level_bytes() / 2
+            && readers <= FEW_TILES * tile_rows(isa);
+        let strip = if in_place { 0 } else { depth * width };
         let packed = (0..team.threads()).map(|_| Buffer::zeroed(strip, "a strip of B")).collect::<Result<_, _>>()?;
         let (across, down) = grid(n.div_ceil(width), team.threads());
         let rows = balanced(blocks.row_ptr(), down);
         let parts = across.iter().flat_map(|c| rows.iter().map(move |r| (c.clone(), r.clone()))).collect();
-        Ok(Self { matrix, columns, n, packed, parts, isa })
+        Ok(Self { matrix, columns, n, in_place, packed, parts, isa })
     }
 
     /// The instruction set it was made for.
@@ -91,8 +113,13 @@ impl<T: BsrPath + PackPath> Tiled<T> {
             let strip = &mut unsafe { strips.range(thread..thread + 1) }[0];
             for index in columns.clone() {
                 let width = strip_width::<T>(a.isa);
-                pack(a.isa, (b, a.n), strip, index * width, width);
-                let args = Args { a, c: &c, packed: strip, strip: index, rows: rows.clone() };
+                let (strip_of_b, apart) = if a.in_place {
+                    (&b[index * width..], a.n)
+                } else {
+                    pack(a.isa, (b, a.n), strip, index * width, width);
+                    (&**strip, width)
+                };
+                let args = Args { a, c: &c, b: strip_of_b, apart, strip: index, rows: rows.clone() };
                 // SAFETY: the instruction set is available; operands fit; strips and block rows of
                 // different threads do not overlap.
                 unsafe { program(&args) };
@@ -106,8 +133,9 @@ impl<T: BsrPath + PackPath> Tiled<T> {
 pub(super) struct Args<'a, T: Element> {
     a: &'a Tiled<T>,
     c: &'a Parts<'a, T>,
-    /// The strip of B.
-    packed: &'a [T],
+    /// The strip of B, and elements from one of its rows to the next.
+    b: &'a [T],
+    apart: usize,
     /// Which strip it is.
     strip: usize,
     /// Block rows.
@@ -130,7 +158,7 @@ unsafe fn block_rows<S: Simd, const R: usize>(args: &Args<'_, S::Elem>) {
         // SAFETY: strip, block row and tile lie inside the packed strip, the structure and C.
         unsafe {
             let c = args.c.as_mut_ptr().add(block_row * side * a.n + column);
-            let part = Part { a, stored, b: args.packed.as_ptr(), c, left, width };
+            let part = Part { a, stored, b: args.b.as_ptr(), apart: args.apart, c, left };
             match (R, registers) {
                 (3, 3) => part.tiles::<S, 8, 3>(),
                 (3, 2) => part.tiles::<S, 8, 2>(),
@@ -148,14 +176,13 @@ struct Part<'a, T: Element> {
     a: &'a Tiled<T>,
     /// Its blocks.
     stored: Range<usize>,
-    /// The packed strip.
+    /// The strip of B, and elements from one of its rows to the next.
     b: *const T,
+    apart: usize,
     /// Its first element of C.
     c: *mut T,
     /// Columns of C that the strip covers.
     left: usize,
-    /// Columns that the packed strip has room for.
-    width: usize,
 }
 
 impl<T: Element> Part<'_, T> {
@@ -180,14 +207,14 @@ impl<T: Element> Part<'_, T> {
     /// As for [`Part::tiles`].
     #[inline(always)]
     unsafe fn tile<S: Simd<Elem = T>, const M: usize, const N: usize>(&self, row: usize) -> [[S::V; N]; M] {
-        let (a, side, width) = (self.a, self.a.matrix.side(), self.width);
+        let (a, side, apart) = (self.a, self.a.matrix.side(), self.apart);
         // SAFETY: blocks and their columns lie inside the matrix (checked when it was made), so every
-        // row of the packed strip that they name exists; the rest is passed on to the caller.
+        // row of the strip of B that they name exists, for whole registers; the rest is passed on to the caller.
         unsafe {
             let mut sums = [[S::splat(T::ZERO); N]; M];
             for block in self.stored.clone() {
                 let mut left = a.matrix.values().as_ptr().add(block * side * side + row);
-                let mut right = self.b.add(*a.columns.get_unchecked(block) as usize * side * width);
+                let mut right = self.b.add(*a.columns.get_unchecked(block) as usize * side * apart);
                 for _ in 0..side {
                     let mut b = [S::splat(T::ZERO); N];
                     for (index, b) in b.iter_mut().enumerate() {
@@ -200,7 +227,7 @@ impl<T: Element> Part<'_, T> {
                         }
                     }
                     left = left.add(side);
-                    right = right.add(width);
+                    right = right.add(apart);
                 }
             }
             sums
@@ -226,6 +253,41 @@ impl<T: Element> Part<'_, T> {
                     }
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::bsr::SpmmBsr;
+    use crate::kernels::verify::{Threads, params, verify};
+    use crate::kernels::{Dtype, ParamValue};
+
+    #[test]
+    fn short_whole_rows_of_b_are_read_in_place_and_others_packed() {
+        let team = Threads(1);
+        for isa in Isa::available() {
+            let cases = [(1, 64, 256, true), (1, 64, 250, false), (1, 64, 257, false), (1, 1 << 16, 256, false)];
+            // The last one is read by 64 block rows.
+            for (block_rows, rows_of_b, n, in_place) in cases.into_iter().chain([(64, 64, 256, false)]) {
+                let sizes = (block_rows, rows_of_b / 16);
+                let matrix = Bsr::<f32>::random(16, sizes, block_rows * 4, 7, &team).unwrap();
+                let tiled = Tiled::new(matrix, n, isa, &team).unwrap();
+                assert_eq!(tiled.in_place, in_place, "{isa}: {block_rows} block rows, {rows_of_b} rows of {n}");
+                assert_eq!(tiled.packed[0].is_empty(), in_place);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_read_in_place_matches_the_reference() {
+        // One, two and three registers in the last strip of each instruction set and type.
+        for (dtype, n) in [(Dtype::F32, 16), (Dtype::F32, 80), (Dtype::F32, 144), (Dtype::F64, 8), (Dtype::F64, 40)] {
+            let counts =
+                [("m", 96), ("k", 160), ("n", n), ("block", 32)].map(|(name, n)| (name, ParamValue::Integer(n)));
+            let [m, k, n, block] = counts;
+            verify(&SpmmBsr, &params(dtype, &[m, k, n, block, ("density", ParamValue::Real(0.3))]));
         }
     }
 }

@@ -31,6 +31,7 @@ use super::{
     Api, Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel,
     KernelError, KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
 };
+pub(super) use nest::second_level_bytes;
 use nest::{Nest, NestPath};
 pub(super) use panels::Panels;
 pub(super) use short::Demanding;

@@ -165,7 +165,7 @@ const fn block_columns(cache: usize) -> usize {
 }
 
 /// Size of the second-level cache; 256 KiB where it is not known.
-fn second_level_bytes() -> usize {
+pub(in crate::kernels) fn second_level_bytes() -> usize {
     const UNKNOWN: usize = 256 << 10;
     #[cfg(target_arch = "x86_64")]
     {

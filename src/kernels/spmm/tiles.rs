@@ -1,13 +1,15 @@
 //! The tiled program of `spmm-csr`.
 //!
-//! A strip of C is four registers wide. A thread packs the strip's part of B and computes the strip at once,
-//! while the copy is in its second-level cache. What belongs to a panel of A's columns is one small piece of
-//! it: 24 to 256 KiB, the more the sparser A is. Each row of A adds its stored elements of a panel to the
-//! accumulators. Between panels these rest in a packed strip, because rows of C itself are often a
-//! power of two apart and would push each other out of the cache.
+//! A strip of C is four registers wide. What belongs to a panel of A's columns in the strip's part of B is a small
+//! piece: the first-level cache holds it, or the second where A is so sparse that rows would find too little in
+//! it. A thread packs it and goes through its rows at once. Each row of A adds its stored elements of a panel to
+//! the accumulators. Between panels these rest in a packed strip, because rows of C itself are often a power of
+//! two apart and would push each other out of the cache. After the last panel they go to C, whose lines are asked
+//! for a few visits before, since no hardware knows the order of the rows.
 //!
-//! Within a panel, rows are visited in the order of their number of elements: then the length of
-//! the inner loop hardly changes from row to row, and its end is predicted.
+//! Within a panel, rows are visited in the order of their number of elements, two at a time: then the length of
+//! the inner loop hardly changes from visit to visit, its end is predicted, and the two sets of accumulators
+//! hide each other's latency.
 
 #![expect(unsafe_code, reason = "vector operations on packed panels, inside a checked structure")]
 
@@ -20,15 +22,20 @@ use crate::kernels::split::{Parts, balanced, grid};
 use crate::kernels::{Buffer, Isa, KernelError, ParamError, Team};
 use std::ops::Range;
 
-/// Fewest bytes of a panel of packed B: fits a 32 KiB first-level cache beside the streams of A and C.
-const PANEL_BYTES: usize = 24 << 10;
-/// Where rows are sparse, panels grow up to this size, which second-level caches hold. (Measured:
-/// reading the panel from the second level costs less than resting the accumulators more often.)
-const MOST_PANEL_BYTES: usize = 256 << 10;
+/// Bytes of a panel of packed B that fits a first-level cache beside the streams of A and C: of 48 KiB with the
+/// widest registers, else of 32 KiB.
+const fn panel_bytes(isa: Isa) -> usize {
+    if matches!(isa, Isa::Avx512) { 36 << 10 } else { 24 << 10 }
+}
+/// Where rows are sparse, panels have this size, which second-level caches hold. (Measured: reading the panel
+/// from the second level costs less then than resting the accumulators more often.)
+const DEEP_PANEL_BYTES: usize = 256 << 10;
 /// Elements of a row in a panel worth loading and storing its accumulators for.
-const ENOUGH: usize = 32;
+const ENOUGH: f64 = 10.0;
 /// Rows whose accumulators rest together: 512 KiB with the widest registers.
 const BLOCK_ROWS: usize = 2048;
+/// Rows whose lines of C are asked for ahead of the visit that stores them.
+const AHEAD: usize = 8;
 /// Registers in the width of a strip.
 const STRIP: usize = 4;
 
@@ -45,7 +52,8 @@ pub(super) struct Tiled<T: Element> {
     depth: usize,
     /// For each panel: the rows in the order of visiting, which stays within a block.
     order: Vec<u32>,
-    /// For each panel: where the elements of each visited row start, and one more.
+    /// For each panel: where the elements of each visited row start, and one more; but those of two rows
+    /// that are visited together take turns, until the second has only its own left.
     starts: Vec<u32>,
     /// Row of each element in the packed panel.
     depths: Buffer<u16>,
@@ -56,8 +64,10 @@ pub(super) struct Tiled<T: Element> {
     parts: Vec<(Range<usize>, usize)>,
     /// Columns of B.
     n: usize,
-    /// The strip of B that each thread works on.
+    /// The panel of B that each thread works on; all panels of the strip where it has several blocks of rows.
     packed: Vec<Buffer<T>>,
+    /// Whether panels are kept for the next block of rows.
+    kept: bool,
     /// The resting accumulators of a block, for each thread.
     scratch: Vec<Buffer<T>>,
     isa: Isa,
@@ -69,7 +79,7 @@ impl<T: SpmmPath + PackPath> Tiled<T> {
     /// # Errors
     /// [`KernelError::OutOfMemory`].
     pub(super) fn cut(a: &Csr<T>, n: usize, isa: Isa, team: &dyn Team) -> Result<Self, KernelError> {
-        let depth = depth(isa, a.nnz(), a.rows() * a.columns_len());
+        let depth = depth(isa, (a.rows(), a.columns_len()), a.nnz());
         let lanes = packed_row(isa) / size_of::<T>();
         let (strips, groups) = grid(n.div_ceil(lanes), team.threads());
         let parts = strips.iter().flat_map(|strips| (0..groups).map(|group| (strips.clone(), group))).collect();
@@ -94,21 +104,32 @@ impl<T: SpmmPath + PackPath> Tiled<T> {
             order.extend((0..a.rows()).map(narrow));
             for block in blocks.iter().flatten() {
                 order[visited + block.start..visited + block.end].sort_by_key(|row| here[*row as usize]);
-            }
-            for row in order[visited..].iter().map(|row| *row as usize) {
-                starts.push(narrow(stored));
-                for (column, value) in a.row_after(row, done[row]).take(here[row]) {
-                    depths[stored] = u16::try_from(column - first).unwrap_or(u16::MAX);
-                    values[stored] = value;
-                    stored += 1;
+                for together in order[visited + block.start..visited + block.end].chunks(2) {
+                    let longest = together.last().map_or(0, |row| here[*row as usize]);
+                    let mut start = stored;
+                    for turn in 0..longest {
+                        for row in together.iter().map(|row| *row as usize).filter(|row| turn < here[*row]) {
+                            let at = done[row] + turn;
+                            let Some((column, value)) = a.row_after(row, at).next() else { continue };
+                            depths[stored] = u16::try_from(column - first).unwrap_or(u16::MAX);
+                            values[stored] = value;
+                            stored += 1;
+                        }
+                    }
+                    for row in together.iter().map(|row| *row as usize) {
+                        starts.push(narrow(start));
+                        start += here[row];
+                        done[row] += here[row];
+                    }
                 }
-                done[row] += here[row];
             }
             starts.push(narrow(stored));
         }
         let resting = BLOCK_ROWS.min(a.rows());
         let scratch = (0..team.threads()).map(|_| Buffer::zeroed(resting * lanes, "a strip of C"));
-        let packed = (0..team.threads()).map(|_| Buffer::zeroed(lanes * a.columns_len(), "a strip of B"));
+        let kept = blocks.iter().any(|blocks| blocks.len() > 1);
+        let rows_of_b = if kept { a.columns_len() } else { depth.min(a.columns_len()) };
+        let packed = (0..team.threads()).map(|_| Buffer::zeroed(lanes * rows_of_b, "a strip of B"));
         Ok(Self {
             rows: a.rows(),
             columns: a.columns_len(),
@@ -121,6 +142,7 @@ impl<T: SpmmPath + PackPath> Tiled<T> {
             parts,
             n,
             packed: packed.collect::<Result<_, _>>()?,
+            kept,
             scratch: scratch.collect::<Result<_, _>>()?,
             isa,
         })
@@ -147,15 +169,23 @@ impl<T: SpmmPath + PackPath> Tiled<T> {
             // SAFETY: each thread has a strip and scratch of its own.
             let (resting, strip) =
                 unsafe { (&mut resting.range(thread..thread + 1)[0], &mut strips.range(thread..thread + 1)[0]) };
+            let width = packed_row(a.isa) / size_of::<T>();
             for strip_index in columns.clone() {
-                let width = packed_row(a.isa) / size_of::<T>();
-                pack(a.isa, (b, a.n), strip, strip_index * width, width);
-                for rows in a.blocks[*group].iter().cloned() {
-                    let args =
-                        Args { a, c: &c, packed: strip, strip: strip_index, rows, resting: resting.as_mut_ptr() };
-                    // SAFETY: the instruction set is available; operands fit; strips and rows of
-                    // different threads do not overlap.
-                    unsafe { program(&args) };
+                for (block, rows) in a.blocks[*group].iter().enumerate() {
+                    for (panel, first) in (0..a.columns).step_by(a.depth).enumerate() {
+                        let depths = first..(first + a.depth).min(a.columns);
+                        let at = if a.kept { first * width } else { 0 };
+                        let packed = &mut strip[at..at + depths.len() * width];
+                        if block == 0 || !a.kept {
+                            let b = &b[depths.start * a.n..depths.end * a.n];
+                            pack(a.isa, (b, a.n), packed, strip_index * width, width);
+                        }
+                        let (rows, resting) = (rows.clone(), resting.as_mut_ptr());
+                        let args = Args { a, c: &c, packed, panel, strip: strip_index, rows, resting };
+                        // SAFETY: the instruction set is available; operands fit; strips and rows of
+                        // different threads do not overlap.
+                        unsafe { program(&args) };
+                    }
                 }
             }
         });
@@ -164,12 +194,12 @@ impl<T: SpmmPath + PackPath> Tiled<T> {
 }
 
 /// Columns of A in a panel: what the first-level cache holds, or more where rows are so sparse
-/// that a panel would give them only a few elements.
-fn depth(isa: Isa, nnz: usize, cells: usize) -> usize {
-    let enough = (ENOUGH as f64 * cells as f64 / nnz as f64).min(f64::from(u16::MAX));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 8 and 65,535")]
-    let enough = enough as usize;
-    enough.clamp(PANEL_BYTES / packed_row(isa), MOST_PANEL_BYTES / packed_row(isa))
+/// that a panel would give them only a few elements. All panels have the same, but for the last.
+fn depth(isa: Isa, (rows, columns): (usize, usize), nnz: usize) -> usize {
+    let most = panel_bytes(isa) / packed_row(isa);
+    let enough = (most * nnz) as f64 >= ENOUGH * (rows * columns) as f64;
+    let most = if enough { most } else { DEEP_PANEL_BYTES / packed_row(isa) };
+    columns.div_ceil(columns.div_ceil(most))
 }
 
 impl<T: Element> Tiled<T> {
@@ -178,27 +208,29 @@ impl<T: Element> Tiled<T> {
     /// # Errors
     /// [`ParamError::TooLarge`].
     pub(super) fn pointer_bytes(m: u64, k: u64) -> Result<u64, ParamError> {
-        let depth = (PANEL_BYTES / packed_row(Isa::Avx512)) as u64;
+        let depth = (panel_bytes(Isa::Avx512) / packed_row(Isa::Avx512)) as u64;
         product("row offsets", &[8, k.div_ceil(depth), m + 1])
     }
 }
 
-/// What one thread computes: a block of rows of a strip.
+/// What one thread computes: what a panel adds to a block of rows of a strip.
 pub(super) struct Args<'a, T: Element> {
     a: &'a Tiled<T>,
     c: &'a Parts<'a, T>,
-    /// The strip of B.
+    /// The panel's part of the strip of B.
     packed: &'a [T],
+    /// Which panel it is.
+    panel: usize,
     /// Which strip it is.
     strip: usize,
     rows: Range<usize>,
     resting: *mut T,
 }
 
-/// A block of rows of a strip.
+/// A panel of a block of rows of a strip.
 ///
 /// # Safety
-/// As for [`Simd`]; operands fit, and no other thread computes the same part.
+/// As for [`Simd`]; operands fit, panels come in order, and no other thread computes the same part.
 #[inline(always)]
 unsafe fn spmm<S: Simd, const R: usize>(args: &Args<'_, S::Elem>) {
     let (n, width) = (args.a.n, STRIP * S::LANES);
@@ -221,51 +253,76 @@ unsafe fn spmm<S: Simd, const R: usize>(args: &Args<'_, S::Elem>) {
 }
 paths!(pub(super) trait SpmmPath: spmm(Args), registers = [1, 1, 1], for f32, f64);
 
-/// One strip of N registers starting at `column`; with `RAGGED`, the last register holds only
+/// A panel of a strip of N registers starting at `column`; with `RAGGED`, the last register holds only
 /// `last` columns.
 ///
 /// # Safety
 /// As for [`spmm`].
 #[inline(always)]
 unsafe fn strip<S: Simd, const N: usize, const RAGGED: bool>(args: &Args<'_, S::Elem>, column: usize, last: usize) {
-    let (a, rows, resting, width) = (args.a, &args.rows, args.resting, STRIP * S::LANES);
-    for (panel, first) in (0..a.columns).step_by(a.depth).enumerate() {
-        let starts = &a.starts[panel * (a.rows + 1)..(panel + 1) * (a.rows + 1)];
-        let order = &a.order[panel * a.rows..(panel + 1) * a.rows];
-        let is_last = first + a.depth >= a.columns;
-        for visit in rows.clone() {
-            let (start, end) = (starts[visit] as usize, starts[visit + 1] as usize);
-            if panel > 0 && start == end && !is_last {
-                continue;
+    let (a, rows, resting, panel) = (args.a, &args.rows, args.resting, args.panel);
+    let (packed, width) = (args.packed.as_ptr(), STRIP * S::LANES);
+    let starts = &a.starts[panel * (a.rows + 1)..(panel + 1) * (a.rows + 1)];
+    let order = &a.order[panel * a.rows..(panel + 1) * a.rows];
+    let is_last = (panel + 1) * a.depth >= a.columns;
+    let mut visit = rows.start;
+    while visit < rows.end {
+        let pair = rows.end - visit >= 2;
+        let [row, other] = [visit, visit + usize::from(pair)].map(|at| order[at] as usize);
+        let [start, middle] = [visit, visit + 1].map(|at| starts[at] as usize);
+        visit += if pair { 2 } else { 1 };
+        let end = starts[visit] as usize;
+        if panel > 0 && start == end && !is_last {
+            continue;
+        }
+        // SAFETY: the order stays within the block, so the rows belong to this thread and their
+        // accumulators rest in `resting`; elements lie within the panel of packed B.
+        unsafe {
+            if is_last && visit + AHEAD <= rows.end {
+                for row in &order[visit + AHEAD - 2..visit + AHEAD] {
+                    let c = args.c.as_mut_ptr().add(*row as usize * a.n + column);
+                    for register in 0..N {
+                        S::prefetch(c.add(register * S::LANES));
+                    }
+                }
             }
-            let row = order[visit] as usize;
-            // SAFETY: the order stays within the block, so the row belongs to this thread and its
-            // accumulators rest in `resting`; elements lie within the panel of packed B.
-            unsafe {
-                let packed = args.packed.as_ptr().add(first * width);
-                let resting = resting.add((row - rows.start) * width);
-                let mut even = [S::splat(S::Elem::ZERO); N];
-                // A second set of sums: one alone would wait for the latency of every addition.
-                let mut odd = even;
-                if panel > 0 {
-                    load::<S, N>(resting, &mut even);
+            let [rest, other_rest] = [row, other].map(|row| resting.add((row - rows.start) * width));
+            let mut sums = [[S::splat(S::Elem::ZERO); N]; 2];
+            if panel > 0 {
+                load::<S, N>(rest, &mut sums[0]);
+                if pair {
+                    load::<S, N>(other_rest, &mut sums[1]);
                 }
-                let mut q = start;
-                while q + 2 <= end {
-                    add_row::<S, N>(a, q, packed, width, &mut even);
-                    add_row::<S, N>(a, q + 1, packed, width, &mut odd);
-                    q += 2;
+            }
+            // A row that is alone takes both sets of sums in turns: one would wait for the latency of
+            // every addition.
+            let turns = if pair { middle - start } else { (end - start) / 2 };
+            let mut q = start;
+            while q < start + 2 * turns {
+                add_row::<S, N>(a, q, packed, width, &mut sums[0]);
+                add_row::<S, N>(a, q + 1, packed, width, &mut sums[1]);
+                q += 2;
+            }
+            while q < end {
+                add_row::<S, N>(a, q, packed, width, &mut sums[1]);
+                q += 1;
+            }
+            if !pair {
+                let [of_row, more] = &mut sums;
+                for (sum, more) in of_row.iter_mut().zip(more) {
+                    *sum = S::add(*sum, *more);
                 }
-                if q < end {
-                    add_row::<S, N>(a, q, packed, width, &mut even);
+            }
+            if is_last {
+                let c = args.c.as_mut_ptr().add(column);
+                store::<S, N, RAGGED>(c.add(row * a.n), &sums[0], last);
+                if pair {
+                    store::<S, N, RAGGED>(c.add(other * a.n), &sums[1], last);
                 }
-                for (even, odd) in even.iter_mut().zip(odd) {
-                    *even = S::add(*even, odd);
-                }
-                if is_last {
-                    store::<S, N, RAGGED>(args.c.as_mut_ptr().add(row * a.n + column), &even, last);
-                } else {
-                    store::<S, N, false>(resting, &even, 0);
+            } else {
+                store::<S, N, false>(rest, &sums[0], 0);
+                if pair {
+                    store::<S, N, false>(other_rest, &sums[1], 0);
                 }
             }
         }
