@@ -83,7 +83,6 @@ fn spread<S: Demanding>(dtype: Dtype) -> DeviceCanary {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
 mod tests {
     use super::*;
     use crate::kernels::Values;
