@@ -77,6 +77,7 @@ fn plans(c: &mut Criterion) {
         cores: 2,
         available_memory: memory,
         last_level_cache: Bytes::new(32e6).ok(),
+        caches: Vec::new(),
         devices: Devices::default(),
     };
     for (name, text) in [("matrix", expanded()), ("written out", written_out())] {

@@ -3,7 +3,7 @@
 
 Each round runs the same small suite with wattproof (time of the device per iteration, from its record) and then the same work
 with PyTorch (events). The table shows medians over the rounds and their ratio: above 1, wattproof is faster. Bandwidths are
-relative to a copy that PyTorch makes in the same round. `ci/gpu.sh` calls this.
+relative to a copy that PyTorch makes in the same round; sparse products and experts also to its dense product at equal FLOP. `ci/gpu.sh` calls this.
 """
 
 import argparse
@@ -16,6 +16,8 @@ from pathlib import Path
 HEADS, SEQ, DIM = 32, 16384, 128
 SIDE = 8192
 GIB = 1 << 30
+SPARSE, DENSITY = 8192, 0.1
+TOKENS, MODEL, HIDDEN, EXPERTS = 8192, 4096, 14336, 8
 SUITE = f"""version: 1
 suite: gpu-peers
 title: Beside PyTorch
@@ -25,9 +27,13 @@ devices: ["cuda:0"]
 cases:
   - {{ kernel: gemm, matrix: {{ dtype: bf16, shape: {SIDE}x{SIDE}x{SIDE}, program: [library, own] }} }}
   - {{ kernel: gemm, matrix: {{ dtype: [f32, tf32, f64, f16, i8, f8], shape: {SIDE}x{SIDE}x{SIDE}, program: library }} }}
-  - {{ kernel: spmm-csr, matrix: {{ dtype: f32, shape: {SIDE}x{SIDE}x{SIDE}, density: [0.22, 0.05], program: library }} }}
+  - {{ kernel: gemm, matrix: {{ dtype: [f32, f64, f16, i8], shape: {SIDE}x{SIDE}x{SIDE}, program: own }} }}
+  - {{ kernel: spmm-csr, matrix: {{ dtype: f32, shape: {SIDE}x{SIDE}x{SIDE}, density: [0.22, 0.05], program: [library, own] }} }}
   - {{ kernel: spmm-bsr, matrix: {{ dtype: f32, shape: {SIDE}x{SIDE}x{SIDE}, block: 64, density: 0.22, program: library }} }}
   - {{ kernel: spmm-2-4, matrix: {{ dtype: [bf16, f16, i8], shape: {SIDE}x{SIDE}x{SIDE}, program: library }} }}
+  - {{ kernel: spmm-2-4, matrix: {{ dtype: bf16, shape: {SIDE}x{SIDE}x{SIDE}, program: own }} }}
+  - {{ kernel: spmm-bsr, matrix: {{ dtype: bf16, shape: {SPARSE}x{SPARSE}x{SPARSE}, block: [64, 128], density: {DENSITY} }} }}
+  - {{ kernel: moe, matrix: {{ dtype: bf16, tokens: {TOKENS}, d: {MODEL}, f: {HIDDEN}, experts: {EXPERTS}, top: 1 }} }}
   - {{ kernel: attention, matrix: {{ dtype: bf16, heads: {HEADS}, seq: {SEQ}, dim: {DIM}, mask: [dense, causal] }} }}
   - {{ kernel: triad, matrix: {{ bytes: 6 GiB }} }}
   - {{ kernel: gemv-quantized, matrix: {{ dtype: bf16, n: 65536, k: 16384, weights: [int8, int4] }} }}
@@ -68,6 +74,39 @@ def timed(torch, work):
         last.synchronize()
         times.append(first.elapsed_time(last) / 1e3)
     return statistics.median(times)
+
+
+def attempt(work):
+    """What `work` gives, or None with a word where this PyTorch cannot do it."""
+    try:
+        return work()
+    except (RuntimeError, NotImplementedError, AttributeError, ImportError) as error:
+        print(f"PyTorch cannot do it: {error}", file=sys.stderr)
+        return None
+
+
+def block_sparse(torch, side):
+    """Seconds of a product with blocks of this side in PyTorch's BSR."""
+    blocks = SPARSE // side
+    kept = torch.rand((blocks, blocks), device="cuda") < DENSITY
+    dense = torch.randn((SPARSE, SPARSE), device="cuda", dtype=torch.bfloat16)
+    dense *= kept.repeat_interleave(side, 0).repeat_interleave(side, 1)
+    sparse = dense.to_sparse_bsr((side, side))
+    right = torch.randn((SPARSE, SPARSE), device="cuda", dtype=torch.bfloat16)
+    return timed(torch, lambda: sparse @ right)
+
+
+def experts(torch):
+    """Seconds of SwiGLU experts as two grouped products, with equal loads and tokens that already lie expert by expert."""
+    make = lambda *shape: torch.randn(shape, device="cuda", dtype=torch.bfloat16)
+    x, up, down = make(TOKENS, MODEL), make(EXPERTS, MODEL, 2 * HIDDEN), make(EXPERTS, HIDDEN, MODEL)
+    ends = torch.arange(1, EXPERTS + 1, device="cuda", dtype=torch.int32) * (TOKENS // EXPERTS)
+
+    def layer():
+        gate, value = torch._grouped_mm(x, up, offs=ends).chunk(2, dim=-1)
+        return torch._grouped_mm(torch.nn.functional.silu(gate) * value, down, offs=ends)
+
+    return timed(torch, layer)
 
 
 def normal(torch, dtype):
@@ -152,6 +191,9 @@ def peers(torch):
     seconds = {mask: timed(torch, lambda c=mask == "causal": attention(q, k, v, is_causal=c)) for mask in ("dense", "causal")}
     del q, k, v
     seconds.update(products(torch))
+    for side in (64, 128):
+        seconds[f"spmm-bsr-{side}"] = attempt(lambda s=side: block_sparse(torch, s))
+    seconds["moe"] = attempt(lambda: experts(torch))
     source = torch.randn(2 * GIB // 4, device="cuda")
     target = torch.empty_like(source)
     copied = 2 * source.numel() * 4 / timed(torch, lambda: target.copy_(source))
@@ -179,7 +221,14 @@ def main():
         seconds, copied = peers(torch)
         for case, (time, flops, moved) in mine.items():
             row = table.setdefault(case, {"figures": [], "ratios": []})
-            if case.startswith(("attention", "gemm-", "spmm-")):
+            if case.startswith(("spmm-bsr-bf16", "moe")):
+                row["figures"].append(f"{flops / time / 1e12:.0f} TFLOP/s")
+                row["peer"] = "matmul at equal FLOP"
+                row["ratios"].append(flops / time / (2 * SIDE**3 / seconds["gemm-bf16"]))
+                peer = seconds["moe" if case.startswith("moe") else f"spmm-bsr-{128 if 'block128' in case else 64}"]
+                if peer is not None:
+                    row.setdefault("own", []).append(peer / time)
+            elif case.startswith(("attention", "gemm-", "spmm-")):
                 if case.startswith("attention"):
                     word, row["peer"] = "causal" if "causal" in case else "dense", "SDPA"
                 else:
@@ -199,6 +248,8 @@ def main():
     for case, row in table.items():
         low, high = min(row["ratios"]), max(row["ratios"])
         print(f"{case:56} {statistics.median(row['ratios']):6.3f} of {row['peer']} ({low:.3f} to {high:.3f}), {row['figures'][-1]}")
+        if "own" in row:
+            print(f"{'':56} {statistics.median(row['own']):6.3f} of PyTorch's own ({min(row['own']):.3f} to {max(row['own']):.3f})")
     (args.out / "peers.json").write_text(json.dumps({"card": card, "torch": torch.__version__, "cases": table}, indent=2))
 
 

@@ -22,7 +22,7 @@ use wattproof::backends::{Backend, Workload};
 use wattproof::clock::{Clock, thread_cpu_time};
 use wattproof::host::Host;
 use wattproof::kernels::{self, Array, BuildContext, Dtype, Isa, Kernel, ParamValue, Params, Team};
-use wattproof::suite::{Case, DeviceId, Threads};
+use wattproof::suite::{CacheState, Case, DeviceId, Threads};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -96,6 +96,7 @@ impl Server {
             params: params.clone(),
             threads,
             device: DeviceId::cpu(),
+            cache: CacheState::Warm,
             line: 1,
         };
         let workload = self.backend.prepare(&case, SEED)?;

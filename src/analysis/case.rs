@@ -64,6 +64,7 @@ pub(super) fn summarise(measurement: &Measurement, header: &Header, meters: &Met
             Threads::Cores | Threads::All => None,
         }),
         device,
+        cache: measurement.case.cache,
         path: prepared.map(|p| p.program.path.clone()),
         facts: prepared.map(|p| p.program.facts.clone()).unwrap_or_default(),
         correctness: worst(measurement),

@@ -70,7 +70,9 @@ impl Ceilings {
         }
         let key = Key::of(case);
         let peak = key.as_ref().and_then(|k| self.peak(k, case.params.dtype));
-        let read = key.as_ref().zip(case.work).and_then(|(k, w)| self.read(k, w.bytes.get()));
+        // What a cold case reads comes from memory, however little it is.
+        let bytes = case.work.map(|w| if case.cache.is_cold() { f64::INFINITY } else { w.bytes.get() });
+        let read = key.as_ref().zip(bytes).and_then(|(k, bytes)| self.read(k, bytes));
         case.of_peak = share(&case.rate, peak, "no arithmetic probe of this type and thread count in the record");
         case.of_read = share(&case.bandwidth, read, "no read probe of this thread count in the record");
         let counts = case.time.estimate().is_some();

@@ -106,6 +106,8 @@ pub struct Shape<'a> {
     pub device: Option<&'a crate::record::DeviceId>,
     /// Workload or ceiling probe.
     pub role: Role,
+    /// Whether its operands came from memory in every iteration.
+    pub cold: bool,
 }
 
 impl<'a> Shape<'a> {
@@ -116,6 +118,7 @@ impl<'a> Shape<'a> {
             threads: case.threads,
             device: case.device.as_ref(),
             role: case.role,
+            cold: case.cache.is_cold(),
         }
     }
 }
@@ -127,7 +130,7 @@ pub fn replaces(dense: &Shape<'_>, sparse: &Shape<'_>) -> bool {
         return false;
     };
     let whole_work = dense.work.is_some_and(|w| w.useful == whole && w.dense_equivalent == whole);
-    let alike = (dense.params.dtype, dense.threads) == (sparse.params.dtype, sparse.threads);
+    let alike = (dense.params.dtype, dense.threads, dense.cold) == (sparse.params.dtype, sparse.threads, sparse.cold);
     let shape = || integers(dense.params).all(|(name, n)| integers(sparse.params).any(|(k, m)| (k, m) == (name, n)));
     whole_work && alike && dense.role == Role::Workload && dense.device == sparse.device && shape()
 }
@@ -196,6 +199,9 @@ fn family(key: &Key<'_>, members: &[&CaseSummary]) -> Crossover {
     }
     if let Some((name, n)) = &key.extra {
         label.push_str(&format!(", {name} {n}"));
+    }
+    if key.dense.cache.is_cold() {
+        label.push_str(", cold");
     }
     match key.threads {
         Some(1) => label.push_str(", 1 thread"),

@@ -9,7 +9,8 @@ use super::window::Window;
 use super::{Status, Term, TermName};
 use crate::policy::Policy;
 use crate::record::{
-    Correctness, DeviceId, Domain, EnergyMethod, Measurement, Params, Role, RunRecord, Sample, Work, phase_weights,
+    CacheState, Correctness, DeviceId, Domain, EnergyMethod, Measurement, Params, Role, RunRecord, Sample, Work,
+    phase_weights,
 };
 use serde::Serialize;
 
@@ -24,6 +25,8 @@ pub struct CaseGauge {
     pub role: Role,
     /// Parameters.
     pub params: Params,
+    /// Whether its operands came from memory in every iteration.
+    pub cache: CacheState,
     /// How it ended, after a look at its answers.
     pub status: Status,
     /// The largest error of all windows, with its limit.
@@ -103,6 +106,7 @@ fn gauge_case(measurement: &Measurement, record: &RunRecord, meters: &Meters<'_>
         line: measurement.case.line,
         role: super::ceilings::role_of(&measurement.case.kernel),
         params: measurement.case.params.clone(),
+        cache: measurement.case.cache,
         status,
         correctness: case::worst(measurement),
         device,

@@ -5,7 +5,7 @@
 
 use super::Budget;
 use crate::policy::Policy;
-use crate::record::{Canary, Correctness, DeviceId, Domain, EnergyMethod, Params, Role, Work};
+use crate::record::{CacheState, Canary, Correctness, DeviceId, Domain, EnergyMethod, Params, Role, Work};
 use serde::Serialize;
 
 /// Everything that can be said of one record.
@@ -144,6 +144,9 @@ pub struct CaseSummary {
     pub threads: Option<u32>,
     /// Device it ran on.
     pub device: Option<DeviceId>,
+    /// Whether its operands came from memory in every iteration.
+    #[serde(skip_serializing_if = "CacheState::is_warm")]
+    pub cache: CacheState,
     /// Code path taken.
     pub path: Option<String>,
     /// Facts of the instance: `nnz`, index width.

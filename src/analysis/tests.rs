@@ -215,6 +215,41 @@ fn shares_use_the_probe_of_the_same_type_threads_and_size() {
 }
 
 #[test]
+fn a_cold_case_is_compared_with_memory_however_small_it_is() {
+    let share = |cache| {
+        let mut record = fixture::cpu_only();
+        let case = record.measurements.iter_mut().find(|m| m.case.id.starts_with("triad")).unwrap();
+        case.case.cache = cache;
+        case.prepared.as_mut().unwrap().work.bytes = crate::units::Bytes::new(1e6).unwrap();
+        let summary = summarise(&record);
+        let find = |id: &str| summary.cases.iter().find(|c| c.id.starts_with(id)).unwrap().clone();
+        let (triad, small) = (find("triad"), find("read-bandwidth-f32-bytes4194304-t2"));
+        let large = find("read-bandwidth-f32-bytes268435456-t2");
+        let of = |probe: &CaseSummary| median(&triad.bandwidth) / median(&probe.bandwidth);
+        (median(&triad.of_read), of(&small), of(&large))
+    };
+    let (warm, small, large) = share(crate::record::CacheState::Warm);
+    assert!(close(warm, small) && !close(small, large));
+    let (cold, _, large) = share(crate::record::CacheState::Cold { copies: Some(9) });
+    assert!(close(cold, large));
+}
+
+#[test]
+fn a_cold_sparse_case_replaces_no_warm_dense_one() {
+    let families = |cold: bool| {
+        let mut record = fixture::cpu_only();
+        let is_sparse = |m: &&mut crate::record::Measurement| {
+            cold && m.prepared.as_ref().is_some_and(|p| p.work.dense_equivalent > p.work.useful)
+        };
+        let state = crate::record::CacheState::Cold { copies: Some(9) };
+        record.measurements.iter_mut().filter(is_sparse).for_each(|m| m.case.cache = state);
+        summarise(&record).crossovers.len()
+    };
+    assert!(families(false) > 0);
+    assert_eq!(families(true), 0);
+}
+
+#[test]
 fn a_missing_ceiling_leaves_its_share_unknown() {
     let mut record = fixture::cpu_only();
     record.measurements.retain(|m| m.case.kernel != "fma-peak");

@@ -66,6 +66,7 @@ mod tests {
             params: params.clone(),
             threads: Threads::Count(1),
             device: DeviceId(device.to_owned()),
+            cache: crate::suite::CacheState::Warm,
             line: 1,
         };
         let mut fleet = Fleet::default().with(Box::new(CpuBackend::new(&Host::real())));

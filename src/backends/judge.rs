@@ -80,14 +80,15 @@ pub fn failed_canary(why: &BackendError) -> Canary {
 mod tests {
     use super::*;
     use crate::kernels::{self, Dtype, ParamValue, Params, Values};
-    use crate::suite::{DeviceId, Threads};
+    use crate::suite::{CacheState, DeviceId, Threads};
 
     #[test]
     fn an_answer_is_judged_by_the_reference_and_a_wrong_one_fails() {
         let values = [("m", 5), ("n", 7), ("k", 9)].map(|(name, n)| (name.to_owned(), ParamValue::Integer(n)));
         let params = Params { dtype: Dtype::F32, values: values.into() };
         let device = DeviceId("wgpu:0".to_owned());
-        let case = Case { id: "g".into(), kernel: "gemm".into(), params, threads: Threads::Count(1), device, line: 1 };
+        let (threads, cache) = (Threads::Count(1), CacheState::Warm);
+        let case = Case { id: "g".into(), kernel: "gemm".into(), params, threads, device, cache, line: 1 };
         let mut judge = Judge::new(kernels::find("gemm").unwrap(), &case, 3).unwrap();
         let operands = judge.take_operands();
         let (Values::F32(a), Values::F32(b)) = (&operands[0].values, &operands[1].values) else { panic!("f32") };

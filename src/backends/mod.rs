@@ -7,6 +7,7 @@ pub mod cuda;
 pub mod fault;
 mod fleet;
 mod judge;
+mod rotation;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 
@@ -87,6 +88,8 @@ pub struct DeviceInfo {
     pub memory: Option<Bytes>,
     /// Memory that is free on it, where known.
     pub free: Option<Bytes>,
+    /// What its last-level cache holds, where known.
+    pub cache: Option<Bytes>,
     /// Whether it is the processor in disguise (llvmpipe, SwiftShader, WARP).
     pub software: bool,
     /// What programs for it are written in, and what it can do.

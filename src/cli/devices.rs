@@ -1,6 +1,6 @@
 //! Devices on the command line: looking for them, tying each to the sensor that reads its energy, listing them.
 
-use crate::backends::cpu::CpuBackend;
+use crate::backends::cpu::{CpuBackend, Topology};
 use crate::backends::{self, DeviceInfo, Fleet, Probe};
 use crate::host::Host;
 use crate::measure::UsedDevice;
@@ -108,6 +108,7 @@ impl Found {
 fn know_memory(device: &mut DeviceInfo, host: &Host, gpus: &[Gpu]) {
     if device.software {
         device.free = device.free.or_else(|| crate::host::available_memory(host));
+        device.cache = device.cache.or_else(|| crate::host::caches_hold(host, Topology::read(host).all()));
     }
     let board = gpus.iter().find(|g| g.pci.is_some() && g.pci == device.pci);
     device.memory = device.memory.or(board.and_then(|g| g.memory));
@@ -118,6 +119,7 @@ fn planned(info: &DeviceInfo) -> PlannedDevice {
         id: info.id.clone(),
         name: info.name.clone(),
         memory: info.free.or(info.memory),
+        cache: info.cache,
         target: info.target.clone(),
         software: info.software,
     }
@@ -205,6 +207,7 @@ mod tests {
             subgroup: None,
             half: false,
             capability: None,
+            multiprocessors: None,
         };
         DeviceInfo {
             id: DeviceId("wgpu:0".into()),
@@ -214,6 +217,7 @@ mod tests {
             pci: pci.map(str::to_owned),
             memory: None,
             free: None,
+            cache: None,
             software,
             target: Target { api: Api::Wgsl, limits, libraries: Vec::new() },
             facts: Vec::new(),

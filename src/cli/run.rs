@@ -6,7 +6,7 @@ use super::{
     table,
 };
 use crate::analysis::Status;
-use crate::backends::{Backend, fault::Spoiled};
+use crate::backends::{Backend, cpu::Topology, fault::Spoiled};
 use crate::clock::{Clock, Utc};
 use crate::host::Host;
 use crate::measure::{End, Remaining, Run, UsedDevice};
@@ -20,8 +20,8 @@ use crate::record::{
 };
 use crate::report::ReportModel;
 use crate::sensors::{SensorInfo, wall::ID};
-use crate::suite::{Catalog, Suite};
-use crate::units::Watts;
+use crate::suite::{Catalog, Suite, Threads};
+use crate::units::{Bytes, Watts};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -145,8 +145,17 @@ fn capacity(args: &Args, host: &Host, environment: &Environment, found: &Found) 
         cores: cpu.cores.unwrap_or(cpu.usable).min(cpu.usable),
         available_memory: crate::host::available_memory(host),
         last_level_cache: cpu.caches.iter().filter(|c| c.kind != "Instruction").max_by_key(|c| c.level).map(|c| c.size),
+        caches: caches(host),
         devices: found.for_plan(args.allow_software),
     }
+}
+
+/// What the caches hold of the CPUs that each number of threads runs on; empty where the kernel does not tell.
+fn caches(host: &Host) -> Vec<Bytes> {
+    let topology = Topology::read(host);
+    let counts = 1..=u32::try_from(topology.cpus()).unwrap_or(u32::MAX);
+    let cpus = counts.filter_map(|n| topology.assign(Threads::Count(n)).ok());
+    cpus.map(|cpus| crate::host::caches_hold(host, &cpus)).collect::<Option<_>>().unwrap_or_default()
 }
 
 /// Keeps the cases that match a pattern; ceiling probes stay as long as any case does.

@@ -197,7 +197,8 @@ fn key(by: By, entry: &Entry) -> String {
                 Threads::Cores => "cores".to_owned(),
                 Threads::All => "all".to_owned(),
             };
-            format!("{}{} threads={threads}", entry.kernel, values.collect::<String>())
+            let cache = entry.cache.word();
+            format!("{}{} threads={threads} cache={cache}", entry.kernel, values.collect::<String>())
         }
         _ => entry.id.clone(),
     }

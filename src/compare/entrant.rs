@@ -4,7 +4,9 @@ use super::differences::{self, Trait};
 use crate::analysis::{CaseGauge, EnergyGauge, Grade, Series, Spread, Status, clock, gauge, grade};
 use crate::clock::Utc;
 use crate::policy::Policy;
-use crate::record::{Case, DeviceId, Domain, Environment, Gpu, Params, Role, RunRecord, RunState, Threads, Work};
+use crate::record::{
+    CacheState, Case, DeviceId, Domain, Environment, Gpu, Params, Role, RunRecord, RunState, Threads, Work,
+};
 use std::collections::BTreeSet;
 
 /// One record that takes part.
@@ -40,6 +42,7 @@ pub(super) struct Entry {
     pub(super) kernel: String,
     pub(super) role: Role,
     pub(super) params: Params,
+    pub(super) cache: CacheState,
     /// Threads as the suite asks for them.
     pub(super) asked: Threads,
     /// Where it ran; `None` when it was never built.
@@ -138,6 +141,7 @@ fn entry(gauge: CaseGauge, case: &Case, record: &RunRecord, policy: &Policy) -> 
         kernel: case.kernel.clone(),
         role: gauge.role,
         params: gauge.params,
+        cache: gauge.cache,
         asked: case.threads,
         device: gauge.device.map(|id| device(&id, &record.header.environment)),
         path: gauge.path,

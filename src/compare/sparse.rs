@@ -56,7 +56,8 @@ pub(super) fn of(pooled: &PooledCases<'_>, factors: &Factors) -> Vec<Sparse> {
 
 fn shape<'c>(case: &'c PooledCase<'_>) -> Shape<'c> {
     let model = case.model;
-    Shape { work: model.work, params: &model.params, threads: model.threads, device: None, role: model.role }
+    let (cold, role) = (model.cache.is_cold(), model.role);
+    Shape { work: model.work, params: &model.params, threads: model.threads, device: None, role, cold }
 }
 
 fn gain(

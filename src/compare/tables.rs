@@ -258,6 +258,9 @@ fn differs(run: &Run, model: &Run, by: By) -> Option<String> {
     if (run.kernel.as_str(), &mine) != (model.kernel.as_str(), &theirs) {
         return Some(format!("other parameters: {} {mine} instead of {} {theirs}", run.kernel, model.kernel));
     }
+    if run.cache.is_cold() != model.cache.is_cold() {
+        return Some(format!("{} caches instead of {} ones", run.cache.word(), model.cache.word()));
+    }
     // Fewer bytes are what another element type is about.
     let work = |w: Option<Work>| {
         w.map(|w| (w.useful, w.dense_equivalent, if by_dtype { crate::units::Bytes::ZERO } else { w.bytes }))

@@ -130,6 +130,16 @@ fn an_arm_without_energy_keeps_its_times() {
 }
 
 #[test]
+fn a_cold_case_is_no_run_of_the_warm_one() {
+    let [a, mut b, c] = three();
+    let last = b.measurements.len() - 1;
+    b.measurements[last].case.cache = crate::record::CacheState::Cold { copies: Some(9) };
+    let c = compared(&[a, b, c], &Options::default());
+    let reasons: Vec<&str> = c.cases.iter().flat_map(|k| &k.left_out).map(|l| l.reason.as_str()).collect();
+    assert_eq!(reasons, ["cold caches instead of warm ones"]);
+}
+
+#[test]
 fn other_parameters_and_other_work_are_no_case_of_that_name() {
     let [a, mut b, c] = three();
     let last = b.measurements.len() - 1;

@@ -180,7 +180,8 @@ pub(super) fn cases(new: &CaseGauge, old: &CaseGauge, rules: &Rules) -> Vec<Diff
     let mut list = Differences { case: Some(&new.id), rules, found: Vec::new() };
     let params = |c: &CaseGauge| {
         let values = c.params.values.iter().map(|(name, value)| format!("{name} {value}"));
-        join(std::iter::once(c.params.dtype.to_string()).chain(values))
+        let cold = c.cache.is_cold().then(|| "cache cold".to_owned());
+        join(std::iter::once(c.params.dtype.to_string()).chain(values).chain(cold))
     };
     list.unless_equal(Code::Parameters, params(old), params(new));
     let wrong = |c: &CaseGauge| match &c.status {

@@ -189,7 +189,7 @@ fn holm_is_stricter_the_more_is_tested() {
 #[test]
 fn records_that_differ_are_refused_with_both_values() {
     type Change = fn(&mut RunRecord);
-    let cases: [(&str, Change, &str, &str); 9] = [
+    let cases: [(&str, Change, &str, &str); 10] = [
         ("suite", |r| r.header.suite.digest = "00".repeat(32), "reference 9b1f0c6e5d2a", "reference 000000000000"),
         ("simulated", |r| r.header.simulated.clear(), "simulated", "measured"),
         ("device", |r| r.header.environment.cpu.model = Some("Other CPU".into()), "", "Other CPU"),
@@ -206,6 +206,15 @@ fn records_that_differ_are_refused_with_both_values() {
             |r| r.measurements.iter_mut().for_each(|m| m.case.params.dtype = crate::record::Dtype::F64),
             "f32",
             "f64",
+        ),
+        (
+            "parameters",
+            |r| {
+                let cold = crate::record::CacheState::Cold { copies: Some(9) };
+                r.measurements.iter_mut().for_each(|m| m.case.cache = cold);
+            },
+            "f32",
+            "cache cold",
         ),
         (
             "work",

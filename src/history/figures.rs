@@ -222,7 +222,8 @@ fn key(record: &RunRecord, case: &CaseGauge, metric: Metric) -> SeriesKey {
     let known = |text: &Option<String>| text.clone().unwrap_or_else(unknown);
     let watts = |power: Option<f64>| power.map_or_else(unknown, |w| si::setting(w, "W"));
     let values = case.params.values.iter().map(|(name, value)| format!("{name} {value}"));
-    let parameters: Vec<String> = std::iter::once(case.params.dtype.to_string()).chain(values).collect();
+    let cold = case.cache.is_cold().then(|| "cache cold".to_owned());
+    let parameters: Vec<String> = std::iter::once(case.params.dtype.to_string()).chain(values).chain(cold).collect();
     let on_gpu = case.device.as_ref().is_some_and(|d| d.0 != "cpu");
     let gpus: Vec<&str> = environment.gpus.iter().map(|g| g.name.as_str()).collect();
     let processor = if on_gpu { gpus.join(" + ") } else { known(&environment.cpu.model) };

@@ -5,6 +5,7 @@
 
 pub mod activity;
 mod build_facts;
+mod caches;
 mod cpu;
 mod identity;
 mod kernel_text;
@@ -14,6 +15,7 @@ mod state;
 mod temperature;
 
 pub use build_facts::{commit, compiler, features};
+pub use caches::caches_hold;
 pub use identity::{container, is_virtual, salted_hash};
 pub use memory::available_memory;
 pub use readiness::{Advice, Readiness, readiness};

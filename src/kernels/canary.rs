@@ -6,7 +6,9 @@
 //! that rounds an operand to TF32 (10 bits), bf16 (7 bits) or, for f64, to f32 gives zero or half.
 
 use super::element::Element;
+use super::gemm::Demanding;
 use super::reference::{Worst, limit};
+use super::short::{Bf16, Short};
 use super::{Canary, Dtype};
 
 /// Length of the sums: 16 pairs keep every partial sum below 2^5.
@@ -73,6 +75,39 @@ impl<T: Element> Cancelling<T> {
     /// The verdict on `output` (`m × n`), relative to the exact answers.
     pub(crate) fn judge(&self, output: &[T]) -> Canary {
         Canary { limit: limit(self.dtype), ..judge("pairs that cancel to the last bits", output, &self.exact) }
+    }
+}
+
+/// Operands of an `m × LONG` by `LONG × n` product in bfloat16 whose sums need binary32, row-major, and its exact result: the
+/// triples of [`Demanding`].
+pub(crate) struct Triples {
+    /// `m × LONG`.
+    pub(crate) left: Vec<f32>,
+    /// `LONG × n`.
+    pub(crate) right: Vec<f32>,
+    /// `m × n`.
+    pub(crate) exact: Vec<f64>,
+}
+
+/// Length of the sums of [`Triples`].
+pub(crate) const LONG: usize = 48;
+
+impl Triples {
+    /// Builds the operands; `operand` is applied to each, as in [`Cancelling::new`].
+    pub(crate) fn new(m: usize, n: usize, operand: &dyn Fn(f32) -> f32) -> Self {
+        let (_, k, left, right) = Bf16::canary();
+        debug_assert_eq!(k, LONG);
+        let exact = |index: usize| (0..k).map(|q| left(index / n, q).to_f64() * right(q, index % n).to_f64()).sum();
+        Self {
+            left: (0..m * k).map(|index| operand(left(index / k, index % k).to_f32())).collect(),
+            right: (0..k * n).map(|index| operand(right(index / n, index % n).to_f32())).collect(),
+            exact: (0..m * n).map(exact).collect(),
+        }
+    }
+
+    /// The verdict on `output` (`m × n`) in single precision, relative to the exact answers.
+    pub(crate) fn judge(&self, output: &[f32]) -> Canary {
+        judge(Bf16::canary().0, output, &self.exact)
     }
 }
 
@@ -145,6 +180,24 @@ mod tests {
         assert_eq!((outcome(10).error, outcome(23).error), (Some(0.0), Some(0.0)));
         assert!(!outcome(7).passed());
         assert!(!self::outcome::<f32>(&|x| round_mantissa(x, 10)).passed());
+    }
+
+    #[test]
+    fn sums_of_triples_need_single_precision() {
+        let found = |operand: &dyn Fn(f32) -> f32, bits: u32| {
+            let operands = Triples::new(5, 3, operand);
+            let mut output = vec![0.0_f32; 15];
+            for (index, sum) in output.iter_mut().enumerate() {
+                for q in 0..LONG {
+                    let product = operands.left[index / 3 * LONG + q] * operands.right[q * 3 + index % 3];
+                    *sum = round_mantissa(*sum + product, bits);
+                }
+            }
+            operands.judge(&output)
+        };
+        assert_eq!(found(&|x| x, 23).error, Some(0.0));
+        assert!(!found(&|x| x, 10).passed() && !found(&|x| x, 7).passed());
+        assert!(!found(&|x| round_mantissa(x, 3), 23).passed());
     }
 
     #[test]

@@ -120,6 +120,8 @@ pub struct Limits {
     pub half: bool,
     /// Compute capability of a CUDA device, e.g. `(9, 0)`.
     pub capability: Option<(u32, u32)>,
+    /// Multiprocessors of a CUDA device.
+    pub multiprocessors: Option<u32>,
 }
 
 /// How the elements of a buffer are stored.
@@ -304,6 +306,18 @@ impl DeviceBuffer {
     }
 }
 
+/// A tensor in a buffer, and the tile of it that one copy of the tensor memory accelerator brings to shared memory (CUDA,
+/// from compute capability 9.0 on). Lines of a tile are swizzled in patterns of 128 bytes; zeros where the tensor ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TensorMap {
+    /// Index of the program's buffer, which holds the tensor without gaps.
+    pub buffer: usize,
+    /// Elements in each direction, the innermost first.
+    pub sizes: [u64; 3],
+    /// Elements of a tile in each direction; 128 bytes in the innermost, at most 256 elements in the others.
+    pub tile: [u32; 3],
+}
+
 /// An argument of a launch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Argument {
@@ -311,6 +325,8 @@ pub enum Argument {
     U32(u32),
     /// A number.
     F32(f32),
+    /// A tensor map, which the backend makes once (CUDA).
+    TensorMap(TensorMap),
 }
 
 /// One launch of one program.
@@ -514,6 +530,7 @@ mod tests {
             subgroup: None,
             half: false,
             capability: None,
+            multiprocessors: None,
         };
         assert_eq!(program(1 << 18, 65_535).beyond(&limits), None);
         assert!(program((1 << 18) + 1, 1).beyond(&limits).unwrap().contains("1048580 bytes"));

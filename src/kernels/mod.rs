@@ -21,12 +21,14 @@ mod element;
 mod every;
 mod fma;
 mod gemm;
+mod hopper;
 mod isa;
 mod linear;
 mod moe;
 mod operands;
 mod pack;
 mod params;
+mod products;
 mod quantized;
 pub mod random;
 mod read;
@@ -46,7 +48,7 @@ pub(crate) use buffer::Buffer;
 pub use correctness::{Canary, Correctness, Coverage};
 pub use device::{
     Api, Argument, Chosen, DeviceBuffer, DeviceCanary, DeviceProgram, Format, Init, Judge, Launch, Library, Limits,
-    NoProgram, Target, operand,
+    NoProgram, Target, TensorMap, operand,
 };
 pub use isa::Isa;
 pub use operands::{Array, Values};
@@ -169,6 +171,13 @@ impl Work {
             bytes: Bytes::new(bytes as f64).map_err(too_large)?,
             footprint: Bytes::new(footprint as f64).map_err(too_large)?,
         })
+    }
+
+    /// Different bytes that an iteration touches at least: its compulsory traffic, which may count a line twice (read
+    /// before it is written), but never more than the case allocates.
+    #[must_use]
+    pub fn touched(&self) -> Bytes {
+        if self.bytes < self.footprint { self.bytes } else { self.footprint }
     }
 }
 

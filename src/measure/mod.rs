@@ -156,9 +156,11 @@ impl Run<'_> {
     /// Bytes that a case takes on the host and on each device.
     fn footprint(&self, case: usize) -> Vec<f64> {
         let case = &self.plan.cases[case];
+        // Copies of a cold case are made where it runs; on a card the host holds one, to judge the answers.
+        let host_copies = if case.device.is_cpu() { f64::from(case.cache.copies().unwrap_or(1)) } else { 1.0 };
         let host = crate::kernels::find(&case.kernel)
             .and_then(|k| k.work(&case.params).ok())
-            .map_or(0.0, |work| work.footprint.get());
+            .map_or(0.0, |work| work.footprint.get() * host_copies);
         let on = |device: &UsedDevice| match device.planned.id == case.device {
             true => device_bytes(case, &device.planned, &Catalog::builtin()).map_or(0.0, Bytes::get),
             false => 0.0,

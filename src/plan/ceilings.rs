@@ -2,7 +2,7 @@
 
 use super::{Capacity, Planned, Skip, devices, judge, resolved};
 use crate::kernels::{Dtype, KernelInfo, ParamKind, ParamValue, Params, Role};
-use crate::suite::{Case, Catalog, DeviceId, Profile, Threads, identity};
+use crate::suite::{CacheState, Case, Catalog, DeviceId, Profile, Threads, identity};
 use std::collections::BTreeMap;
 
 /// Most in-cache sizes whose bandwidth is probed.
@@ -95,8 +95,9 @@ fn on_devices(planned: &[Planned], profile: &Profile, capacity: &Capacity, catal
 }
 
 fn probe(info: &KernelInfo, params: Params, threads: Threads, device: &DeviceId, line: u32) -> Case {
-    let id = identity(info, &params, threads, device);
-    Case { id, kernel: info.id.to_owned(), params, threads, device: device.clone(), line }
+    let cache = CacheState::Warm;
+    let id = identity(info, &params, cache, threads, device);
+    Case { id, kernel: info.id.to_owned(), params, threads, device: device.clone(), cache, line }
 }
 
 fn defaults(info: &KernelInfo) -> BTreeMap<String, ParamValue> {
@@ -110,7 +111,7 @@ fn size_parameter(info: &KernelInfo) -> Option<(&'static str, u64, u64)> {
     })
 }
 
-/// Compulsory footprints that fit the last-level cache, rounded up to powers of two, smallest
+/// Compulsory footprints of warm cases that fit the last-level cache, rounded up to powers of two, smallest
 /// first; when there are more than [`IN_CACHE_SIZES`], evenly chosen ones with both ends.
 fn in_cache<'p>(cases: impl Iterator<Item = &'p Planned>, capacity: &Capacity) -> Vec<u64> {
     let Some(cache) = capacity.last_level_cache else { return Vec::new() };
@@ -120,8 +121,12 @@ fn in_cache<'p>(cases: impl Iterator<Item = &'p Planned>, capacity: &Capacity) -
         let up = bytes(b).next_power_of_two();
         if up as f64 > cache.get() { bytes(b).next_multiple_of(PAGE) } else { up }
     };
-    let mut sizes: Vec<u64> =
-        cases.map(|p| p.work.bytes.get()).filter(fits).map(|b| rounded(b).max(SMALLEST)).collect();
+    let mut sizes: Vec<u64> = cases
+        .filter(|p| p.case.cache.is_warm())
+        .map(|p| p.work.bytes.get())
+        .filter(fits)
+        .map(|b| rounded(b).max(SMALLEST))
+        .collect();
     sizes.sort_unstable();
     sizes.dedup();
     if sizes.len() > IN_CACHE_SIZES {

@@ -1,7 +1,7 @@
 //! Cases of a suite on the devices of a host.
 
-use super::{Capacity, MEMORY_SHARE, human, judge};
-use crate::kernels::{Chosen, Target};
+use super::{Capacity, MEMORY_SHARE, cold, human, judge};
+use crate::kernels::{Chosen, Target, Work};
 use crate::suite::{Case, Catalog, DeviceId, Threads};
 use crate::units::Bytes;
 
@@ -17,6 +17,8 @@ pub struct PlannedDevice {
     pub name: String,
     /// Memory that is free on it; `None` when unknown, and then nothing is skipped for it.
     pub memory: Option<Bytes>,
+    /// What its last-level cache holds; `None` when unknown, and then cold cases take it for as large as that of any card.
+    pub cache: Option<Bytes>,
     /// What programs for it are written in, and what it can do.
     pub target: Target,
     /// Whether it is the processor in disguise: right answers, and no device whose energy says anything.
@@ -73,32 +75,33 @@ impl Devices {
     }
 }
 
-/// Memory that a case takes on a device.
+/// Memory that a case takes on a device, with all its copies where it is cold.
 ///
 /// # Errors
 /// Why the device cannot compute it.
 pub fn device_bytes(case: &Case, device: &PlannedDevice, catalog: &Catalog) -> Result<Bytes, String> {
     let kernel = catalog.find(&case.kernel).ok_or_else(|| format!("this build has no kernel `{}`", case.kernel))?;
+    let copies = f64::from(case.cache.copies().unwrap_or(1));
     match device.target.choose(kernel, &case.params) {
         Ok(Chosen::Own(program)) => match program.beyond(&device.target.limits) {
             Some(why) => Err(format!("{} ({}) cannot run it: {why}", device.id, device.name)),
-            None => Ok(program.bytes()),
+            None => Ok(program.bytes() * copies),
         },
         Ok(Chosen::Library(_)) => {
             let workspace = Bytes::new(WORKSPACE).unwrap_or_default();
-            kernel.work(&case.params).map(|w| w.bytes + workspace).map_err(|e| e.to_string())
+            kernel.work(&case.params).map(|w| (w.bytes + workspace) * copies).map_err(|e| e.to_string())
         }
         Err(why) => Err(format!("{} in {} on {} ({}): {why}", case.kernel, case.params.dtype, device.id, device.name)),
     }
 }
 
-/// Whether `case` can run on `device`, and its work.
+/// `case` as it can run on `device`, with its copies where it is cold, and its work.
 pub(super) fn fits(
     case: &Case,
     device: &PlannedDevice,
     capacity: &Capacity,
     catalog: &Catalog,
-) -> Result<crate::kernels::Work, String> {
+) -> Result<(Case, Work), String> {
     // Operands and reference are made in the memory of the host.
     let work = judge(case, 1, capacity, catalog)?;
     let needed = device_bytes(case, device, catalog)?;
@@ -111,7 +114,22 @@ pub(super) fn fits(
                 device.id, device.name
             ))
         }
-        _ => Ok(work),
+        _ => copied(case, device, &work, needed).map(|case| (case, work)),
+    }
+}
+
+/// A case with its copies, each of which takes `each` of the device's memory.
+fn copied(case: &Case, device: &PlannedDevice, work: &Work, each: Bytes) -> Result<Case, String> {
+    if !case.cache.is_cold() {
+        return Ok(case.clone());
+    }
+    let held = device.cache.map_or(Bytes::new(cold::OF_ANY_CARD).unwrap_or_default(), |held| held);
+    let case = cold::planned(case, work, held)?;
+    let needed = each * f64::from(case.cache.copies().unwrap_or(1));
+    let place = format!(" on {} ({})", device.id, device.name);
+    match device.memory.and_then(|free| cold::beyond(&case, needed, free, MEMORY_SHARE, &place)) {
+        Some(reason) => Err(reason),
+        None => Ok(case),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Planning is pure: the host's capacity is an argument, so a plan can be made for any machine.
 
 mod ceilings;
+mod cold;
 mod devices;
 
 pub use devices::{Devices, PlannedDevice, device_bytes};
@@ -50,6 +51,9 @@ pub struct Capacity {
     pub available_memory: Option<Bytes>,
     /// Size of the last-level cache; `None` when unknown, and then no in-cache ceiling is probed.
     pub last_level_cache: Option<Bytes>,
+    /// What the caches of the CPUs of a case hold, by its number of threads less one (`host::caches_hold`); empty where
+    /// unknown, and then cold cases are skipped.
+    pub caches: Vec<Bytes>,
     /// Devices besides the processor.
     pub devices: Devices,
 }
@@ -134,15 +138,21 @@ type Candidate = (Case, u32, Result<Work, String>);
 fn candidates(case: &Case, capacity: &Capacity, catalog: &Catalog) -> Result<Vec<Candidate>, String> {
     if case.device.is_cpu() {
         let threads = capacity.threads(case.threads);
-        return Ok(vec![(case.clone(), threads, judge(case, threads, capacity, catalog))]);
+        let work = judge(case, threads, capacity, catalog);
+        return Ok(vec![match work.and_then(|work| Ok((copied(case, threads, &work, capacity)?, work))) {
+            Ok((case, work)) => (case, threads, Ok(work)),
+            Err(reason) => (case.clone(), threads, Err(reason)),
+        }]);
     }
     let meant = capacity.devices.meant(&case.device)?;
     Ok(meant
         .into_iter()
         .map(|device| {
             let case = devices::placed(case, device);
-            let work = devices::fits(&case, device, capacity, catalog);
-            (case, 1, work)
+            match devices::fits(&case, device, capacity, catalog) {
+                Ok((case, work)) => (case, 1, Ok(work)),
+                Err(reason) => (case, 1, Err(reason)),
+            }
         })
         .collect())
 }
@@ -184,6 +194,22 @@ fn judge(case: &Case, threads: u32, capacity: &Capacity, catalog: &Catalog) -> R
     Ok(work)
 }
 
+/// A case of the processor with its copies, where it is cold.
+fn copied(case: &Case, threads: u32, work: &Work, capacity: &Capacity) -> Result<Case, String> {
+    if !case.cache.is_cold() {
+        return Ok(case.clone());
+    }
+    let held = usize::try_from(threads).ok().and_then(|n| capacity.caches.get(n.checked_sub(1)?));
+    let held =
+        held.ok_or("the caches of this processor are unknown, so nobody can say what is cold: use `cache: warm`")?;
+    let case = cold::planned(case, work, *held)?;
+    let needed = work.footprint * f64::from(case.cache.copies().unwrap_or(1));
+    match capacity.available_memory.and_then(|free| cold::beyond(&case, needed, free, MEMORY_SHARE, "")) {
+        Some(reason) => Err(reason),
+        None => Ok(case),
+    }
+}
+
 fn resolved(case: &Case, threads: u32) -> Case {
     Case { threads: Threads::Count(threads), ..case.clone() }
 }
@@ -191,7 +217,8 @@ fn resolved(case: &Case, threads: u32) -> Case {
 /// Equal for cases that do the same work here.
 fn identity(case: &Case, params: &Params, threads: u32) -> String {
     let values: Vec<String> = params.values.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    format!("{} {} {} {threads} {}", case.kernel, params.dtype, values.join(" "), case.device)
+    let (kernel, cache, device) = (&case.kernel, case.cache.word(), &case.device);
+    format!("{kernel} {} {} {threads} {cache} {device}", params.dtype, values.join(" "))
 }
 
 /// Idle twice, and for each case its warm-up and its windows. A warm-up ends between its bounds

@@ -9,6 +9,7 @@ const SMALL: Capacity = Capacity {
     cores: 2,
     available_memory: None,
     last_level_cache: None,
+    caches: Vec::new(),
     devices: Devices { found: Vec::new(), missing: Vec::new(), allow_software: false },
 };
 
@@ -136,6 +137,7 @@ fn spec() -> impl Strategy<Value = (String, Capacity)> {
             cores: cores.min(cpus),
             available_memory: free.and_then(memory),
             last_level_cache: cache.and_then(memory),
+            caches: Vec::new(),
             devices: Devices::default(),
         };
         (text, capacity)
@@ -190,11 +192,13 @@ fn device(id: &str, gib: Option<f64>) -> PlannedDevice {
         subgroup: None,
         half: false,
         capability: None,
+        multiprocessors: None,
     };
     let library = Library { kernel: "gemm", dtype: Dtype::F32, path: "a-library", missing: None };
     PlannedDevice {
         name: format!("card {id}"),
         memory: gib.and_then(memory),
+        cache: None,
         target: Target { api: id.api().unwrap_or(Api::Wgsl), limits, libraries: vec![library] },
         software: id.0.ends_with("software"),
         id,
@@ -266,6 +270,90 @@ fn probes_are_kept_for_the_devices_of_the_cases_that_are() {
     let mut plan = build(&on("[cpu, 'wgpu:0']", "8x8x8"), &host, &catalog());
     plan.retain(&catalog(), |id| id.ends_with("wgpu0"));
     assert_eq!(planned(&plan), ["gemm-f32-m8-n8-k8-wgpu0"]);
+}
+
+/// Caches of 24 MiB for one thread and 26 MiB for two.
+fn with_caches() -> Capacity {
+    let caches = [24.0, 26.0].map(|mib| Bytes::new(mib * 1_048_576.0).unwrap());
+    Capacity { caches: caches.into(), last_level_cache: Some(caches[0]), ..SMALL }
+}
+
+fn copies(plan: &Plan) -> Vec<(&str, Option<u32>)> {
+    plan.cases.iter().filter(|c| c.kernel == "triad").map(|c| (c.id.as_str(), c.cache.copies())).collect()
+}
+
+#[test]
+fn copies_of_a_cold_case_go_through_twice_the_caches_besides_its_own() {
+    let cases =
+        suite("  - {kernel: triad, matrix: {bytes: [1 MiB, 3 MiB, 64 MiB], cache: [warm, cold], threads: [1, 2]}}\n");
+    let plan = build(&cases, &with_caches(), &catalog());
+    assert_eq!(
+        copies(&plan),
+        [
+            ("triad-f32-bytes1MiB-t1", Some(1)),
+            ("triad-f32-bytes1MiB-t2", Some(1)),
+            // 48 MiB and its own; 52 MiB and its own.
+            ("triad-f32-bytes1MiB-cold-t1", Some(49)),
+            ("triad-f32-bytes1MiB-cold-t2", Some(53)),
+            ("triad-f32-bytes3MiB-t1", Some(1)),
+            ("triad-f32-bytes3MiB-t2", Some(1)),
+            ("triad-f32-bytes3MiB-cold-t1", Some(17)),
+            ("triad-f32-bytes3MiB-cold-t2", Some(19)),
+            ("triad-f32-bytes64MiB-t1", Some(1)),
+            ("triad-f32-bytes64MiB-t2", Some(1)),
+            ("triad-f32-bytes64MiB-cold-t1", Some(2)),
+            ("triad-f32-bytes64MiB-cold-t2", Some(2)),
+        ]
+    );
+    assert!(plan.skips.is_empty(), "{:?}", plan.skips);
+    // A cold case reads memory: no probe of a cache is for it.
+    let cold = suite("  - {kernel: triad, with: {bytes: 1 MiB, cache: cold, threads: 1}}\n");
+    let probes = build(&cold, &with_caches(), &catalog());
+    assert_eq!(planned(&probes)[..2], ["fma-peak-f32-t1", "read-bandwidth-f32-bytes256MiB-t1"]);
+    assert_eq!(probes.cases.len(), 3);
+}
+
+#[test]
+fn what_cannot_be_cold_is_skipped_with_numbers() {
+    let reason = |cases: &str, capacity: &Capacity| build(&suite(cases), capacity, &catalog()).skips.remove(0).reason;
+    let small = "  - {kernel: triad, with: {bytes: 16 KiB, cache: cold, threads: 1}}\n";
+    // 2·24 MiB / 16 KiB = 3,072 others are allowed, in a cache of twice the size they are not.
+    assert!(build(&suite(small), &with_caches(), &catalog()).skips.is_empty());
+    let twice = Capacity { caches: vec![Bytes::new(48.0 * 1_048_576.0).unwrap()], ..SMALL };
+    assert_eq!(
+        reason(small, &twice),
+        "an iteration touches 16.0 KiB, so 6145 copies would have to take turns until 2 times the 48.0 MiB of the caches \
+         went by, more than 4096: use a larger shape, or `cache: warm`"
+    );
+    assert!(reason(small, &SMALL).starts_with("the caches of this processor are unknown"));
+    let full = Capacity { available_memory: memory(1.0 / 32.0), ..with_caches() };
+    let some = "  - {kernel: triad, with: {bytes: 1 MiB, cache: cold, threads: 1}}\n";
+    assert_eq!(
+        reason(some, &full),
+        "its 49 copies need 49.0 MiB, more than 80 % of the 32.0 MiB free there: use a smaller shape, or `cache: warm`"
+    );
+}
+
+#[test]
+fn a_cold_case_of_a_card_rotates_past_the_cache_of_the_card() {
+    let cases = suite("  - {kernel: gemm, devices: 'wgpu:*', with: {shape: 512x512x512, cache: cold}}\n");
+    let cold = |cache: Option<f64>, free| {
+        let mut card = PlannedDevice { cache: cache.and_then(|mib| memory(mib / 1024.0)), ..device("wgpu:0", free) };
+        card.target.libraries.clear();
+        build(&cases, &with(vec![card]), &catalog())
+    };
+    // Three matrices of 1 MiB; 2·50 MiB are 33.3 of them.
+    let known = cold(Some(50.0), None);
+    assert_eq!(known.cases[0].id, "gemm-f32-m512-n512-k512-cold-wgpu0");
+    assert_eq!(known.cases[0].cache.copies(), Some(35));
+    // Nobody tells: as much as the largest that is known, 256 MiB.
+    assert_eq!(cold(None, None).cases[0].cache.copies(), Some(172));
+    let refused = cold(Some(50.0), Some(0.1)).skips.remove(0).reason;
+    assert!(refused.starts_with("its 35 copies need 105.0 MiB on wgpu:0 (card wgpu:0), more than 80 %"), "{refused}");
+    let mut card = device("wgpu:0", None);
+    card.target.libraries.clear();
+    let bytes = device_bytes(&known.cases[0], &card, &catalog()).unwrap();
+    assert_eq!(Some(bytes), Bytes::new(35.0 * 3.0 * 1_048_576.0).ok());
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub use crate::backends::DeviceId;
 pub use crate::kernels::{Canary, Correctness, Coverage, Dtype, Params, Role, Work};
 pub use crate::sensors::wall::{Accuracy, Pulse, Row as MeterRow};
 pub use crate::sensors::{Channel, Domain, Quantity, ReaderRole, SensorInfo};
-pub use crate::suite::{Case, Profile, Threads};
+pub use crate::suite::{CacheState, Case, Profile, Threads};
 pub use device::Device;
 pub use environment::{Cache, Compiler, Cpu, Environment, Gpu, HostIdentity, MachineState};
 pub use event::{

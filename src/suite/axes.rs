@@ -5,7 +5,7 @@ use super::quantity::{Quantity, whole};
 use super::suggest::hint;
 use super::tree::{Node, Value};
 use super::wire::{self, pairs};
-use super::{Catalog, Threads};
+use super::{CacheState, Catalog, Threads};
 use crate::kernels::{Dtype, KernelInfo, PROGRAM, ParamKind, ParamSpec, ParamValue, ProgramChoice, Role as KernelRole};
 use std::collections::HashMap;
 
@@ -18,6 +18,7 @@ pub(super) enum Assignment {
     Dtype(Dtype),
     Threads(Threads),
     Program(ProgramChoice),
+    Cache(CacheState),
     /// Index into the kernel's parameters, and the value.
     Param(usize, ParamValue),
 }
@@ -70,7 +71,7 @@ impl Role {
 }
 
 /// Keys that every kernel understands.
-const COMMON: [&str; 4] = ["shape", "dtype", "threads", PROGRAM];
+const COMMON: [&str; 5] = ["shape", "dtype", "threads", PROGRAM, "cache"];
 
 /// Whether any kernel understands this key inside `with` or `matrix`.
 pub(super) fn is_parameter(catalog: &Catalog, name: &str) -> bool {
@@ -132,6 +133,7 @@ fn choice(
         ("shape", _) => shape(report, info, node),
         ("dtype", _) => dtype(report, info, node).map(|d| vec![Assignment::Dtype(d)]),
         (PROGRAM, _) => program(report, node).map(|p| vec![Assignment::Program(p)]),
+        ("cache", _) => cache(report, node).map(|c| vec![Assignment::Cache(c)]),
         _ => threads(report, node).map(|t| vec![Assignment::Threads(t)]),
     }
 }
@@ -178,6 +180,15 @@ fn program(report: &mut Report, node: &Node) -> Option<ProgramChoice> {
     if found.is_none() {
         let help = hint(text, "words", ProgramChoice::ALL.iter().map(|p| p.name()));
         report.at(node, format!("`{PROGRAM}`: {} is none of its words", node.describe()), help);
+    }
+    found
+}
+
+fn cache(report: &mut Report, node: &Node) -> Option<CacheState> {
+    let found = node.text().and_then(CacheState::named);
+    if found.is_none() {
+        let help = hint(node.text().unwrap_or_default(), "words", CacheState::WORDS);
+        report.at(node, format!("{} is no state of a cache", node.describe()), help);
     }
     found
 }

@@ -7,7 +7,7 @@ use super::quantity::size;
 use super::suggest::hint;
 use super::tree::Node;
 use super::wire::{self, WireEntry, WireSuite};
-use super::{Case, DeviceId, Threads, device};
+use super::{CacheState, Case, DeviceId, Threads, device};
 use crate::kernels::{Dtype, Kernel, KernelInfo, PROGRAM, ParamKind, ParamValue, Params, Role};
 use std::collections::{BTreeMap, HashMap};
 
@@ -56,10 +56,10 @@ pub(super) fn expand(report: &mut Report, suite: &WireSuite<'_>, catalog: &Catal
     for (index, entry) in checked.iter().enumerate() {
         let own = combinations(report, entry);
         let mut clashes = BTreeMap::new();
-        for ((params, threads), device) in own.iter().flat_map(|c| entry.devices.iter().map(move |d| (c, d))) {
+        for ((params, threads, cache), device) in own.iter().flat_map(|c| entry.devices.iter().map(move |d| (c, d))) {
             // Only the processor runs on threads that a suite chooses.
             let threads = if device.is_cpu() { *threads } else { Threads::Count(1) };
-            let bare = identity(entry.kernel.info(), params, threads, device);
+            let bare = identity(entry.kernel.info(), params, *cache, threads, device);
             if let Some(owner) = owners.get(&bare) {
                 // Counts of threads of one entry all come to the same case on another device.
                 if device.is_cpu() || *owner != index {
@@ -72,7 +72,7 @@ pub(super) fn expand(report: &mut Report, suite: &WireSuite<'_>, catalog: &Catal
             owners.insert(bare, index);
             let kernel = entry.kernel.info().id.to_owned();
             let (params, device) = (params.clone(), device.clone());
-            cases.push(Case { id, kernel, params, threads, device, line: line(entry.at) });
+            cases.push(Case { id, kernel, params, threads, device, cache: *cache, line: line(entry.at) });
         }
         for (owner, (id, n)) in clashes {
             let earlier = checked[owner].at;
@@ -173,7 +173,7 @@ fn missing(report: &mut Report, info: &KernelInfo, axes: &[Axis<'_>], at: &Node)
 }
 
 /// Every combination in the order of the file, the first axis slowest.
-fn combinations(report: &mut Report, entry: &Entry<'_>) -> Vec<(Params, Threads)> {
+fn combinations(report: &mut Report, entry: &Entry<'_>) -> Vec<(Params, Threads, CacheState)> {
     let info = entry.kernel.info();
     let Some(first) = info.dtypes.first() else { return Vec::new() };
     let total: usize = entry.axes.iter().map(|a| a.choices.len()).product();
@@ -187,11 +187,11 @@ fn combinations(report: &mut Report, entry: &Entry<'_>) -> Vec<(Params, Threads)
             sets.extend(&axis.choices[rest % axis.choices.len()].sets);
             rest /= axis.choices.len();
         }
-        let (params, threads) = resolve(info, *first, &sets);
+        let (params, threads, cache) = resolve(info, *first, &sets);
         let mut excluded = false;
         for (i, (_, axes)) in entry.excludes.iter().enumerate() {
-            let hit =
-                axes.iter().all(|a| a.choices.iter().any(|c| c.sets.iter().all(|s| holds(info, s, &params, threads))));
+            let chosen = (&params, threads, cache);
+            let hit = axes.iter().all(|a| a.choices.iter().any(|c| c.sets.iter().all(|s| holds(info, s, chosen))));
             used[i] |= hit;
             excluded |= hit;
         }
@@ -201,14 +201,14 @@ fn combinations(report: &mut Report, entry: &Entry<'_>) -> Vec<(Params, Threads)
         if let Err(error) = entry.kernel.work(&params)
             && !std::mem::replace(&mut refused, true)
         {
-            let id = identity(info, &params, threads, &DeviceId::cpu());
+            let id = identity(info, &params, cache, threads, &DeviceId::cpu());
             report.at(
                 entry.at,
                 format!("kernel `{}` refuses case {}: {error}", info.id, quoted(&id)),
                 "change its parameters",
             );
         }
-        found.push((params, threads));
+        found.push((params, threads, cache));
     }
     for ((node, _), _) in entry.excludes.iter().zip(&used).filter(|(_, used)| !**used) {
         report.at(node, "this exclusion removes no case", "remove it, or correct its values");
@@ -219,8 +219,8 @@ fn combinations(report: &mut Report, entry: &Entry<'_>) -> Vec<(Params, Threads)
     found
 }
 
-fn resolve(info: &KernelInfo, first: Dtype, sets: &[&Assignment]) -> (Params, Threads) {
-    let (mut dtype, mut threads) = (first, Threads::All);
+fn resolve(info: &KernelInfo, first: Dtype, sets: &[&Assignment]) -> (Params, Threads, CacheState) {
+    let (mut dtype, mut threads, mut cache) = (first, Threads::All, CacheState::Warm);
     let defaults = info.params.iter().filter_map(|p| Some((p.name.to_owned(), p.default?.into())));
     let mut values: BTreeMap<String, ParamValue> = defaults.collect();
     for set in sets {
@@ -230,27 +230,35 @@ fn resolve(info: &KernelInfo, first: Dtype, sets: &[&Assignment]) -> (Params, Th
             Assignment::Program(p) => {
                 values.insert(PROGRAM.to_owned(), ParamValue::Word(p.name().to_owned()));
             }
+            Assignment::Cache(c) => cache = *c,
             Assignment::Param(i, value) => {
                 values.insert(info.params[*i].name.to_owned(), value.clone());
             }
         }
     }
-    (Params { dtype, values }, threads)
+    (Params { dtype, values }, threads, cache)
 }
 
-fn holds(info: &KernelInfo, set: &Assignment, params: &Params, threads: Threads) -> bool {
+fn holds(info: &KernelInfo, set: &Assignment, (params, threads, cache): (&Params, Threads, CacheState)) -> bool {
     match set {
         Assignment::Dtype(d) => *d == params.dtype,
         Assignment::Threads(t) => *t == threads,
         Assignment::Program(p) => params.choice() == Some(*p),
+        Assignment::Cache(c) => *c == cache,
         Assignment::Param(i, value) => params.values.get(info.params[*i].name) == Some(value),
     }
 }
 
-/// Kernel, type, parameters in the kernel's order and threads or device, safe as a file name.
+/// Kernel, type, parameters in the kernel's order, `cold` where it is, and threads or device, safe as a file name.
 ///
 /// It is unique among the cases of a kernel because it spells every parameter out.
-pub(crate) fn identity(info: &KernelInfo, params: &Params, threads: Threads, device: &DeviceId) -> String {
+pub(crate) fn identity(
+    info: &KernelInfo,
+    params: &Params,
+    cache: CacheState,
+    threads: Threads,
+    device: &DeviceId,
+) -> String {
     let mut id = format!("{}-{}", info.id, params.dtype);
     for spec in info.params {
         let Some(value) = params.values.get(spec.name) else { continue };
@@ -263,6 +271,9 @@ pub(crate) fn identity(info: &KernelInfo, params: &Params, threads: Threads, dev
     }
     if let Some(choice) = params.choice() {
         id = format!("{id}-{}", choice.name());
+    }
+    if cache.is_cold() {
+        id += "-cold";
     }
     if !device.is_cpu() {
         return format!("{id}-{}", device.word());

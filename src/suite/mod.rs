@@ -5,6 +5,7 @@
 //! the same tree, problems and quantities.
 
 mod axes;
+mod cache;
 mod catalog;
 mod device;
 mod expand;
@@ -20,6 +21,7 @@ mod tests;
 pub(crate) mod tree;
 pub(crate) mod wire;
 
+pub use cache::CacheState;
 pub use catalog::Catalog;
 pub use device::DeviceId;
 pub(crate) use expand::identity;
@@ -71,6 +73,9 @@ pub struct Case {
     /// The device to run on: in a suite possibly every one of a family, in a plan one.
     #[serde(default, skip_serializing_if = "DeviceId::is_cpu")]
     pub device: DeviceId,
+    /// Whether its operands are in a cache when an iteration begins.
+    #[serde(default, skip_serializing_if = "CacheState::is_warm")]
+    pub cache: CacheState,
     /// Line of the suite it came from, counted from 1.
     pub line: u32,
 }

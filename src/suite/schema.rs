@@ -1,11 +1,11 @@
 //! JSON Schema of suite files, generated from the key tables, the profile's numbers and the kernels.
 
-use super::Profile;
 use super::axes::{MAX_THREADS, compact, compact_parts};
 use super::catalog::Catalog;
 use super::profile::NUMBERS;
 use super::quantity::Quantity;
 use super::wire::{self, Key};
+use super::{CacheState, Profile};
 use crate::kernels::{KernelInfo, PROGRAM, ParamKind, ParamSpec, ProgramChoice, Role};
 use serde_json::{Map, Value, json};
 
@@ -64,6 +64,8 @@ fn parameters(info: &KernelInfo, wrap: fn(Value) -> Value) -> Value {
     let meaning =
         "Whose program on a device: a library's or the kernel's own; the library's where there is one when left out.";
     keys.insert(PROGRAM.to_owned(), described(wrap(json!({"enum": programs})), meaning));
+    let cache = "Whether operands are in a cache when an iteration begins: `warm` or `cold`.";
+    keys.insert("cache".to_owned(), described(wrap(json!({"enum": CacheState::WORDS})), cache));
     keys.insert("shape".to_owned(), described(wrap(shape(info)), "Sizes that belong together."));
     closed(keys, &[])
 }

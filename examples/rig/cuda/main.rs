@@ -23,6 +23,7 @@
 mod emulate;
 mod number;
 mod script;
+mod tensor_map;
 
 use emulate::{Function, Module};
 use script::{Device, failing, script};
@@ -32,6 +33,7 @@ use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+use tensor_map::Tensor;
 
 type Return = c_uint;
 const SUCCESS: Return = 0;
@@ -40,6 +42,7 @@ const OUT_OF_MEMORY: Return = 2;
 const NO_DEVICE: Return = 100;
 const INVALID_IMAGE: Return = 200;
 const NOT_FOUND: Return = 500;
+const LAUNCH_FAILED: Return = 719;
 
 /// By which the harness knows what it talks to.
 // SAFETY: no other library of the process exports it.
@@ -282,6 +285,30 @@ functions! {
             None => NOT_FOUND,
         }
     }
+    /// Maps of tensors of three dimensions, in packed rows and swizzled lines of 128 bytes.
+    cuTensorMapEncodeTiled(
+        to: *mut [u64; 16], kind: c_uint, rank: c_uint, at: *mut c_void, sizes: *const [u64; 3], pitches: *const [u64; 2],
+        tile: *const [u32; 3], steps: *const [u32; 3], interleave: c_uint, swizzle: c_uint, _promotion: c_uint, fill: c_uint
+    ) {
+        let element = match kind {
+            0 => 1,
+            1 | 6 | 9 => 2,
+            2 | 3 | 7 => 4,
+            4 | 5 | 8 => 8,
+            _ => return INVALID_VALUE,
+        };
+        if rank != 3 || interleave != 0 || swizzle != 3 || fill != 0 {
+            return INVALID_VALUE;
+        }
+        // SAFETY: a tensor of three dimensions has so many numbers, by the caller's promise.
+        let (sizes, pitches, tile, steps) = unsafe { (*sizes, *pitches, *tile, *steps) };
+        let tensor = Tensor { address: at.addr() as u64, element, sizes, pitches, tile };
+        match tensor.encode() {
+            // SAFETY: by the caller's promise.
+            Some(words) if steps == [1; 3] => unsafe { put(to, words) },
+            _ => INVALID_VALUE,
+        }
+    }
     /// Nothing needs permission here.
     cuFuncSetAttribute(_function: *mut c_void, _attribute: c_int, _value: c_int) { SUCCESS }
 }
@@ -309,8 +336,8 @@ pub(crate) unsafe extern "C" fn cuLaunchKernel(
         return code;
     }
     // SAFETY: made by `cuModuleGetFunction`; the arguments are the caller's promise.
-    unsafe { (*function).launch([grid_x, grid_y, grid_z], [block_x, block_y, block_z], shared, arguments) };
-    SUCCESS
+    let done = unsafe { (*function).launch([grid_x, grid_y, grid_z], [block_x, block_y, block_z], shared, arguments) };
+    if done { SUCCESS } else { LAUNCH_FAILED }
 }
 
 /// Name of an error.

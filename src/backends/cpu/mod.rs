@@ -10,6 +10,7 @@ mod topology;
 pub(super) use topology::Home;
 pub use topology::{TooManyThreads, Topology};
 
+use super::rotation::Rotation;
 use super::{Backend, BackendError, DeviceId, ProgramInfo, Workload};
 use crate::host::Host;
 use crate::kernels::{self, Array, BuildContext, Canary, Correctness, Isa, Program, Team};
@@ -90,23 +91,35 @@ impl Backend for CpuBackend {
     fn prepare(&mut self, case: &Case, seed: u64) -> Result<Box<dyn Workload>, BackendError> {
         let kernel = kernels::find(&case.kernel).ok_or_else(|| BackendError::UnknownKernel(case.kernel.clone()))?;
         let cpus = self.topology.assign(case.threads).map_err(|e| failed(e.to_string()))?;
+        let rotation = Rotation::of(case.cache).map_err(failed)?;
+        let work = kernel.work(&case.params).map_err(kernels::KernelError::from)?;
         let pool = self.pool(&cpus)?;
         let pin = self.pin(&cpus);
         let context = BuildContext { seed, isa: self.isa, team: pool.as_ref() };
-        let built = catch_unwind(AssertUnwindSafe(|| kernel.build(&case.params, &context)));
-        let program = match (built, pool.take_panic()) {
-            (Ok(program), None) => program?,
-            (_, Some(panic)) => return Err(failed(format!("building `{}`: {panic}", case.id))),
-            (Err(_), None) => return Err(failed(format!("building `{}` panicked", case.id))),
-        };
+        let mut programs = Vec::new();
+        for _ in 0..rotation.copies() {
+            let built = catch_unwind(AssertUnwindSafe(|| kernel.build(&case.params, &context)));
+            programs.push(match (built, pool.take_panic()) {
+                (Ok(program), None) => program?,
+                (_, Some(panic)) => return Err(failed(format!("building `{}`: {panic}", case.id))),
+                (Err(_), None) => return Err(failed(format!("building `{}` panicked", case.id))),
+            });
+        }
+        let facts = rotation.facts(&work);
         let cpus = if pin.is_some() && pool.is_pinned() { cpus } else { Vec::new() };
-        Ok(Box::new(CpuWorkload { program, cpus, isa: self.isa, pool, caller: topology::thread_id(), _pin: pin }))
+        let (isa, caller) = (self.isa, topology::thread_id());
+        Ok(Box::new(CpuWorkload { programs, rotation, facts, failed: None, cpus, isa, pool, caller, _pin: pin }))
     }
 }
 
-/// A program and the threads it runs on.
+/// A program, or the copies of one of a cold case, and the threads it runs on.
 struct CpuWorkload {
-    program: Box<dyn Program>,
+    programs: Vec<Box<dyn Program>>,
+    rotation: Rotation,
+    /// What is to be said of the copies.
+    facts: Vec<(String, String)>,
+    /// What went wrong where nothing could be answered.
+    failed: Option<BackendError>,
     cpus: Vec<u32>,
     isa: Isa,
     pool: Rc<Pool>,
@@ -114,27 +127,12 @@ struct CpuWorkload {
     _pin: Option<Rc<topology::Pin>>,
 }
 
-impl Workload for CpuWorkload {
-    fn program(&self) -> ProgramInfo {
-        let own = self.program.facts().into_iter().map(|(name, value)| (name.to_owned(), value));
-        ProgramInfo {
-            path: self.program.path(),
-            cpus: self.cpus.clone(),
-            threads: u32::try_from(self.pool.threads()).unwrap_or(u32::MAX),
-            software: false,
-            facts: own.chain([("isa".to_owned(), self.isa.name().to_owned())]).collect(),
-        }
-    }
-
-    fn poison(&mut self) {
-        self.program.poison();
-    }
-
-    fn run(&mut self, iterations: u64) -> Result<(), BackendError> {
-        let (program, pool) = (&mut self.program, self.pool.as_ref());
+impl CpuWorkload {
+    fn iterate(&mut self, iterations: u64) -> Result<(), BackendError> {
+        let (programs, rotation, pool) = (&mut self.programs, &mut self.rotation, self.pool.as_ref());
         let ran = catch_unwind(AssertUnwindSafe(|| {
             for _ in 0..iterations {
-                program.run(pool);
+                programs[rotation.advance()].run(pool);
             }
         }));
         match (ran, self.pool.take_panic()) {
@@ -143,17 +141,48 @@ impl Workload for CpuWorkload {
             (Err(_), None) => Err(failed("the program panicked".to_owned())),
         }
     }
+}
+
+impl Workload for CpuWorkload {
+    fn program(&self) -> ProgramInfo {
+        let own = self.programs[0].facts().into_iter().map(|(name, value)| (name.to_owned(), value));
+        ProgramInfo {
+            path: self.programs[0].path(),
+            cpus: self.cpus.clone(),
+            threads: u32::try_from(self.pool.threads()).unwrap_or(u32::MAX),
+            software: false,
+            facts: own.chain([("isa".to_owned(), self.isa.name().to_owned())]).chain(self.facts.clone()).collect(),
+        }
+    }
+
+    fn poison(&mut self) {
+        let copies = self.programs.len();
+        if copies > 1 {
+            // Judging the last window may have read operands of any copy. One turn of all brings the caches to what they
+            // are in the middle of a window.
+            self.failed = self.iterate(copies as u64).err();
+        }
+        self.programs.iter_mut().for_each(|program| program.poison());
+        self.rotation.begin();
+    }
+
+    fn run(&mut self, iterations: u64) -> Result<(), BackendError> {
+        match self.failed.take() {
+            Some(error) => Err(error),
+            None => self.iterate(iterations),
+        }
+    }
 
     fn check(&mut self) -> Correctness {
-        self.program.check()
+        self.rotation.judge(|copy| self.programs[copy].check())
     }
 
     fn output(&self) -> Option<Array> {
-        self.program.output()
+        self.programs[self.rotation.last()].output()
     }
 
     fn canary(&mut self) -> Option<Canary> {
-        let mut canary = self.program.canary(self.pool.as_ref());
+        let mut canary = self.programs[0].canary(self.pool.as_ref());
         // A canary that panicked half-way proves nothing.
         if self.pool.take_panic().is_some()
             && let Some(canary) = &mut canary

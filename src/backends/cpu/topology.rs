@@ -53,6 +53,12 @@ impl Topology {
         self.order.len()
     }
 
+    /// All of them, in the order in which threads are put on them.
+    #[must_use]
+    pub fn all(&self) -> &[u32] {
+        &self.order
+    }
+
     /// The logical CPU of each thread of a case.
     ///
     /// # Errors

@@ -64,8 +64,11 @@ impl Gpu {
         let bytes = |n: usize| Bytes::new(n as f64).ok();
         let mut facts = vec![("compute-capability".to_owned(), format!("{}.{}", capability.0, capability.1))];
         let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
-        fact("multiprocessors", attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.to_string());
-        fact("l2-cache-bytes", attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?.to_string());
+        let multiprocessors = attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+        fact("multiprocessors", multiprocessors.to_string());
+        let l2: u32 = attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?;
+        let l2 = l2 as usize;
+        fact("l2-cache-bytes", l2.to_string());
         let ecc = attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_ECC_ENABLED)? != 0;
         fact("ecc", if ecc { "on" } else { "off" }.to_owned());
         // An instance of a divided board has no meter of its own: the sensor of the board is never rated then.
@@ -88,6 +91,7 @@ impl Gpu {
             subgroup: Some((32, 32)),
             half: true,
             capability: Some(capability),
+            multiprocessors: Some(multiprocessors).filter(|n| *n > 0),
         };
         let info = DeviceInfo {
             id: id.clone(),
@@ -97,6 +101,7 @@ impl Gpu {
             pci: driver::pci_address(device)?,
             memory: bytes(total),
             free: bytes(free),
+            cache: bytes(l2).filter(|b| b.get() > 0.0),
             software: driver::is_double(),
             target: Target { api: Api::Cuda, limits, libraries: Vec::new() },
             facts,

@@ -12,8 +12,10 @@ mod library;
 mod memory;
 pub mod nvrtc;
 mod program;
+mod tensor_map;
 mod workload;
 
+use super::rotation::Rotation;
 use super::{Backend, BackendError, DeviceId, DeviceInfo, Judge, Probe, Workload};
 use crate::kernels::{self, Array, Canary, Chosen, Kernel, NoProgram, Params, ProgramChoice};
 use crate::suite::Case;
@@ -142,6 +144,8 @@ impl Backend for CudaBackend {
             NoProgram::Param(error) => BackendError::Kernel(error.into()),
             other => failed(other.to_string()),
         })?;
+        let rotation = Rotation::of(case.cache).map_err(failed)?;
+        let work = kernel.work(&case.params).map_err(kernels::KernelError::from)?;
         let mut judge = Judge::new(kernel, case, seed)?;
         let operands = judge.take_operands();
         let answer = |error: ProgramError| match error {
@@ -154,14 +158,20 @@ impl Backend for CudaBackend {
         };
         let mut stage = Stage::new(&gpu).map_err(|e| answer(e.into()))?;
         let choice = if matches!(chosen, Chosen::Own(_)) { ProgramChoice::Own } else { ProgramChoice::Library };
-        let ready = make_ready(member, &mut stage, chosen, &case.params, &operands).map_err(answer)?;
+        let mut ready = Vec::new();
+        for _ in 0..rotation.copies() {
+            let copy = make_ready(member, &mut stage, chosen.clone(), &case.params, &operands).map_err(answer)?;
+            ready.push(copy);
+        }
         drop(operands);
         let canary = canary(kernel, member, choice, &mut judge, &mut stage).map_err(answer)?;
-        let facts = match &ready {
+        let mut facts = rotation.facts(&work);
+        facts.extend(match &ready[0] {
             Either::Own(_) => member.code.compiler().map(|version| ("nvrtc".to_owned(), version)).into_iter().collect(),
             Either::Served(served) => served.facts(),
-        };
-        Ok(Box::new(CudaWorkload::new(&gpu, ready, stage, judge, canary, facts).map_err(answer)?))
+        });
+        let copies = (ready, rotation);
+        Ok(Box::new(CudaWorkload::new(&gpu, copies, stage, judge, canary, facts).map_err(answer)?))
     }
 }
 

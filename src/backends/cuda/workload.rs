@@ -7,6 +7,7 @@ use super::driver::{CudaError, call};
 use super::library::Either;
 use super::memory::Stage;
 use super::program::ProgramError;
+use crate::backends::rotation::Rotation;
 use crate::backends::{BackendError, Judge, ProgramInfo, Workload};
 use crate::kernels::{Array, Canary, Correctness, Values};
 use crate::units::Seconds;
@@ -56,7 +57,9 @@ impl Drop for Timer {
 /// A case ready to run on a device.
 pub(super) struct CudaWorkload {
     gpu: Rc<Gpu>,
-    ready: Either,
+    /// The program, or the copies of it of a cold case.
+    ready: Vec<Either>,
+    rotation: Rotation,
     stage: Stage,
     timer: Timer,
     judge: Judge,
@@ -70,14 +73,15 @@ pub(super) struct CudaWorkload {
 impl CudaWorkload {
     pub(super) fn new(
         gpu: &Rc<Gpu>,
-        ready: Either,
+        (ready, rotation): (Vec<Either>, Rotation),
         stage: Stage,
         judge: Judge,
         canary: Option<Canary>,
         facts: Vec<(String, String)>,
     ) -> Result<Self, ProgramError> {
         let timer = Timer::new(gpu)?;
-        Ok(Self { gpu: Rc::clone(gpu), ready, stage, timer, judge, canary, device_time: 0.0, failed: None, facts })
+        let gpu = Rc::clone(gpu);
+        Ok(Self { gpu, ready, rotation, stage, timer, judge, canary, device_time: 0.0, failed: None, facts })
     }
 
     fn iterate(&mut self, iterations: u64) -> Result<(), CudaError> {
@@ -87,7 +91,7 @@ impl CudaWorkload {
             let batch = left.min(QUEUED);
             self.timer.record(self.timer.first)?;
             for _ in 0..batch {
-                self.ready.launch()?;
+                self.ready[self.rotation.advance()].launch()?;
             }
             self.timer.record(self.timer.last)?;
             self.gpu.wait()?;
@@ -107,7 +111,7 @@ impl Workload for CudaWorkload {
     fn program(&self) -> ProgramInfo {
         let own = self.judge.facts().into_iter().chain(self.facts.iter().cloned());
         ProgramInfo {
-            path: self.ready.path(),
+            path: self.ready[0].path(),
             cpus: Vec::new(),
             threads: 1,
             software: self.gpu.info.software,
@@ -117,9 +121,8 @@ impl Workload for CudaWorkload {
 
     fn poison(&mut self) {
         self.device_time = 0.0;
-        if let Err(error) = self.ready.poison() {
-            self.failed = Some(error);
-        }
+        self.rotation.begin();
+        self.failed = self.ready.iter().try_for_each(Either::poison).err();
     }
 
     fn run(&mut self, iterations: u64) -> Result<(), BackendError> {
@@ -135,16 +138,19 @@ impl Workload for CudaWorkload {
     }
 
     fn check(&mut self) -> Correctness {
-        let answer = self.ready.answer(&mut self.stage).unwrap_or_else(|error| {
-            self.gpu.note(&error);
-            Array { name: "nothing", shape: Vec::new(), values: Values::F32(Vec::new()) }
-        });
-        self.judge.check(&answer)
+        let Self { gpu, ready, rotation, stage, judge, .. } = self;
+        rotation.judge(|copy| {
+            let answer = ready[copy].answer(stage).unwrap_or_else(|error| {
+                gpu.note(&error);
+                Array { name: "nothing", shape: Vec::new(), values: Values::F32(Vec::new()) }
+            });
+            judge.check(&answer)
+        })
     }
 
     fn output(&self) -> Option<Array> {
         let mut stage = Stage::new(&self.gpu).ok()?;
-        self.ready.answer(&mut stage).inspect_err(|error| self.gpu.note(error)).ok()
+        self.ready[self.rotation.last()].answer(&mut stage).inspect_err(|error| self.gpu.note(error)).ok()
     }
 
     fn canary(&mut self) -> Option<Canary> {

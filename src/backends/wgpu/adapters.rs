@@ -150,6 +150,7 @@ fn describe(id: DeviceId, key: &Key, adapter: wgpu::Adapter) -> Adapter {
             pci,
             memory,
             free,
+            cache: None,
             software: key.software,
             target: Target {
                 api: Api::Wgsl,
@@ -162,6 +163,7 @@ fn describe(id: DeviceId, key: &Key, adapter: wgpu::Adapter) -> Adapter {
                     subgroup,
                     half: features.contains(Features::SHADER_F16),
                     capability: None,
+                    multiprocessors: None,
                 },
                 libraries: Vec::new(),
             },

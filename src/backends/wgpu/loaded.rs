@@ -72,33 +72,44 @@ impl Loaded {
         self.opened.wait()
     }
 
-    /// Runs all steps `iterations` times and waits for the last. They are submitted in a few passes, so that the
-    /// device works on one while the next is written down.
-    pub(super) fn run(&self, iterations: u64, mut timing: Option<&mut Timing>) -> Result<(), BackendError> {
+    /// Runs all steps once and waits for the last.
+    pub(super) fn once(&self) -> Result<(), BackendError> {
+        Self::run(std::slice::from_ref(self), || 0, 1, None)
+    }
+
+    /// Runs all steps of a copy `iterations` times, in the order in which `turn` names copies, and waits for the last. They
+    /// are submitted in a few passes, so that the device works on one while the next is written down. At least one copy.
+    pub(super) fn run(
+        copies: &[Self],
+        mut turn: impl FnMut() -> usize,
+        iterations: u64,
+        mut timing: Option<&mut Timing>,
+    ) -> Result<(), BackendError> {
+        let opened = &copies[0].opened;
         let each = iterations.div_ceil(u64::from(PASSES)).max(1);
         let (mut left, mut pass) = (iterations, 0);
         while left > 0 {
             let count = each.min(left);
             left -= count;
             let last = left == 0;
-            self.opened.guarded("running", || {
-                let mut encoder = self.opened.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            opened.guarded("running", || {
+                let mut encoder = opened.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
                 {
                     let timestamp_writes = timing.as_ref().map(|t| t.writes(pass));
                     let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
                     let mut recorded = encoder.begin_compute_pass(&descriptor);
                     for _ in 0..count {
-                        self.steps.iter().for_each(|step| step.dispatch(&mut recorded));
+                        copies[turn()].steps.iter().for_each(|step| step.dispatch(&mut recorded));
                     }
                 }
                 if let Some(timing) = timing.as_mut().filter(|_| last) {
                     timing.keep(&mut encoder, pass + 1);
                 }
-                self.opened.queue.submit([encoder.finish()]);
+                opened.queue.submit([encoder.finish()]);
             })?;
             pass += 1;
         }
-        self.opened.wait()
+        opened.wait()
     }
 
     /// The answer that the last run left.
@@ -136,13 +147,14 @@ impl Step {
         grid: [u32; 3],
     ) -> Result<Self, BackendError> {
         let pipeline = opened.pipeline(source, entry, constants)?;
-        let mut words: Vec<u8> = arguments
-            .iter()
-            .flat_map(|a| match a {
+        let mut words = Vec::new();
+        for argument in arguments {
+            words.extend(match argument {
                 Argument::U32(n) => n.to_le_bytes(),
                 Argument::F32(x) => x.to_le_bytes(),
-            })
-            .collect();
+                Argument::TensorMap(_) => return Err(opened.failed(format!("`{entry}` asks for a tensor map"))),
+            });
+        }
         // A uniform block is a multiple of 16 bytes long.
         words.resize(words.len().next_multiple_of(16), 0);
         let uniform = if words.is_empty() {

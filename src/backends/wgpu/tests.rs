@@ -4,7 +4,7 @@ use super::*;
 use crate::backends::Family;
 use crate::kernels::random::SplitMix64;
 use crate::kernels::{Dtype, Limits, ParamValue, Params, Target};
-use crate::suite::Threads;
+use crate::suite::{CacheState, Threads};
 
 /// Says that something could not be tested here, and why; the test script counts it, as it does for `tests/skip`.
 fn skip(what: &str, why: &str) {
@@ -37,8 +37,8 @@ fn counts(values: &[(&str, u64)]) -> Params {
 }
 
 fn case(kernel: &str, params: Params, device: &DeviceId) -> Case {
-    let (id, kernel) = (format!("{kernel} {params:?}"), kernel.to_owned());
-    Case { id, kernel, params, threads: Threads::Count(1), device: device.clone(), line: 1 }
+    let (id, kernel, cache) = (format!("{kernel} {params:?}"), kernel.to_owned(), CacheState::Warm);
+    Case { id, kernel, params, threads: Threads::Count(1), device: device.clone(), cache, line: 1 }
 }
 
 /// Runs a case on every adapter: poison fails, the answer of two different runs passes, the canary holds.
@@ -104,6 +104,26 @@ fn triads_of_every_length_match_the_reference() {
     for n in [2, 4, 17, 1021, 4096, 5_000_001] {
         verify(backend.as_mut(), "triad", &counts(&[("bytes", 12 * n)]));
     }
+}
+
+#[test]
+fn copies_of_a_cold_case_take_turns_on_a_card() {
+    let Some(mut backend) = backend("cold cases on wgpu") else { return };
+    let id = backend.devices().remove(0).id;
+    let warm = case("triad", counts(&[("bytes", 12 * 5000)]), &id);
+    let cold = Case { cache: CacheState::Cold { copies: Some(3) }, ..warm };
+    let mut workload = backend.prepare(&cold, 20_260_407).unwrap();
+    // One copy, then two, then all three of them more than once: what did not run is poison, and is not judged.
+    for iterations in [1, 2, 7] {
+        workload.poison();
+        assert!(!workload.check().passed(), "poison passed before {iterations} iterations");
+        workload.run(iterations).unwrap();
+        assert!(workload.check().passed(), "{iterations} iterations");
+    }
+    let facts = workload.program().facts;
+    assert!(facts.contains(&("copies".to_owned(), "3".to_owned())), "{facts:?}");
+    let unplanned = Case { cache: CacheState::Cold { copies: None }, ..cold };
+    assert!(backend.prepare(&unplanned, 1).err().unwrap().to_string().contains("needs a plan"));
 }
 
 fn sparse(dtype: Dtype, sizes: &[(&str, u64)], density: f64) -> Params {

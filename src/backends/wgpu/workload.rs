@@ -3,8 +3,9 @@
 use super::device::Opened;
 use super::loaded::Loaded;
 use super::timing::Timing;
+use crate::backends::rotation::Rotation;
 use crate::backends::{BackendError, DeviceInfo, Judge, ProgramInfo, Workload, failed_canary};
-use crate::kernels::{Array, Canary, Correctness, Kernel, NoProgram, Params, Values};
+use crate::kernels::{Array, Canary, Correctness, Kernel, KernelError, NoProgram, Params, Values};
 use crate::suite::Case;
 use crate::units::Seconds;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +15,9 @@ use std::rc::Rc;
 pub(super) struct WgpuWorkload {
     opened: Rc<Opened>,
     info: ProgramInfo,
-    loaded: Loaded,
+    /// The program, or the copies of it of a cold case.
+    loaded: Vec<Loaded>,
+    rotation: Rotation,
     timing: Option<Timing>,
     judge: Judge,
     canary: Option<Canary>,
@@ -40,20 +43,26 @@ impl WgpuWorkload {
         if let Some(why) = program.beyond(&device.target.limits) {
             return Err(opened.failed(why));
         }
-        let loaded = Loaded::new(Rc::clone(&opened), &program, &judge.take_operands())?;
+        let rotation = Rotation::of(case.cache).map_err(|why| opened.failed(why))?;
+        let work = kernel.work(&case.params).map_err(KernelError::from)?;
+        let operands = judge.take_operands();
+        let copy = |_| Loaded::new(Rc::clone(&opened), &program, &operands);
+        let loaded = (0..rotation.copies()).map(copy).collect::<Result<Vec<_>, _>>()?;
+        drop(operands);
         let canary = judge.take_canary().map(|canary| {
             let run = || -> Result<Canary, BackendError> {
                 let small = Loaded::new(Rc::clone(&opened), &program_of(&canary.params)?, &canary.operands)?;
-                small.run(1, None)?;
+                small.once()?;
                 Ok((canary.judge)(&small.answer()?))
             };
             run().unwrap_or_else(|e| failed_canary(&e))
         });
         let timing = Timing::new(&opened)?;
         let mut facts = judge.facts();
+        facts.extend(rotation.facts(&work));
         facts.extend([("adapter".to_owned(), device.name.clone()), ("interface".to_owned(), device.interface.clone())]);
         let info = ProgramInfo { path: program.path, cpus: Vec::new(), threads: 1, software: device.software, facts };
-        Ok(Self { opened, info, loaded, timing, judge, canary, unpoisoned: None })
+        Ok(Self { opened, info, loaded, rotation, timing, judge, canary, unpoisoned: None })
     }
 
     /// Calls the driver; a panic of it is an error.
@@ -71,16 +80,17 @@ impl Workload for WgpuWorkload {
         if let Some(timing) = &mut self.timing {
             timing.reset();
         }
-        self.unpoisoned = self.caught(|| self.loaded.poison()).err();
+        self.rotation.begin();
+        self.unpoisoned = self.caught(|| self.loaded.iter().try_for_each(Loaded::poison)).err();
     }
 
     fn run(&mut self, iterations: u64) -> Result<(), BackendError> {
         if let Some(error) = self.unpoisoned.take() {
             return Err(error);
         }
-        let mut timing = self.timing.take();
-        let ran = self.caught(|| self.loaded.run(iterations, timing.as_mut()));
-        self.timing = timing;
+        let (mut timing, mut rotation) = (self.timing.take(), self.rotation.clone());
+        let ran = self.caught(|| Loaded::run(&self.loaded, || rotation.advance(), iterations, timing.as_mut()));
+        (self.timing, self.rotation) = (timing, rotation);
         ran
     }
 
@@ -90,14 +100,17 @@ impl Workload for WgpuWorkload {
     }
 
     fn check(&mut self) -> Correctness {
-        let answer = self.output();
-        // Without an answer the poison is judged, which does not pass.
-        let none = Array { name: "answer", shape: vec![0], values: Values::F32(Vec::new()) };
-        self.judge.check(&answer.unwrap_or(none))
+        let rotation = self.rotation.clone();
+        rotation.judge(|copy| {
+            let answer = self.caught(|| self.loaded[copy].answer()).ok();
+            // Without an answer the poison is judged, which does not pass.
+            let none = Array { name: "answer", shape: vec![0], values: Values::F32(Vec::new()) };
+            self.judge.check(&answer.unwrap_or(none))
+        })
     }
 
     fn output(&self) -> Option<Array> {
-        self.caught(|| self.loaded.answer()).ok()
+        self.caught(|| self.loaded[self.rotation.last()].answer()).ok()
     }
 
     fn canary(&mut self) -> Option<Canary> {

@@ -10,9 +10,11 @@
 mod amx;
 mod cuda;
 mod eight;
+mod hopper;
 mod nest;
 mod panels;
 mod short;
+mod types;
 mod vector;
 mod wgsl;
 mod words;

@@ -2,6 +2,7 @@
 //! are stored, the pattern that GPUs of several vendors multiply at a higher rate ([`tiles`] on CPUs).
 
 mod canary;
+mod cuda;
 mod structure;
 mod tiles;
 
@@ -12,8 +13,8 @@ use super::reference::{Reference, add_product, limit};
 use super::short::{Bf16, Short};
 use super::split::{normal_buffer, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, Dtype, Kernel, KernelError, KernelInfo, ParamError,
-    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
+    Api, Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Kernel, KernelError,
+    KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
 };
 use structure::{PER_BYTE, TwoOfFour};
 use tiles::{Tiled, TwoOfFourPath};
@@ -98,8 +99,22 @@ impl Kernel for Structured {
         }
     }
 
+    fn device_operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        cuda::operands(self.operands(params, context)?, params.dtype)
+    }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        self.work(params)?;
+        match target.api {
+            Api::Cuda => cuda::program(params, target),
+            Api::Wgsl => Err(NoProgram::Unwritten),
+        }
+    }
+
     fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
-        Ok(canary::for_device(params.dtype))
+        let Some(canary) = canary::for_device(params.dtype) else { return Ok(None) };
+        let operands = cuda::operands(canary.operands, params.dtype)?;
+        Ok(Some(DeviceCanary { operands, ..canary }))
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::kernels::{Dtype, ParamValue};
+use crate::suite::CacheState;
 
 #[test]
 fn a_matrix_becomes_every_combination_in_the_order_of_the_file() {
@@ -146,4 +147,31 @@ fn head_and_digest_are_kept() {
     assert_eq!(suite.digest.len(), 64);
     assert_eq!(suite.profile.name, "quick");
     assert_eq!(parse(&with_cases(GEMM)).unwrap().title, "test");
+}
+
+#[test]
+fn warm_and_cold_stand_side_by_side_and_only_the_cold_case_has_another_id() {
+    let found = cases(
+        "  - kernel: triad\n    matrix: { bytes: [64 KiB, 1 MiB], cache: [warm, cold], threads: [1] }\n    exclude: { cache: cold, bytes: 64 KiB }\n",
+    );
+    let names: Vec<&str> = found.iter().map(|c| c.id.as_str()).collect();
+    assert_eq!(names, ["triad-f32-bytes64KiB-t1", "triad-f32-bytes1MiB-t1", "triad-f32-bytes1MiB-cold-t1"]);
+    assert_eq!(found.iter().map(|c| c.cache.is_cold()).collect::<Vec<_>>(), [false, false, true]);
+    assert_eq!(found[2].cache.copies(), None, "a suite knows no machine");
+    let on_cards = ids("  - {kernel: triad, devices: ['cuda:*', 'wgpu:1'], with: {bytes: 1 MiB, cache: cold}}\n");
+    assert_eq!(on_cards, ["triad-f32-bytes1MiB-cold-cuda", "triad-f32-bytes1MiB-cold-wgpu1"]);
+}
+
+#[test]
+fn a_case_in_a_record_of_before_is_warm_and_a_cold_one_reads_back() {
+    let cold = cases("  - {kernel: triad, with: {bytes: 1 MiB, cache: cold}}\n").remove(0);
+    let planned = Case { cache: CacheState::Cold { copies: Some(7) }, ..cold.clone() };
+    for case in [&cold, &planned] {
+        let text = serde_json::to_string(case).unwrap();
+        assert_eq!(serde_json::from_str::<Case>(&text).unwrap(), *case, "{text}");
+    }
+    let warm = Case { cache: CacheState::Warm, ..cold };
+    let text = serde_json::to_string(&warm).unwrap();
+    assert!(!text.contains("cache"), "{text}");
+    assert_eq!(serde_json::from_str::<Case>(&text).unwrap(), warm);
 }

@@ -139,3 +139,12 @@ fn control_characters_are_shown_at_their_place_and_harmless() {
     assert_eq!(summary(&found), [(1, 14, "\u{1b}", "the control character U+001B stands here")]);
     assert!(!found.to_string().contains('\u{1b}'));
 }
+
+#[test]
+fn a_state_of_a_cache_is_one_of_two_words() {
+    let found = errors(&with_cases("  - kernel: triad\n    with: {bytes: 1 MiB, cache: colt}\n"));
+    assert_eq!(summary(&found), [(5, 33, "colt", "`colt` is no state of a cache")]);
+    assert_eq!(found.problems()[0].help, "did you mean `cold`?");
+    let found = errors(&with_cases("  - kernel: triad\n    with: {bytes: 1 MiB, cache: 3}\n"));
+    assert_eq!(summary(&found)[0].3, "the number 3 is no state of a cache");
+}

@@ -190,6 +190,8 @@ pub(crate) const BREAKS: &[Break] = &[
         c.id = format!("{}-{}", c.id, d.below(99)); }),
     fail("plan-of-suite", |b, d| { let n = d.below(8); let c = b.record.header.plan.cases.iter_mut().filter(|c| c.params.values.contains_key("n")).nth(n % 4).unwrap();
         c.params.values.insert("n".to_owned(), crate::kernels::ParamValue::Integer(64 + d.below(99) as u64)); }),
+    fail("plan-of-suite", |b, d| { let n = d.below(8); let c = b.record.header.plan.cases.iter_mut().filter(|c| !c.kernel.contains("peak") && !c.kernel.contains("read")).nth(n).unwrap();
+        c.cache = crate::record::CacheState::Cold { copies: Some(2 + d.below(99) as u32) }; }),
     // Other work under the name of the suite's, consistent in plan, measurement and work.
     fail("plan-of-suite", |b, d| { let m = b.record.measurements.iter_mut().find(|m| m.case.kernel == "gemm").unwrap();
         m.case.params.values.insert("k".to_owned(), crate::kernels::ParamValue::Integer(1000 + d.below(24) as u64));

@@ -85,6 +85,10 @@ fn difference(asked: &Case, planned: &Case) -> Option<String> {
             show(b.get(name))
         ));
     }
+    if asked.cache.is_cold() != planned.cache.is_cold() {
+        let (a, b) = (asked.cache.word(), planned.cache.word());
+        return Some(format!("`{id}` is {a} in the suite and {b} in the plan"));
+    }
     // `all` and `cores` become a count on the machine; a count stays what it is.
     match (asked.threads, planned.threads) {
         (Threads::Count(n), found) if found != Threads::Count(n) => {
