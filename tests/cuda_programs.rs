@@ -10,7 +10,7 @@ mod cases;
 mod emulator;
 mod skip;
 
-use cases::{Small, cases, large, target};
+use cases::{Small, cases, ceilings, large, target};
 use emulator::Emulator;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,7 +18,7 @@ use wattproof::backends::Judge;
 use wattproof::backends::cuda::cache::{Cache, Origin};
 use wattproof::backends::cuda::cubin;
 use wattproof::backends::cuda::nvrtc::{Architecture, Compiler, LIBRARY_VARIABLE, NvrtcError, Source};
-use wattproof::kernels::{self, DeviceProgram};
+use wattproof::kernels::{self, DeviceProgram, Dtype};
 
 /// What CI compiles for, with the shared memory that a block may have there (CUDA C++ Programming Guide, "Compute
 /// Capabilities": 163, 99, 227 and 227 KB).
@@ -71,10 +71,68 @@ fn every_kernel_with_a_program_is_among_the_cases() {
         let files = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path());
         for file in files.filter(|f| f.extension().is_some_and(|e| e == "cu")) {
             let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-            let used =
-                cases().iter().any(|c| program(c).steps.iter().any(|s| s.source.contains(&format!("/{name}\"\n"))));
+            let used = cases()
+                .iter()
+                .chain(&ceilings())
+                .any(|c| program(c).steps.iter().any(|s| s.source.contains(&format!("/{name}\"\n"))));
             assert!(used, "no case runs {}", file.display());
         }
+    }
+}
+
+/// The first elements of an answer of a probe of arithmetic, and what they have to be: of chains, those of one block; of
+/// tiles, the sums of one warp. A whole iteration is too long for an emulator.
+fn first_answers(emulator: &Emulator, case: &Small, edit: impl Fn(&str) -> String) -> (Vec<f64>, Vec<f64>) {
+    let mut program = program(case);
+    let mut judge = Judge::new(kernels::find(case.kernel).unwrap(), &case.planned(), 11).unwrap();
+    let operands = judge.take_operands();
+    program.steps[0].grid = [1, 1, 1];
+    let answer: Vec<f64> = emulator.run(&program, &operands, 1, edit).values.numbers().take(512).collect();
+    let numbers = |name: &str| -> Vec<f64> {
+        operands.iter().find(|a| a.name == name).map(|a| a.values.numbers().collect()).unwrap_or_default()
+    };
+    let from = numbers("from");
+    let (a, other, b) = (numbers("a"), numbers("other"), numbers("b"));
+    if a.is_empty() {
+        let step = if case.params.dtype == Dtype::F64 { 2f64.powi(-49) } else { 2f64.powi(-20) };
+        return (answer[..128].to_vec(), from[..128].iter().map(|x| x + 8192.0 * step).collect());
+    }
+    let depth = a.len() / 16;
+    let pair = |row: usize, column: usize| -> f64 {
+        (0..depth).map(|k| (a[row * depth + k] + other[row * depth + k]) * b[column * depth + k]).sum()
+    };
+    let tile = |i: usize| 8.0 * (from[i % 128] + 256.0 * pair(i % 128 / 8, i % 8));
+    (answer, (0..512).map(tile).collect())
+}
+
+#[test]
+fn probes_of_arithmetic_count_every_operation() {
+    let Some(emulator) = emulator("probes of arithmetic") else { return };
+    for case in ceilings().iter().filter(|c| c.kernel == "fma-peak") {
+        let (found, expected) = first_answers(&emulator, case, str::to_owned);
+        assert!(found == expected, "{case:?}: {:?} instead of {:?}", &found[..4], &expected[..4]);
+        let [right, wrong] = match case.params.dtype {
+            Dtype::F32 | Dtype::F64 => ["u < UNROLLED; ++u", "u < UNROLLED - 1; ++u"],
+            _ => ["pair < pairs; ++pair", "pair + 1 < pairs; ++pair"],
+        };
+        let (found, _) = first_answers(&emulator, case, |text| text.replace(right, wrong));
+        assert!(found != expected, "{case:?}: a lost step was not noticed");
+    }
+}
+
+#[test]
+fn the_read_probe_reads_every_word() {
+    let Some(emulator) = emulator("the read probe") else { return };
+    let kernel = kernels::find("read-bandwidth").unwrap();
+    for case in ceilings().iter().filter(|c| c.kernel == "read-bandwidth") {
+        let program = program(case);
+        let mut judge = Judge::new(kernel, &case.planned(), 11).unwrap();
+        let operands = judge.take_operands();
+        let answer = emulator.run(&program, &operands, 1, str::to_owned);
+        assert!(judge.check(&answer).passed(), "{case:?}");
+        let answer = emulator.run(&program, &operands, 1, |text| text.replace("words % 2 != 0", "words % 2 == 0"));
+        let is_odd = case.params.integer("bytes").unwrap() / 8 % 2 == 1;
+        assert!(!is_odd || !judge.check(&answer).passed(), "{case:?}: a lost word was not noticed");
     }
 }
 
@@ -129,7 +187,7 @@ fn every_program_compiles_for_every_architecture_within_its_limits() {
     let Some(compiler) = compiler("machine code of the CUDA programs") else { return };
     let cache = Cache::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cubins"));
     let mut report = BTreeSet::new();
-    for case in cases().into_iter().chain(large()) {
+    for case in cases().into_iter().chain(large()).chain(ceilings()) {
         for step in program(&case).steps {
             for (architecture, shared) in ARCHITECTURES {
                 let source = Source { text: step.source, macros: &step.constants, architecture };

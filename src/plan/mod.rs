@@ -176,7 +176,7 @@ fn judge(case: &Case, threads: u32, capacity: &Capacity, catalog: &Catalog) -> R
         };
         return Err(format!("it needs {}, {usable} usable: write `threads: all`, or allow more CPUs", plural(threads)));
     }
-    let work = kernel.work(&case.params).map_err(|e| format!("{e}: change its parameters"))?;
+    let work = kernel.work_on(&case.params, case.device.api()).map_err(|e| format!("{e}: change its parameters"))?;
     if let Some(available) = capacity.available_memory
         && work.footprint.get() > available.get() * MEMORY_SHARE
     {
