@@ -12,7 +12,7 @@ mod emulator;
 mod hopper;
 mod skip;
 
-use cases::{Small, cases, large, roomy, target};
+use cases::{Small, cases, ceilings, large, roomy, target};
 use emulator::Emulator;
 use hopper::{Mistake, Notice};
 use std::cell::Cell;
@@ -22,7 +22,7 @@ use wattproof::backends::Judge;
 use wattproof::backends::cuda::cache::{Cache, Origin};
 use wattproof::backends::cuda::cubin;
 use wattproof::backends::cuda::nvrtc::{Architecture, Compiler, LIBRARY_VARIABLE, NvrtcError, Source};
-use wattproof::kernels::{self, DeviceProgram};
+use wattproof::kernels::{self, DeviceProgram, Dtype};
 
 /// What CI compiles for, with the shared memory that a block may have there (CUDA C++ Programming Guide, "Compute
 /// Capabilities": 163, 99, 227 and 227 KB).
@@ -173,9 +173,71 @@ fn every_kernel_with_a_program_is_among_the_cases() {
             let (name, folder) = (parts.next().unwrap(), parts.next().unwrap());
             let place = format!("#line 1 \"{folder}/{name}\"\n");
             let programs = |c: &Small| [Some(program(c)), hopper_program(c)].into_iter().flatten();
-            let used = cases().iter().flat_map(programs).flat_map(|p| p.steps).any(|s| s.source.contains(&place));
+            let used = cases()
+                .iter()
+                .chain(&ceilings())
+                .flat_map(programs)
+                .flat_map(|p| p.steps)
+                .any(|s| s.source.contains(&place));
             assert!(used, "no case runs {}", file.display());
         }
+    }
+}
+
+/// The first elements of an answer of a probe of arithmetic, and what they have to be: of chains, those of one block; of
+/// tiles, the sums of one warp. A whole iteration is too long for an emulator.
+fn first_answers(emulator: &Emulator, case: &Small, edit: impl Fn(&str) -> String) -> (Vec<f64>, Vec<f64>) {
+    let mut program = program(case);
+    let mut judge = Judge::new(kernels::find(case.kernel).unwrap(), &case.planned(), 11).unwrap();
+    let operands = judge.take_operands();
+    program.steps[0].grid = [1, 1, 1];
+    let answer: Vec<f64> = emulator.run(&program, &operands, 1, edit).unwrap().values.numbers().take(512).collect();
+    let numbers = |name: &str| -> Vec<f64> {
+        operands.iter().find(|a| a.name == name).map(|a| a.values.numbers().collect()).unwrap_or_default()
+    };
+    let from = numbers("from");
+    let (a, other, b) = (numbers("a"), numbers("other"), numbers("b"));
+    if a.is_empty() {
+        let step = if case.params.dtype == Dtype::F64 { 2f64.powi(-49) } else { 2f64.powi(-20) };
+        return (answer[..128].to_vec(), from[..128].iter().map(|x| x + 8192.0 * step).collect());
+    }
+    let depth = a.len() / 16;
+    let pair = |row: usize, column: usize| -> f64 {
+        (0..depth).map(|k| (a[row * depth + k] + other[row * depth + k]) * b[column * depth + k]).sum()
+    };
+    let tile = |i: usize| 8.0 * (from[i % 128] + 256.0 * pair(i % 128 / 8, i % 8));
+    (answer, (0..512).map(tile).collect())
+}
+
+#[test]
+fn probes_of_arithmetic_count_every_operation() {
+    let Some(emulator) = emulator("probes of arithmetic") else { return };
+    for case in ceilings().iter().filter(|c| c.kernel == "fma-peak") {
+        let (found, expected) = first_answers(&emulator, case, str::to_owned);
+        assert!(found == expected, "{case:?}: {:?} instead of {:?}", &found[..4], &expected[..4]);
+        let [right, wrong] = match case.params.dtype {
+            Dtype::F32 | Dtype::F64 => ["u < UNROLLED; ++u", "u < UNROLLED - 1; ++u"],
+            _ => ["pair < pairs; ++pair", "pair + 1 < pairs; ++pair"],
+        };
+        let (found, _) = first_answers(&emulator, case, |text| text.replace(right, wrong));
+        assert!(found != expected, "{case:?}: a lost step was not noticed");
+    }
+}
+
+#[test]
+fn the_read_probe_reads_every_word() {
+    let Some(emulator) = emulator("the read probe") else { return };
+    let kernel = kernels::find("read-bandwidth").unwrap();
+    for case in ceilings().iter().filter(|c| c.kernel == "read-bandwidth") {
+        let program = program(case);
+        let mut judge = Judge::new(kernel, &case.planned(), 11).unwrap();
+        let operands = judge.take_operands();
+        let answer = emulator.run(&program, &operands, 1, str::to_owned).unwrap();
+        assert!(judge.check(&answer).passed(), "{case:?}");
+        let answer = emulator.run(&program, &operands, 1, |text| text.replace("words % 2 != 0", "words % 2 == 0"));
+        let answer = answer.unwrap();
+        let is_odd = case.params.integer("bytes").unwrap() / 8 % 2 == 1;
+        assert!(!is_odd || !judge.check(&answer).passed(), "{case:?}: a lost word was not noticed");
     }
 }
 
@@ -369,7 +431,13 @@ fn compiles(group: Group, least: usize) {
     let cache = Cache::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cubins"));
     let mut report = BTreeSet::new();
     let most = group.only(roomy()).into_iter().map(|case| (roomy_program(&case), case, ROOMY));
-    for (common, case, needed) in cases().into_iter().chain(large()).map(|case| (program(&case), case, 0)).chain(most) {
+    for (common, case, needed) in cases()
+        .into_iter()
+        .chain(large())
+        .chain(group.only(ceilings()))
+        .map(|case| (program(&case), case, 0))
+        .chain(most)
+    {
         for (architecture, shared) in ARCHITECTURES.into_iter().filter(|(_, shared)| *shared >= needed) {
             let own = if needed > 0 {
                 Vec::new()

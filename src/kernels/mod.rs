@@ -233,6 +233,16 @@ pub trait Kernel: Sync {
     /// [`ParamError`] when `params` do not describe a valid case.
     fn work(&self, params: &Params) -> Result<Work, ParamError>;
 
+    /// The work of one iteration where a program of `api` computes it; `None` is the processor. It differs where a card
+    /// moves other bytes for the same answer, or a probe does more to be worth a launch.
+    ///
+    /// # Errors
+    /// [`ParamError`] when `params` do not describe a valid case.
+    fn work_on(&self, params: &Params, api: Option<Api>) -> Result<Work, ParamError> {
+        let _ = api;
+        self.work(params)
+    }
+
     /// Generates the inputs, the reference and the buffers, and picks the code path.
     ///
     /// # Errors

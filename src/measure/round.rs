@@ -94,7 +94,7 @@ impl Run<'_> {
         let Some(kernel) = find(&case.kernel) else {
             return Ok(Err(Failure::new(&BackendError::UnknownKernel(case.kernel.clone()))));
         };
-        let work = match kernel.work(&case.params) {
+        let work = match kernel.work_on(&case.params, case.device.api()) {
             Ok(work) => work,
             Err(error) => return Ok(Err(Failure::new(&error))),
         };

@@ -11,6 +11,9 @@ const IN_CACHE_SIZES: usize = 4;
 /// Smallest probe: below it the probe's own loop would be measured.
 const SMALLEST: u64 = 16 << 10;
 const PAGE: u64 = 4096;
+/// The read probe of a card has at least so many times the size of its cache, of which the rest of the last turn is then
+/// an eighth at most.
+const PAST_CACHE: f64 = 8.0;
 
 /// Arithmetic peak for each type and thread count in use; read bandwidth for each thread count, of
 /// main memory and at the footprints of the cases that fit the last-level cache.
@@ -71,10 +74,11 @@ pub(super) fn probes(
 }
 
 /// The probes of each device in use, as far as it has programs for them: arithmetic for each type in use, and read
-/// bandwidth of its memory. One that does not fit is left out: shares of it are then unknown.
+/// bandwidth of its memory, far beyond its cache. One that does not fit is left out: shares of it are then unknown. A
+/// software device has none: what it reaches says nothing of a card.
 fn on_devices(planned: &[Planned], profile: &Profile, capacity: &Capacity, catalog: &Catalog) -> Vec<Case> {
     let mut probes = Vec::new();
-    for device in &capacity.devices.found {
+    for device in capacity.devices.found.iter().filter(|d| !d.software) {
         let own = || planned.iter().filter(|p| p.case.device == device.id);
         let Some(line) = own().next().map(|p| p.case.line) else { continue };
         let arithmetic = catalog.infos(Role::ComputeCeiling).flat_map(|info| {
@@ -84,7 +88,10 @@ fn on_devices(planned: &[Planned], profile: &Profile, capacity: &Capacity, catal
         let memory = catalog.infos(Role::MemoryCeiling).filter_map(|info| {
             let (name, min, max) = size_parameter(info)?;
             let mut values = defaults(info);
-            values.insert(name.to_owned(), ParamValue::Integer(bytes(profile.probe_size.get()).clamp(min, max)));
+            let past_cache = device.cache.map_or(0.0, |cache| PAST_CACHE * cache.get());
+            let size = bytes(profile.probe_size.get().max(past_cache));
+            let size = size.min(device.target.limits.buffer_bytes / PAGE * PAGE).clamp(min, max);
+            values.insert(name.to_owned(), ParamValue::Integer(size));
             Some((info, Params { dtype: *info.dtypes.first()?, values }))
         });
         let all = arithmetic.chain(memory);

@@ -181,7 +181,7 @@ fn judge(case: &Case, threads: u32, capacity: &Capacity, catalog: &Catalog) -> R
             "the processor runs the kernels' own programs only: write `program: own`, or name a device".to_owned()
         );
     }
-    let work = kernel.work(&case.params).map_err(|e| format!("{e}: change its parameters"))?;
+    let work = kernel.work_on(&case.params, case.device.api()).map_err(|e| format!("{e}: change its parameters"))?;
     if let Some(available) = capacity.available_memory
         && work.footprint.get() > available.get() * MEMORY_SHARE
     {

@@ -237,6 +237,14 @@ pub(crate) fn hopper() -> Vec<Small> {
     ]
 }
 
+/// Probes of what a device can do at best. Those of arithmetic have one size, which is too long for the emulator.
+pub(crate) fn ceilings() -> Vec<Small> {
+    let arithmetic =
+        find("fma-peak").unwrap().info().dtypes.iter().map(|dtype| case("fma-peak", *dtype, &[], None, None));
+    let sizes = [8, 8 * 4097, 8 * 100_001, 8 * 65_536];
+    arithmetic.chain(sizes.map(|bytes| case("read-bandwidth", Dtype::F32, &[("bytes", bytes)], None, None))).collect()
+}
+
 /// The shapes of suites/reference-gpu.yaml, or near ones: other tiles than the small ones.
 pub(crate) fn large() -> Vec<Small> {
     vec![

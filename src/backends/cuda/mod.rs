@@ -145,7 +145,7 @@ impl Backend for CudaBackend {
             other => failed(other.to_string()),
         })?;
         let rotation = Rotation::of(case.cache).map_err(failed)?;
-        let work = kernel.work(&case.params).map_err(kernels::KernelError::from)?;
+        let work = kernel.work_on(&case.params, case.device.api()).map_err(kernels::KernelError::from)?;
         let mut judge = Judge::new(kernel, case, seed)?;
         let operands = judge.take_operands();
         let answer = |error: ProgramError| match error {

@@ -107,6 +107,15 @@ fn triads_of_every_length_match_the_reference() {
 }
 
 #[test]
+fn probes_of_a_card_answer_exactly() {
+    let Some(mut backend) = backend("ceilings on wgpu") else { return };
+    verify(backend.as_mut(), "fma-peak", &counts(&[]));
+    for bytes in [8, 8 * 255, 8 * 70_001, 8 << 20] {
+        verify(backend.as_mut(), "read-bandwidth", &counts(&[("bytes", bytes)]));
+    }
+}
+
+#[test]
 fn copies_of_a_cold_case_take_turns_on_a_card() {
     let Some(mut backend) = backend("cold cases on wgpu") else { return };
     let id = backend.devices().remove(0).id;

@@ -44,7 +44,7 @@ impl WgpuWorkload {
             return Err(opened.failed(why));
         }
         let rotation = Rotation::of(case.cache).map_err(|why| opened.failed(why))?;
-        let work = kernel.work(&case.params).map_err(KernelError::from)?;
+        let work = kernel.work_on(&case.params, case.device.api()).map_err(KernelError::from)?;
         let operands = judge.take_operands();
         let copy = |_| Loaded::new(Rc::clone(&opened), &program, &operands);
         let loaded = (0..rotation.copies()).map(copy).collect::<Result<Vec<_>, _>>()?;

@@ -7,19 +7,21 @@
 
 #![expect(unsafe_code, reason = "calls loops for instruction sets that were found available")]
 
-use super::steps;
+use super::{device, steps};
 use crate::kernels::dot::DotUnit;
 use crate::kernels::random::SplitMix64;
 use crate::kernels::short::{Bf16, Short, Sum};
 use crate::kernels::split::{Parts, even};
 use crate::kernels::{
-    Buffer, BuildContext, Canary, Correctness, Coverage, Dtype, KernelError, ParamError, Program, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, Coverage, Dtype, KernelError, ParamError, Program, Team, Work,
 };
 
 /// Groups of accumulators: divisible by most numbers of cores, so that all threads do the same work.
 const GROUPS: usize = 1920;
 /// Accumulators of one group: four tiles of AMX, or a multiple of what the vector paths hold in registers.
 pub(super) const GROUP: usize = 1024;
+/// Accumulators of the answer, on cards too.
+pub(super) const ANSWERS: usize = GROUPS * GROUP;
 
 /// Multiplications added to each accumulator in one iteration.
 const fn products(dtype: Dtype) -> usize {
@@ -29,7 +31,7 @@ const fn products(dtype: Dtype) -> usize {
     }
 }
 
-/// Work of one iteration in bf16 or i8.
+/// Work of one iteration in a short type.
 ///
 /// # Errors
 /// None for these sizes.
@@ -46,8 +48,10 @@ pub(super) fn work(dtype: Dtype) -> Result<Work, ParamError> {
 pub(super) fn build(dtype: Dtype, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
     let unit = DotUnit::best(dtype, context.isa);
     Ok(match dtype {
-        Dtype::Bf16 => Box::new(Dots::<Bf16>::build(unit, GROUPS, context.seed)?),
-        _ => Box::new(Dots::<i8>::build(unit, GROUPS, context.seed)?),
+        Dtype::Bf16 => Box::new(Dots::<Bf16>::build(unit, GROUPS, dtype, context.seed)?),
+        // Products of binary16 are made in single precision here, on widened operands, as `gemm` makes them.
+        Dtype::F16 => Box::new(Dots::<Bf16>::build(unit.min(DotUnit::Avx512), GROUPS, dtype, context.seed)?),
+        _ => Box::new(Dots::<i8>::build(unit, GROUPS, dtype, context.seed)?),
     })
 }
 
@@ -111,10 +115,14 @@ struct Dots<T: Short> {
     to: Buffer<T::Sum>,
     /// By how much each accumulator of a group has to grow.
     growth: Vec<f64>,
+    /// What a card has to answer, tile by tile.
+    tile: Vec<f64>,
+    /// Whether the results are those of a card.
+    of_card: bool,
 }
 
 impl<T: Short> Dots<T> {
-    fn build(unit: DotUnit, groups: usize, seed: u64) -> Result<Self, KernelError> {
+    fn build(unit: DotUnit, groups: usize, dtype: Dtype, seed: u64) -> Result<Self, KernelError> {
         let encoding = Encoding::of(T::DTYPE, unit);
         let (operands, growth) = operands(encoding, unit, products(T::DTYPE), SplitMix64::new(seed, 1));
         let mut from = Buffer::<T::Sum>::zeroed(GROUP, "the accumulators")?;
@@ -123,11 +131,20 @@ impl<T: Short> Dots<T> {
             *start = T::Sum::from_f64(1.0 + starts.below(index, 1000) as f64);
         }
         let to = Buffer::zeroed(groups * GROUP, "the results")?;
-        Ok(Self { unit, operands, from, to, growth })
+        let tile = device::Operands::new(dtype, seed).answer();
+        Ok(Self { unit, operands, from, to, growth, tile, of_card: false })
     }
 
     /// Largest deviation from the exact answer; `None` where nothing was written.
     fn error(&self) -> Option<f64> {
+        if self.of_card {
+            let sums = self.to.iter().map(|sum| sum.to_f64()).zip(self.tile.iter().cycle());
+            let apart = |worst: f64, (sum, exact): (f64, &f64)| {
+                let difference = (sum - exact).abs();
+                difference.is_finite().then_some(worst.max(difference))
+            };
+            return sums.into_iter().try_fold(0.0, apart);
+        }
         let mut worst = 0.0_f64;
         for group in self.to.chunks_exact(GROUP) {
             for ((to, from), growth) in group.iter().zip(self.from.iter()).zip(&self.growth) {
@@ -188,6 +205,7 @@ impl<T: Short> Program for Dots<T> {
     }
 
     fn run(&mut self, team: &dyn Team) {
+        self.of_card = false;
         let encoding = Encoding::of(T::DTYPE, self.unit);
         let width = encoding.elements() * if self.unit == DotUnit::Amx { 16 } else { 1 };
         let pairs = products(T::DTYPE) / (2 * width);
@@ -211,6 +229,11 @@ impl<T: Short> Program for Dots<T> {
         Correctness { error: self.error(), limit: 0.0, coverage: Coverage::Full }
     }
 
+    fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
+        self.of_card = true;
+        answer.write_to(&mut self.to, T::Sum::from_f64)
+    }
+
     #[cfg(test)]
     fn corrupt(&mut self, index: usize) {
         let index = index % self.to.len();
@@ -232,7 +255,7 @@ mod tests {
 
     fn every_unit_counts<T: Short>() {
         for unit in DotUnit::available(T::DTYPE, Isa::Avx512) {
-            verify_program(unit.name(T::DTYPE), &|_| Ok(Box::new(Dots::<T>::build(unit, 7, 5)?)));
+            verify_program(unit.name(T::DTYPE), &|_| Ok(Box::new(Dots::<T>::build(unit, 7, T::DTYPE, 5)?)));
         }
     }
 
@@ -257,8 +280,27 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_of_a_card_is_judged_by_its_own_operands() {
+        let context = BuildContext { seed: 5, isa: Isa::Portable, team: &Threads(1) };
+        for dtype in [Dtype::Bf16, Dtype::F16, Dtype::I8] {
+            let mut program = build(dtype, &context).unwrap();
+            let tile = device::Operands::new(dtype, 5).answer();
+            let answer = |spoilt: usize| {
+                let sums = (0..ANSWERS).map(|i| tile[i % tile.len()] + if i == spoilt { 1.0 } else { 0.0 });
+                Array::of_numbers("to", &[ANSWERS], false, sums)
+            };
+            program.accept(&answer(usize::MAX)).unwrap();
+            assert!(program.check().passed(), "{dtype}");
+            program.accept(&answer(ANSWERS - 1)).unwrap();
+            assert!(!program.check().passed(), "{dtype}");
+            program.poison();
+            assert!(!program.check().passed(), "{dtype}");
+        }
+    }
+
+    #[test]
     fn a_lost_step_is_noticed() {
-        let mut program = Dots::<i8>::build(DotUnit::Portable, 1, 5).unwrap();
+        let mut program = Dots::<i8>::build(DotUnit::Portable, 1, Dtype::I8, 5).unwrap();
         program.run(&Threads(1));
         assert_eq!(program.error(), Some(0.0));
         Encoding::I16.write(&mut program.operands.0[0], 3, 0);

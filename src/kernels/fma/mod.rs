@@ -8,6 +8,7 @@
 
 #![expect(unsafe_code, reason = "vector operations inside functions that enable the instruction set")]
 
+mod device;
 mod dots;
 mod steps;
 
@@ -16,8 +17,8 @@ use super::random::SplitMix64;
 use super::simd::{Simd, paths};
 use super::split::{Parts, even};
 use super::{
-    Buffer, BuildContext, Canary, Correctness, Coverage, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
-    Params, Program, Role, Team, Work,
+    Api, Array, Buffer, BuildContext, Canary, Correctness, Coverage, DeviceProgram, Dtype, Isa, Kernel, KernelError,
+    KernelInfo, NoProgram, ParamError, Params, Program, Role, Target, Team, Work,
 };
 
 /// The `fma-peak` probe.
@@ -37,10 +38,11 @@ static INFO: KernelInfo = KernelInfo {
     title: "FMA peak",
     summary: "independent chains of multiply-adds in registers, of the widest instruction: the arithmetic ceiling",
     role: Role::ComputeCeiling,
-    flops: "4·512·chains; 737,280 chains in f32, 368,640 in f64; 2·4096·1,966,080 in bf16, 2·8192·1,966,080 in i8",
-    bytes: "2·e·chains; 4·1,966,080 in bf16 and i8",
+    flops: "4·512·chains; 737,280 chains in f32, 368,640 in f64; 2·4096·1,966,080 in bf16 and f16, 2·8192·1,966,080 in i8; \
+            on cards 16 times as much",
+    bytes: "2·e·chains; 4·1,966,080 in short types",
     source: "own probe: exact alternating recurrence, see the kernel's documentation",
-    dtypes: &[Dtype::F32, Dtype::F64, Dtype::Bf16, Dtype::I8],
+    dtypes: &[Dtype::F32, Dtype::F64, Dtype::Bf16, Dtype::F16, Dtype::I8],
     params: &[],
 };
 
@@ -60,6 +62,25 @@ const fn grid(dtype: Dtype) -> f64 {
     }
 }
 
+/// Elements of the answer.
+const fn answers(dtype: Dtype) -> usize {
+    match dtype {
+        Dtype::F32 | Dtype::F64 => GROUPS * group(dtype),
+        _ => dots::ANSWERS,
+    }
+}
+
+/// What the chains start from: 1 to 1.5, on the grid.
+fn starts<T: Element>(seed: u64) -> Result<Buffer<T>, KernelError> {
+    let mut from = Buffer::zeroed(answers(T::DTYPE), "the chains")?;
+    let generator = SplitMix64::new(seed, 1);
+    for (index, x) in (0..).zip(from.iter_mut()) {
+        let steps = generator.below(index, (0.5 / grid(T::DTYPE)) as u64);
+        *x = T::from_f64(1.0 + steps as f64 * grid(T::DTYPE));
+    }
+    Ok(from)
+}
+
 impl Kernel for FmaPeak {
     fn info(&self) -> &'static KernelInfo {
         &INFO
@@ -67,13 +88,32 @@ impl Kernel for FmaPeak {
 
     fn work(&self, params: &Params) -> Result<Work, ParamError> {
         INFO.check(params)?;
-        if matches!(params.dtype, Dtype::Bf16 | Dtype::I8) {
+        if !matches!(params.dtype, Dtype::F32 | Dtype::F64) {
             return dots::work(params.dtype);
         }
         let chains = (GROUPS * group(params.dtype)) as u64;
         let flops = 4 * PAIRS as u64 * chains;
         let bytes = 2 * params.dtype.size() * chains;
         Work::new(flops, flops, bytes, bytes)
+    }
+
+    fn work_on(&self, params: &Params, api: Option<Api>) -> Result<Work, ParamError> {
+        let host = self.work(params)?;
+        if api.is_none() { Ok(host) } else { device::work(params.dtype, answers(params.dtype)) }
+    }
+
+    fn device_operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        Ok(match params.dtype {
+            Dtype::F32 => vec![Array::of("from", &[answers(Dtype::F32)], &starts::<f32>(context.seed)?)],
+            Dtype::F64 => vec![Array::of("from", &[answers(Dtype::F64)], &starts::<f64>(context.seed)?)],
+            short => device::Operands::new(short, context.seed).arrays(),
+        })
+    }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        self.work(params)?;
+        device::program(params.dtype, answers(params.dtype), grid(params.dtype), target)
     }
 
     fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
@@ -133,23 +173,19 @@ paths!(trait ChainsPath: chains(Args), registers = [12, 12, 12], for f32, f64);
 struct Chains<T: Element> {
     from: Buffer<T>,
     to: Buffer<T>,
+    /// Pairs of operations that made the results.
+    pairs: usize,
     isa: Isa,
 }
 
 impl<T: ChainsPath> Chains<T> {
     fn build(context: &BuildContext<'_>) -> Result<Self, KernelError> {
-        let len = GROUPS * group(T::DTYPE);
-        let mut from = Buffer::zeroed(len, "the chains")?;
-        let generator = SplitMix64::new(context.seed, 1);
-        for (index, x) in (0..).zip(from.iter_mut()) {
-            // 1 to 1.5, on the grid.
-            let steps = generator.below(index, (0.5 / grid(T::DTYPE)) as u64);
-            *x = T::from_f64(1.0 + steps as f64 * grid(T::DTYPE));
-        }
-        Ok(Self { from, to: Buffer::zeroed(len, "the results")?, isa: context.isa })
+        let to = Buffer::zeroed(answers(T::DTYPE), "the results")?;
+        Ok(Self { from: starts(context.seed)?, to, pairs: PAIRS, isa: context.isa })
     }
 
     fn run_with(&mut self, team: &dyn Team, operand: &dyn Fn(T) -> T) {
+        self.pairs = PAIRS;
         let coefficients = [2.0, 0.75, 0.5, grid(T::DTYPE) - 0.375].map(|x| operand(T::from_f64(x)));
         let coefficients = std::hint::black_box(coefficients);
         let group = group(T::DTYPE);
@@ -174,7 +210,7 @@ impl<T: ChainsPath> Chains<T> {
             if !steps.is_finite() {
                 return None;
             }
-            worst = worst.max((steps - PAIRS as f64).abs());
+            worst = worst.max((steps - self.pairs as f64).abs());
         }
         Some(worst)
     }
@@ -196,6 +232,12 @@ impl<T: ChainsPath> Program for Chains<T> {
     /// Error in pairs of operations lost or spoilt: nothing but 0 passes.
     fn check(&mut self) -> Correctness {
         Correctness { error: self.error(), limit: 0.0, coverage: Coverage::Full }
+    }
+
+    /// The answer of a card, which repeats the recurrence more often.
+    fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
+        self.pairs = device::PAIRS;
+        answer.write_to(&mut self.to, T::from_f64)
     }
 
     #[cfg(test)]
@@ -229,6 +271,25 @@ mod tests {
         assert_eq!(work.useful.get(), 4.0 * 512.0 * 737_280.0);
         let work = FmaPeak.work(&counts(Dtype::F64, &[])).unwrap();
         assert_eq!(work.useful.get(), 4.0 * 512.0 * 368_640.0);
+    }
+
+    #[test]
+    fn an_answer_of_a_card_has_to_have_its_own_number_of_pairs() {
+        let context = BuildContext { seed: 1, isa: Isa::Portable, team: &Threads(1) };
+        let params = counts(Dtype::F64, &[]);
+        let mut program = FmaPeak.build(&params, &context).unwrap();
+        let operands = FmaPeak.device_operands(&params, &context).unwrap();
+        let answer = |pairs: usize| {
+            let grown = operands[0].values.numbers().map(|x| x + pairs as f64 * grid(Dtype::F64));
+            Array::of_numbers("to", &operands[0].shape, false, grown)
+        };
+        program.accept(&answer(device::PAIRS)).unwrap();
+        assert!(program.check().passed());
+        program.accept(&answer(device::PAIRS - 1)).unwrap();
+        assert!(!program.check().passed());
+        let card = FmaPeak.work_on(&params, Some(Api::Cuda)).unwrap();
+        let host = FmaPeak.work_on(&params, None).unwrap();
+        assert_eq!(card.useful.get(), 16.0 * host.useful.get());
     }
 
     #[test]

@@ -5,11 +5,13 @@
 
 #![expect(unsafe_code, reason = "vector loads inside functions that enable the instruction set")]
 
+mod device;
+
 use super::random::SplitMix64;
 use super::split::{Parts, even, fill_repeating};
 use super::{
-    Buffer, BuildContext, Canary, Correctness, Coverage, Dtype, Isa, Kernel, KernelError, KernelInfo, ParamError,
-    ParamKind, ParamSpec, Params, Program, Role, Team, Work,
+    Array, Buffer, BuildContext, Canary, Correctness, Coverage, DeviceProgram, Dtype, Isa, Kernel, KernelError,
+    KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Values, Work,
 };
 
 /// The `read-bandwidth` probe.
@@ -44,6 +46,32 @@ impl Kernel for ReadBandwidth {
         INFO.check(params)?;
         let bytes = params.integer("bytes")? / 8 * 8;
         Work::new(0, 0, bytes, bytes + 8 * BLOCK as u64)
+    }
+
+    /// The words, each as two numbers of 32 bits, the lower one first.
+    fn device_operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        self.work(params)?;
+        let words = params.count("bytes")? / 8;
+        let generator = SplitMix64::new(context.seed, 1);
+        #[expect(clippy::cast_possible_truncation, reason = "the halves of a number of 64 bits")]
+        let block: Vec<u32> = (0..BLOCK as u64)
+            .map(|index| generator.at(index))
+            .flat_map(|word| [word as u32, (word >> 32) as u32])
+            .collect();
+        let bytes = 8 * words as u64;
+        let mut numbers: Vec<u32> = Vec::new();
+        let refused = KernelError::OutOfMemory { what: "the array", bytes };
+        numbers.try_reserve_exact(2 * words).map_err(|_| refused)?;
+        while numbers.len() < 2 * words {
+            let left = (2 * words - numbers.len()).min(block.len());
+            numbers.extend_from_slice(&block[..left]);
+        }
+        Ok(vec![Array { name: "array", shape: vec![2 * words], values: Values::U32(numbers) }])
+    }
+
+    fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+        self.work(params)?;
+        device::program(params.count("bytes")? / 8, target)
     }
 
     fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
@@ -183,6 +211,19 @@ impl Program for Reading {
         Correctness { error, limit: 0.0, coverage: Coverage::Full }
     }
 
+    /// Parts of the sum, each as two numbers of 32 bits, the lower one first.
+    fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
+        let Values::U32(numbers) = &answer.values else {
+            return Err(KernelError::Structure("the parts of the sum are no whole numbers".to_owned()));
+        };
+        let (pairs, rest) = numbers.as_chunks::<2>();
+        if pairs.is_empty() || !rest.is_empty() {
+            return Err(KernelError::Structure(format!("{} halves are no parts of a sum", numbers.len())));
+        }
+        self.found = pairs.iter().map(|[low, high]| Some(u64::from(*high) << 32 | u64::from(*low))).collect();
+        Ok(())
+    }
+
     #[cfg(test)]
     fn corrupt(&mut self, _index: usize) {
         if let Some(sum) = &mut self.found[0] {
@@ -221,6 +262,30 @@ mod tests {
             assert_eq!(sum(&words[1..], isa), 499_500);
             assert_eq!(sum(&words[2..], isa), 499_499);
         }
+    }
+
+    #[test]
+    fn parts_of_a_card_are_added_and_poison_is_no_part() {
+        let context = BuildContext { seed: 9, isa: Isa::Portable, team: &Threads(1) };
+        let params = counts(Dtype::F32, &[("bytes", 8 * (BLOCK as u64 + 3))]);
+        let mut program = ReadBandwidth.build(&params, &context).unwrap();
+        let operands = ReadBandwidth.device_operands(&params, &context).unwrap();
+        let Values::U32(numbers) = &operands[0].values else { panic!("words") };
+        let word = |i: usize| u64::from(numbers[2 * i + 1]) << 32 | u64::from(numbers[2 * i]);
+        let (even, odd) = (0..numbers.len() / 2).fold((0_u64, 0_u64), |(even, odd), i| match i % 2 {
+            0 => (even.wrapping_add(word(i)), odd),
+            _ => (even, odd.wrapping_add(word(i))),
+        });
+        #[expect(clippy::cast_possible_truncation, reason = "halves")]
+        let halves = |x: u64| [x as u32, (x >> 32) as u32];
+        let answer = |parts: Vec<u32>| Array { name: "sums", shape: vec![parts.len()], values: Values::U32(parts) };
+        program.accept(&answer([halves(even), halves(odd)].concat())).unwrap();
+        assert!(program.check().passed());
+        program.accept(&answer([halves(even), [u32::MAX; 2]].concat())).unwrap();
+        assert!(!program.check().passed(), "a block that never ran");
+        program.poison();
+        assert!(program.accept(&answer(vec![1])).is_err() && program.accept(&answer(Vec::new())).is_err());
+        assert!(!program.check().passed());
     }
 
     #[test]

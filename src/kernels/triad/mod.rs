@@ -33,7 +33,7 @@ static INFO: KernelInfo = KernelInfo {
     summary: "a = b + 3·c on three arrays of n elements, together `bytes` long",
     role: Role::Workload,
     flops: "2·n",
-    bytes: "3·e·n with streaming stores (from 64 MiB on), else 4·e·n: the line of a is read before it is written",
+    bytes: "3·e·n with streaming stores (from 64 MiB on) and on cards, else 4·e·n: the line of a is read before it is written",
     source: "McCalpin, STREAM: Sustainable Memory Bandwidth in High Performance Computers, 1991-2007",
     dtypes: &[Dtype::F32, Dtype::F64],
     params: &[ParamSpec {
@@ -80,7 +80,14 @@ impl Kernel for Triad {
     }
 
     fn work(&self, params: &Params) -> Result<Work, ParamError> {
+        self.work_on(params, None)
+    }
+
+    /// Cards write whole sectors that they never read (the CUDA C++ Best Practices Guide on coalesced access): three arrays
+    /// move, however small they are.
+    fn work_on(&self, params: &Params, api: Option<Api>) -> Result<Work, ParamError> {
         let (n, streaming) = shape(params)?;
+        let streaming = streaming || api.is_some();
         let e = params.dtype.size();
         let flops = product("2·n", &[2, n])?;
         let bytes = product("the traffic", &[if streaming { 3 } else { 4 }, e, n])?;
@@ -299,6 +306,10 @@ mod tests {
         assert_eq!((small.useful.get(), small.bytes.get()), (200.0, 3200.0));
         let large = Triad.work(&counts(Dtype::F32, &[("bytes", 120_000_000)])).unwrap();
         assert_eq!((large.useful.get(), large.bytes.get()), (2e7, 1.2e8));
+        for api in Api::ALL {
+            let card = Triad.work_on(&counts(Dtype::F64, &[("bytes", 2400)]), Some(*api)).unwrap();
+            assert_eq!((card.useful.get(), card.bytes.get()), (200.0, 2400.0));
+        }
     }
 
     #[test]

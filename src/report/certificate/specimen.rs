@@ -141,7 +141,7 @@ pub fn many() -> RunRecord {
         if let Some(prepared) = &mut copy.prepared {
             prepared.case.clone_from(&case.id);
             let kernel = crate::kernels::find(&case.kernel).expect("a kernel of the product");
-            prepared.work = kernel.work(&case.params).expect("the specimen's suite is valid");
+            prepared.work = kernel.work_on(&case.params, case.device.api()).expect("the specimen's suite is valid");
         }
         for sample in &mut copy.samples {
             sample.case.clone_from(&case.id);

@@ -28,7 +28,7 @@ fn check(subject: &Subject<'_>) -> Vec<Finding> {
         let Some(kernel) = kernels::find(&case.kernel) else {
             return Some(Seen::Broken(format!("this version has no kernel `{}`", case.kernel)));
         };
-        let expected = match kernel.work(&case.params) {
+        let expected = match kernel.work_on(&case.params, case.device.api()) {
             Ok(work) => work,
             Err(error) => return Some(Seen::Broken(format!("its parameters give no work: {error}"))),
         };

@@ -449,6 +449,65 @@ inline void multiply_bf16(float (&d)[4], const unsigned (&a)[4], unsigned b0, un
     });
 }
 
+namespace emulator {
+inline float of_half(std::uint16_t x) {
+    const int exponent = x >> 10 & 31, mantissa = x & 1023;
+    const double size = exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
+    if (exponent == 31) {
+        fail("a binary16 operand that is infinite or NaN");
+    }
+    return static_cast<float>(x >> 15 ? -size : size);
+}
+
+// mma with words of `Pack` elements: rows of a and columns of b are 8 words long (PTX ISA, "Matrix Fragments for
+// mma.m16n8k16 with floating point type" and "for mma.m16n8k32").
+template <int Pack, class Sum, class Element>
+inline void multiply_words(Sum (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, Element element) {
+    struct Given {
+        const unsigned* a;
+        unsigned b[2];
+    } given{a, {b0, b1}};
+    together(&given, d, [=](const void** all, void** wanted) {
+        double left[16][8 * Pack], right[8 * Pack][8];
+        for (unsigned lane = 0; lane < 32; ++lane) {
+            const Given& g = *static_cast<const Given*>(all[lane]);
+            for (unsigned e = 0; e < Pack; ++e) {
+                for (unsigned part = 0; part < 4; ++part) {
+                    const unsigned row = lane / 4 + part % 2 * 8, word = lane % 4 + part / 2 * 4;
+                    left[row][word * Pack + e] = element(g.a[part], e);
+                }
+                for (unsigned part = 0; part < 2; ++part) {
+                    right[(lane % 4 + part * 4) * Pack + e][lane / 4] = element(g.b[part], e);
+                }
+            }
+        }
+        for (unsigned lane = 0; lane < 32; ++lane) {
+            Sum* sums = static_cast<Sum*>(wanted[lane]);
+            for (unsigned i = 0; i < 4; ++i) {
+                const unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+                double sum = sums[i];
+                for (unsigned k = 0; k < 8 * Pack; ++k) {
+                    sum += left[row][k] * right[k][column];
+                }
+                sums[i] = static_cast<Sum>(sum);
+            }
+        }
+    });
+}
+}  // namespace emulator
+
+inline void multiply_half(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    emulator::multiply_words<2>(d, a, b0, b1, [](unsigned word, unsigned e) {
+        return static_cast<double>(emulator::of_half(static_cast<std::uint16_t>(word >> (16 * e))));
+    });
+}
+
+inline void multiply_bytes(int (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    emulator::multiply_words<4>(d, a, b0, b1, [](unsigned word, unsigned e) {
+        return static_cast<double>(static_cast<std::int8_t>(word >> (8 * e)));
+    });
+}
+
 inline float exp2_fast(float x) { return std::exp2(x); }
 inline unsigned pack_bf16(float low, float high) {
     return static_cast<unsigned>(emulator::to_bf16(high)) << 16 | emulator::to_bf16(low);
