@@ -48,6 +48,15 @@ if [ -z "${WATTPROOF_NVRTC:-}" ] && ! ldconfig -p 2>/dev/null | grep -q 'libnvrt
     -name 'libnvrtc.so.1[23]' 2>/dev/null | sort -r | head -n 1)
   if [ -n "$found" ]; then export WATTPROOF_NVRTC=$found; else need "NVRTC" "pip install nvidia-cuda-nvrtc, or carry target/nvrtc here"; fi
 fi
+# The vendor's libraries, where nothing installed them: those that PyTorch brings.
+site=$(python3 -c 'import site; print(site.getsitepackages()[0])' 2>/dev/null || echo /nonexistent)
+for pair in CUBLASLT:libcublasLt CUSPARSE:libcusparse CUSPARSELT:libcusparseLt; do
+  variable=WATTPROOF_${pair%%:*} library=${pair##*:}
+  if [ -z "${!variable:-}" ] && ! ldconfig -p 2>/dev/null | grep -q "$library\.so"; then
+    found=$(find "$site" -name "$library.so.*" 2>/dev/null | sort -r | head -n 1)
+    if [ -n "$found" ]; then export "$variable=$found"; else need "$library" "its cases are skipped; name it in $variable"; fi
+  fi
+done
 torch=1
 python3 -c 'import torch, sys; sys.exit(0 if torch.cuda.is_available() else 1)' 2>/dev/null || torch=0
 [ "$torch" -eq 1 ] || need "PyTorch with CUDA" "nothing is compared without it"

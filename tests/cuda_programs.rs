@@ -8,10 +8,14 @@
 mod cases;
 #[path = "cuda_programs/emulator.rs"]
 mod emulator;
+#[path = "cuda_programs/hopper.rs"]
+mod hopper;
 mod skip;
 
-use cases::{Small, cases, large, target};
+use cases::{Small, cases, large, roomy, target};
 use emulator::Emulator;
+use hopper::{Mistake, Notice};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use wattproof::backends::Judge;
@@ -29,9 +33,23 @@ const ARCHITECTURES: [(Architecture, u32); 4] = [
     (Architecture { major: 10, minor: 0 }, 227 << 10),
 ];
 
+/// Shared memory of a block on Hopper.
+const ROOMY: u32 = 227 << 10;
+
 fn program(case: &Small) -> DeviceProgram {
+    program_for(case, (8, 0))
+}
+
+fn program_for(case: &Small, (major, minor): (u32, u32)) -> DeviceProgram {
     let kernel = kernels::find(case.kernel).unwrap();
-    kernel.device_program(&case.params, &target(8, 0)).unwrap_or_else(|e| panic!("{case:?}: {e}"))
+    kernel.device_program(&case.params, &target(major, minor)).unwrap_or_else(|e| panic!("{case:?}: {e}"))
+}
+
+/// The program of every device but Hopper, and that of Hopper where it is another.
+fn programs(case: &Small) -> Vec<DeviceProgram> {
+    let mut programs = vec![program(case), program_for(case, (9, 0))];
+    programs.dedup();
+    programs
 }
 
 /// The emulator, or `None` with a word why.
@@ -39,24 +57,91 @@ fn emulator(what: &str) -> Option<Emulator> {
     Emulator::find().map_err(|why| skip::skip(what, &why)).ok()
 }
 
+/// Kernels whose programs are tested apart from the others, so that no test takes minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    Blocks,
+    Rows,
+    Experts,
+    Others,
+}
+
+impl Group {
+    fn of(kernel: &str) -> Self {
+        match kernel {
+            "spmm-bsr" => Self::Blocks,
+            "spmv-csr" | "spmm-csr" => Self::Rows,
+            "moe" => Self::Experts,
+            _ => Self::Others,
+        }
+    }
+
+    fn only(self, cases: Vec<Small>) -> Vec<Small> {
+        cases.into_iter().filter(|case| Self::of(case.kernel) == self).collect()
+    }
+}
+
 #[test]
 fn every_program_gives_the_answer_of_its_definition() {
+    answers(Group::Others);
+}
+
+#[test]
+fn every_program_of_blocks_gives_the_answer_of_its_definition() {
+    answers(Group::Blocks);
+}
+
+#[test]
+fn every_program_of_sparse_rows_gives_the_answer_of_its_definition() {
+    answers(Group::Rows);
+}
+
+#[test]
+fn every_program_of_experts_gives_the_answer_of_its_definition() {
+    answers(Group::Experts);
+}
+
+fn answers(group: Group) {
+    let cases = || group.only(cases());
     let Some(emulator) = emulator("arithmetic of the CUDA programs") else { return };
     for case in cases() {
         let kernel = kernels::find(case.kernel).unwrap();
-        let program = program(&case);
         let mut judge = Judge::new(kernel, &case.planned(), 11).unwrap();
         let operands = judge.take_operands();
         // Threads and blocks take turns in two different orders.
-        for seed in [1, 2] {
-            let answer = emulator.run(&program, &operands, seed, |text| text.to_owned());
+        for (program, seed) in programs(&case).iter().flat_map(|p| [(p, 1), (p, 2)]) {
+            let answer = emulator.run(program, &operands, seed, |text| text.to_owned());
+            let answer = answer.unwrap_or_else(|e| panic!("{case:?}, {}, order {seed}: {e}", program.path));
             let verdict = judge.check(&answer);
-            assert!(verdict.passed(), "{case:?}, order {seed}: {verdict:?}");
+            assert!(verdict.passed(), "{case:?}, {}, order {seed}: {verdict:?}", program.path);
         }
         let canary = judge.take_canary().unwrap_or_else(|| panic!("{case:?} has no canary"));
-        let small = kernel.device_program(&canary.params, &target(8, 0)).unwrap();
-        let verdict = (canary.judge)(&emulator.run(&small, &canary.operands, 3, |text| text.to_owned()));
-        assert!(verdict.passed(), "{case:?}: {verdict:?}");
+        let small = Small { kernel: case.kernel, params: canary.params.clone() };
+        for program in programs(&small) {
+            let answer = emulator.run(&program, &canary.operands, 3, |text| text.to_owned()).unwrap();
+            let verdict = (canary.judge)(&answer);
+            assert!(verdict.passed(), "{case:?}, {}: {verdict:?}", program.path);
+        }
+    }
+}
+
+/// The program of a case on a device with the shared memory of an H100.
+fn roomy_program(case: &Small) -> DeviceProgram {
+    let mut target = target(9, 0);
+    target.limits.shared_bytes = ROOMY;
+    kernels::find(case.kernel).unwrap().device_program(&case.params, &target).unwrap()
+}
+
+#[test]
+fn programs_that_use_more_shared_memory_give_the_answer_too() {
+    let Some(emulator) = emulator("programs that use more shared memory") else { return };
+    for case in roomy() {
+        let roomy = roomy_program(&case);
+        assert!(roomy.steps[0].shared > target(8, 0).limits.shared_bytes, "{case:?}");
+        let mut judge = Judge::new(kernels::find(case.kernel).unwrap(), &case.planned(), 11).unwrap();
+        let operands = judge.take_operands();
+        let answer = emulator.run(&roomy, &operands, 1, str::to_owned).unwrap();
+        assert!(judge.check(&answer).passed(), "{case:?}");
     }
 }
 
@@ -70,9 +155,11 @@ fn every_kernel_with_a_program_is_among_the_cases() {
     for folder in std::fs::read_dir(root).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()) {
         let files = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path());
         for file in files.filter(|f| f.extension().is_some_and(|e| e == "cu")) {
-            let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-            let used =
-                cases().iter().any(|c| program(c).steps.iter().any(|s| s.source.contains(&format!("/{name}\"\n"))));
+            let mut parts = file.iter().rev().map(|part| part.to_str().unwrap());
+            let (name, folder) = (parts.next().unwrap(), parts.next().unwrap());
+            let place = format!("#line 1 \"{folder}/{name}\"\n");
+            let steps = || cases().into_iter().flat_map(|c| programs(&c)).flat_map(|p| p.steps);
+            let used = steps().any(|s| s.source.contains(&place));
             assert!(used, "no case runs {}", file.display());
         }
     }
@@ -82,6 +169,30 @@ fn every_kernel_with_a_program_is_among_the_cases() {
 const MISTAKES: &[(&str, &str, &str)] = &[
     ("gemm", "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"),
     ("gemm", "place % height", "place % BAND"),
+    (
+        "spmm-bsr",
+        "products = (row_ptr[row / SIDE + 1] - first) * SIDE",
+        "products = (row_ptr[row / SIDE + 1] - first) * SIDE - 16",
+    ),
+    ("spmm-bsr", "columns[first + product / SIDE]", "columns[first]"),
+    ("spmm-bsr", "place % width", "place % BAND"),
+    ("spmm-bsr", "lane / 8 % 2));", "lane / 8 % 2 ^ 1));"),
+    ("spmm-bsr", "first + step) * Rows + row", "first + step) * Rows + down * lanes"),
+    ("spmm-bsr", "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"),
+    ("spmv-csr", "element >= first && element < end", "element < end"),
+    ("spmv-csr", "int distance = LANES / 2;", "int distance = LANES / 4;"),
+    ("spmv-csr", "first += static_cast<unsigned>(length * blockIdx.y / PARTS);", ""),
+    ("spmv-csr", "(at + e) % 2 * 16", "0"),
+    ("spmm-csr", "(panel + 1) % 2 * PANEL_SIZE, b", "panel % 2 * PANEL_SIZE, b"),
+    ("spmm-csr", "        begin = end;\n", ""),
+    ("spmm-csr", "copy_wait<0>();", ""),
+    ("spmm-csr", "unsigned q = starts[row];", "unsigned q = starts[row] + 1;"),
+    ("moe", "UP ? tokens[slot] : slot", "slot"),
+    ("moe", "static_cast<u64_t>(expert) * length", "static_cast<u64_t>(0) * length"),
+    ("moe", "(j * 4 >= ColumnTiles ? jump : 0)", "(j * 4 > ColumnTiles ? jump : 0)"),
+    ("moe", "= row < slots;", "= row + 1 < slots;"),
+    ("moe", "sums[i][j + e + SIDE_OF_THREAD / 2]", "sums[i][j + e]"),
+    ("moe", "const float gate = gates[slot];", "const float gate = gates[token * top + choice];"),
     ("attention", "key <= query : true", "key < query + 2 : true"),
     ("attention", "total[m][half] * shrink + sum", "total[m][half] + sum"),
     ("attention", "        copy_wait<0>();\n        __syncthreads();", "        __syncthreads();"),
@@ -91,26 +202,100 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("gemv-quantized", "const unsigned first_token = blockIdx.y * TOKEN_TILES * 8;", "const unsigned first_token = 0;"),
     ("attention-linear", "at >= seq ? 0u : left[m][part] & 0xffffu", "left[m][part]"),
     ("kv-decode", "score = own < len ? score : NEGATIVE_INFINITY;", ""),
+    ("kv-decode", "if (EARLY && token + stride < len)", "if (EARLY && token + 2 * stride < len)"),
+    ("kv-decode", "(blockIdx.x % bundles * HEAD_WARPS", "(blockIdx.x % 1 * HEAD_WARPS"),
+    ("kv-decode", "token + 1 < len ? score[1]", "token < len ? score[1]"),
+    ("kv-decode", "min(warp + group * WARPS, static", "min(warp + group * WARPS + 1, static"),
+    ("kv-decode", "exchange[row].tops[other]);", "exchange[row].tops[warp]);"),
+    ("kv-decode", "total[half] * shrink +", "total[half] +"),
+    ("kv-decode", "tiles + (stage ^ 1) * tile, rows", "tiles + stage * tile, rows"),
+    ("kv-decode", "for (int other = 1;", "for (int other = 2;"),
     ("relu-skip", "active &= active - 1;", "active &= active - 1; active &= active - 1;"),
     ("triad", "vectors * LANES + first", "vectors * LANES + first + 1"),
 ];
 
 #[test]
 fn a_program_with_a_mistake_does_not_pass() {
+    mistakes(Group::Others);
+}
+
+#[test]
+fn a_program_of_blocks_with_a_mistake_does_not_pass() {
+    mistakes(Group::Blocks);
+}
+
+#[test]
+fn a_program_of_sparse_rows_with_a_mistake_does_not_pass() {
+    mistakes(Group::Rows);
+}
+
+#[test]
+fn a_program_of_experts_with_a_mistake_does_not_pass() {
+    mistakes(Group::Experts);
+}
+
+fn mistakes(group: Group) {
     let Some(emulator) = emulator("mistakes in the CUDA programs") else { return };
-    for (kernel, right, wrong) in MISTAKES {
+    for (kernel, right, wrong) in MISTAKES.iter().filter(|(kernel, ..)| Group::of(kernel) == group) {
+        let made = Cell::new(false);
         let caught = cases().into_iter().filter(|c| c.kernel == *kernel).any(|case| {
             let program = program(&case);
+            if !program.steps.iter().any(|step| step.source.contains(right)) {
+                return false;
+            }
+            made.set(true);
             let mut judge = Judge::new(kernels::find(kernel).unwrap(), &case.planned(), 11).unwrap();
             let operands = judge.take_operands();
-            let answer = emulator.run(&program, &operands, 1, |text| {
-                assert_eq!(text.matches(right).count().min(1), 1, "{kernel} has no `{right}`");
-                text.replacen(right, wrong, 1)
-            });
-            !judge.check(&answer).passed()
+            let answer = emulator.run(&program, &operands, 1, |text| text.replacen(right, wrong, 1));
+            answer.is_err() || !judge.check(&answer.unwrap()).passed()
         });
+        assert!(made.get(), "{kernel} has no `{right}`");
         assert!(caught, "{kernel}: `{wrong}` instead of `{right}` was not noticed");
     }
+}
+
+/// Plants each mistake in the program of a case for Hopper: in one of a few orders, what has to notice it does. All texts with
+/// their mistakes are compiled together, each in a namespace of its own: compiling takes longer than running.
+fn plant(what: &str, case: &Small, mistakes: &[Mistake]) {
+    let Some(emulator) = emulator(what) else { return };
+    let mut program = program_for(case, (9, 0));
+    let [text, entry] = [program.steps[0].source, program.steps[0].entry];
+    let planted = |(index, (right, wrong, _)): (usize, &Mistake)| {
+        assert_eq!(text.matches(right).count(), 1, "`{right}` is not in the text once");
+        let text = text.replacen(right, wrong, 1).replacen(&format!(" {entry}("), &format!(" {entry}_{index}("), 1);
+        format!("namespace mistake_{index} {{\n{text}\n}}\nusing namespace mistake_{index};\n")
+    };
+    let all: String = mistakes.iter().enumerate().map(planted).collect();
+    let mut judge = Judge::new(kernels::find(case.kernel).unwrap(), &case.planned(), 11).unwrap();
+    let operands = judge.take_operands();
+    for (index, (right, wrong, notice)) in mistakes.iter().enumerate() {
+        program.steps[0].entry = Box::leak(format!("{entry}_{index}").into_boxed_str());
+        let run = |seed: u32| match emulator.run(&program, &operands, seed, |_| all.clone()) {
+            Ok(answer) if judge.check(&answer).passed() => "nothing".to_owned(),
+            Ok(_) => "the answer".to_owned(),
+            Err(words) => words,
+        };
+        let expected = match notice {
+            Notice::Answer => "the answer",
+            Notice::Emulator(words) => words,
+        };
+        let mut found = Vec::new();
+        let noticed = (1..=4).map(run).any(|words| {
+            found.push(words);
+            found.last().is_some_and(|words| words.contains(expected))
+        });
+        assert!(noticed, "`{wrong}` instead of `{right}` was noticed by {found:?}");
+    }
+}
+
+#[test]
+fn mistakes_in_the_product_for_hopper_are_noticed_by_what_they_break() {
+    plant("mistakes in the product for Hopper", &hopper::product(), hopper::PRODUCT);
+}
+
+#[test]
+fn mistakes_in_attention_for_hopper_are_noticed_by_what_they_break() {
+    plant("mistakes in attention for Hopper", &hopper::attention(), hopper::ATTENTION);
 }
 
 /// The compiler that CI installs, or `None` with a word why.
@@ -126,12 +311,40 @@ fn compiler(what: &str) -> Option<Compiler> {
 
 #[test]
 fn every_program_compiles_for_every_architecture_within_its_limits() {
+    compiles(Group::Others, 100);
+}
+
+#[test]
+fn every_program_of_blocks_compiles_for_every_architecture_within_its_limits() {
+    compiles(Group::Blocks, 40);
+}
+
+#[test]
+fn every_program_of_sparse_rows_compiles_for_every_architecture_within_its_limits() {
+    compiles(Group::Rows, 40);
+}
+
+#[test]
+fn every_program_of_experts_compiles_for_every_architecture_within_its_limits() {
+    compiles(Group::Experts, 60);
+}
+
+/// Compiles what there is, which has to be more than `least` programs and architectures.
+fn compiles(group: Group, least: usize) {
+    let (cases, large) = (|| group.only(cases()), || group.only(large()));
     let Some(compiler) = compiler("machine code of the CUDA programs") else { return };
     let cache = Cache::at(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cubins"));
     let mut report = BTreeSet::new();
-    for case in cases().into_iter().chain(large()) {
-        for step in program(&case).steps {
-            for (architecture, shared) in ARCHITECTURES {
+    let most = group.only(roomy()).into_iter().map(|case| (roomy_program(&case), case, ROOMY));
+    for (common, case, needed) in cases().into_iter().chain(large()).map(|case| (program(&case), case, 0)).chain(most) {
+        for (architecture, shared) in ARCHITECTURES.into_iter().filter(|(_, shared)| *shared >= needed) {
+            let own = if needed > 0 {
+                Vec::new()
+            } else {
+                program_for(&case, (architecture.major, architecture.minor)).steps
+            };
+            let others: Vec<_> = own.into_iter().filter(|s| !common.steps.contains(s)).collect();
+            for step in common.steps.iter().cloned().chain(others) {
                 let source = Source { text: step.source, macros: &step.constants, architecture };
                 let (code, _) = cache.cubin(&compiler, &source).unwrap_or_else(|e| panic!("{case:?}: {e}"));
                 let found = cubin::resources(&code).unwrap();
@@ -152,9 +365,9 @@ fn every_program_compiles_for_every_architecture_within_its_limits() {
             }
         }
     }
-    assert!(report.len() > 100, "only {} programs", report.len());
+    assert!(report.len() > least, "only {} programs", report.len());
     std::fs::write(
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join("cuda-resources.txt"),
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cuda-resources-{group:?}.txt")),
         report.into_iter().collect::<Vec<_>>().join("\n"),
     )
     .unwrap();

@@ -184,6 +184,6 @@ fn device_json(d: &DeviceInfo) -> Value {
             "shared_bytes": d.target.limits.shared_bytes, "block_threads": d.target.limits.block_threads,
             "buffer_bytes": d.target.limits.buffer_bytes, "half": d.target.limits.half,
         },
-        "libraries": d.target.libraries.iter().map(|l| json!({"kernel": l.kernel, "dtype": l.dtype, "path": l.path})).collect::<Vec<_>>(),
+        "libraries": d.target.libraries.iter().map(|l| json!({"kernel": l.kernel, "dtype": l.dtype, "path": l.path, "missing": l.missing})).collect::<Vec<_>>(),
     })
 }

@@ -6,7 +6,9 @@
 //! that rounds an operand to TF32 (10 bits), bf16 (7 bits) or, for f64, to f32 gives zero or half.
 
 use super::element::Element;
+use super::gemm::Demanding;
 use super::reference::{Worst, limit};
+use super::short::{Bf16, Short};
 use super::{Canary, Dtype};
 
 /// Length of the sums: 16 pairs keep every partial sum below 2^5.
@@ -16,6 +18,8 @@ pub(crate) const LENGTH: usize = 32;
 pub(crate) const fn step(dtype: Dtype) -> f64 {
     match dtype {
         Dtype::F64 => 1.0 / (1_u64 << 46) as f64,
+        // The last of its 11 significant bits.
+        Dtype::Tf32 => 1.0 / 1024.0,
         _ => 1.0 / (1_u64 << 18) as f64,
     }
 }
@@ -31,13 +35,19 @@ pub(crate) struct Cancelling<T> {
     pub(crate) right: Vec<T>,
     /// `m × n`.
     pub(crate) exact: Vec<f64>,
+    dtype: Dtype,
 }
 
 impl<T: Element> Cancelling<T> {
     /// Builds the operands; `operand` is applied to each input element (the identity, except
     /// where a test imitates hardware that rounds its inputs).
     pub(crate) fn new(m: usize, n: usize, operand: &dyn Fn(T) -> T) -> Self {
-        let step = step(T::DTYPE);
+        Self::of(T::DTYPE, m, n, operand)
+    }
+
+    /// The same for a type that is stored in `T`: TF32 in binary32.
+    pub(crate) fn of(dtype: Dtype, m: usize, n: usize, operand: &dyn Fn(T) -> T) -> Self {
+        let step = step(dtype);
         // Between 1 and 8 steps, different for each row (column) and pair.
         let delta = |index: usize, pair: usize| (1 + (3 * index + pair) % 8) as f64 * step;
         let value = |x: f64| operand(T::from_f64(x));
@@ -59,12 +69,45 @@ impl<T: Element> Cancelling<T> {
                 *exact += delta(if left_carries { index / n } else { index % n }, pair);
             }
         }
-        Self { left, right, exact }
+        Self { left, right, exact, dtype }
     }
 
     /// The verdict on `output` (`m × n`), relative to the exact answers.
     pub(crate) fn judge(&self, output: &[T]) -> Canary {
-        judge("pairs that cancel to the last bits", output, &self.exact)
+        Canary { limit: limit(self.dtype), ..judge("pairs that cancel to the last bits", output, &self.exact) }
+    }
+}
+
+/// Operands of an `m × LONG` by `LONG × n` product in bfloat16 whose sums need binary32, row-major, and its exact result: the
+/// triples of [`Demanding`].
+pub(crate) struct Triples {
+    /// `m × LONG`.
+    pub(crate) left: Vec<f32>,
+    /// `LONG × n`.
+    pub(crate) right: Vec<f32>,
+    /// `m × n`.
+    pub(crate) exact: Vec<f64>,
+}
+
+/// Length of the sums of [`Triples`].
+pub(crate) const LONG: usize = 48;
+
+impl Triples {
+    /// Builds the operands; `operand` is applied to each, as in [`Cancelling::new`].
+    pub(crate) fn new(m: usize, n: usize, operand: &dyn Fn(f32) -> f32) -> Self {
+        let (_, k, left, right) = Bf16::canary();
+        debug_assert_eq!(k, LONG);
+        let exact = |index: usize| (0..k).map(|q| left(index / n, q).to_f64() * right(q, index % n).to_f64()).sum();
+        Self {
+            left: (0..m * k).map(|index| operand(left(index / k, index % k).to_f32())).collect(),
+            right: (0..k * n).map(|index| operand(right(index / n, index % n).to_f32())).collect(),
+            exact: (0..m * n).map(exact).collect(),
+        }
+    }
+
+    /// The verdict on `output` (`m × n`) in single precision, relative to the exact answers.
+    pub(crate) fn judge(&self, output: &[f32]) -> Canary {
+        judge(Bf16::canary().0, output, &self.exact)
     }
 }
 
@@ -126,6 +169,35 @@ mod tests {
             assert!(!outcome::<f32>(&|x| round_mantissa(x, bits)).passed(), "{bits} bits");
         }
         assert!(!outcome::<f64>(&|x| round_mantissa(x, 23)).passed());
+    }
+
+    #[test]
+    fn tf32_passes_its_own_canary_fails_that_of_binary32_and_bf16_fails_it() {
+        let outcome = |bits: u32| {
+            let operands = Cancelling::<f32>::of(Dtype::Tf32, 5, 3, &|x| round_mantissa(x, bits));
+            operands.judge(&multiply(&operands, 5, 3))
+        };
+        assert_eq!((outcome(10).error, outcome(23).error), (Some(0.0), Some(0.0)));
+        assert!(!outcome(7).passed());
+        assert!(!self::outcome::<f32>(&|x| round_mantissa(x, 10)).passed());
+    }
+
+    #[test]
+    fn sums_of_triples_need_single_precision() {
+        let found = |operand: &dyn Fn(f32) -> f32, bits: u32| {
+            let operands = Triples::new(5, 3, operand);
+            let mut output = vec![0.0_f32; 15];
+            for (index, sum) in output.iter_mut().enumerate() {
+                for q in 0..LONG {
+                    let product = operands.left[index / 3 * LONG + q] * operands.right[q * 3 + index % 3];
+                    *sum = round_mantissa(*sum + product, bits);
+                }
+            }
+            operands.judge(&output)
+        };
+        assert_eq!(found(&|x| x, 23).error, Some(0.0));
+        assert!(!found(&|x| x, 10).passed() && !found(&|x| x, 7).passed());
+        assert!(!found(&|x| round_mantissa(x, 3), 23).passed());
     }
 
     #[test]

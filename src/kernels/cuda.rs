@@ -2,16 +2,19 @@
 
 use super::{DeviceBuffer, Format, Init, NoProgram, Target};
 
-/// The text of a `.cu` file in a kernel's folder behind the shared prelude; compilers name both files in their messages.
+/// The text of a `.cu` file in a kernel's folder, or of several, behind the shared prelude; compilers name all files in their
+/// messages.
 macro_rules! cuda_source {
-    ($path:literal) => {
+    ($($path:literal),+) => {
         concat!(
             "#line 1 \"prelude.cu\"\n",
             include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/kernels/prelude.cu")),
-            "\n#line 1 \"",
-            $path,
-            "\"\n",
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/kernels/", $path))
+            $(
+                "\n#line 1 \"",
+                $path,
+                "\"\n",
+                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/kernels/", $path)),
+            )+
         )
     };
 }

@@ -1,7 +1,7 @@
 //! Programs for devices, as data: sources, buffers and launches. A kernel writes them down; a backend
 //! compiles and runs them, and hands the answer back to the kernel's own check.
 
-use super::{Array, Canary, Dtype, KernelError, ParamError, Team, Values};
+use super::{Array, Canary, Dtype, Kernel, KernelError, ParamError, Params, ProgramChoice, Team, Values, eight};
 use crate::units::Bytes;
 
 /// What a program for a device is written in.
@@ -42,8 +42,49 @@ impl Target {
     /// The program of the backend's libraries for this kernel and type.
     #[must_use]
     pub fn library(&self, kernel: &str, dtype: Dtype) -> Option<&Library> {
-        self.libraries.iter().find(|l| l.kernel == kernel && l.dtype == dtype)
+        self.libraries.iter().find(|l| l.kernel == kernel && l.dtype == dtype && l.missing.is_none())
     }
+
+    /// The program that computes a case here: the one it asks for, else the library's, else the kernel's own.
+    ///
+    /// # Errors
+    /// [`NoProgram`], with the reason why a library is of no use where that is one.
+    pub fn choose(&self, kernel: &dyn Kernel, params: &Params) -> Result<Chosen, NoProgram> {
+        let id = kernel.info().id;
+        let library = self.library(id, params.dtype);
+        let missing = || {
+            let known = self.libraries.iter().find(|l| l.kernel == id && l.dtype == params.dtype);
+            known.and_then(|l| Some(format!("{}: {}", l.path, l.missing.as_ref()?)))
+        };
+        match (params.choice(), library) {
+            (Some(ProgramChoice::Library) | None, Some(library)) => {
+                kernel.work(params)?;
+                Ok(Chosen::Library(library.clone()))
+            }
+            (Some(ProgramChoice::Library), None) => Err(NoProgram::Lacks(missing().unwrap_or_else(|| {
+                "no library has a program for this kind of device, kernel and element type: write `program: own`"
+                    .to_owned()
+            }))),
+            (Some(ProgramChoice::Own), _) => kernel.device_program(params, self).map(Chosen::Own),
+            (None, None) => {
+                kernel.device_program(params, self).map(Chosen::Own).map_err(|error| match (error, missing()) {
+                    (NoProgram::Unwritten, Some(why)) => NoProgram::Lacks(format!(
+                        "it has no program of its own for this device and element type, and {why}"
+                    )),
+                    (error, _) => error,
+                })
+            }
+        }
+    }
+}
+
+/// The program of a case on a device.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Chosen {
+    /// The kernel's own.
+    Own(DeviceProgram),
+    /// A library's.
+    Library(Library),
 }
 
 /// A kernel that a library of the backend computes.
@@ -55,6 +96,8 @@ pub struct Library {
     pub dtype: Dtype,
     /// How the record names it: `cublaslt`.
     pub path: &'static str,
+    /// Why it cannot be used here; `None` where it can.
+    pub missing: Option<String>,
 }
 
 /// What a device can do at most.
@@ -77,6 +120,8 @@ pub struct Limits {
     pub half: bool,
     /// Compute capability of a CUDA device, e.g. `(9, 0)`.
     pub capability: Option<(u32, u32)>,
+    /// Multiprocessors of a CUDA device.
+    pub multiprocessors: Option<u32>,
 }
 
 /// How the elements of a buffer are stored.
@@ -92,6 +137,8 @@ pub enum Format {
     Bf16,
     /// Signed 8-bit integers.
     I8,
+    /// 8-bit floating point, e4m3.
+    F8,
     /// Signed 32-bit integers.
     I32,
     /// Unsigned 32-bit integers.
@@ -106,7 +153,7 @@ impl Format {
             Self::F64 => 8,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::F16 | Self::Bf16 => 2,
-            Self::I8 => 1,
+            Self::I8 | Self::F8 => 1,
         }
     }
 
@@ -119,6 +166,7 @@ impl Format {
             Self::F16 => &0x7E00_u16.to_le_bytes(),
             Self::Bf16 => &0x7FC0_u16.to_le_bytes(),
             Self::I8 => &i8::MIN.to_le_bytes(),
+            Self::F8 => &[eight::NAN],
             Self::I32 => &i32::MIN.to_le_bytes(),
             Self::U32 => &u32::MAX.to_le_bytes(),
         };
@@ -148,6 +196,7 @@ impl Format {
                 Self::F16 => bytes.extend(half_bits(x).to_le_bytes()),
                 Self::Bf16 => bytes.extend(super::short::Bf16::round(x).bits().to_le_bytes()),
                 Self::I8 => bytes.extend((x as i8).to_le_bytes()),
+                Self::F8 => bytes.push(eight::bits(x)),
                 Self::I32 => bytes.extend((x as i32).to_le_bytes()),
                 Self::U32 => bytes.extend((x as u32).to_le_bytes()),
             }
@@ -166,6 +215,7 @@ impl Format {
                 Values::F64(bytes.as_chunks::<4>().0.iter().map(|b| f64::from(i32::from_le_bytes(*b))).collect())
             }
             Self::I8 => Values::F32(bytes.iter().map(|b| f32::from(i8::from_le_bytes([*b]))).collect()),
+            Self::F8 => Values::F32(bytes.iter().map(|b| eight::value(*b)).collect()),
             Self::F16 => {
                 Values::F32(bytes.as_chunks::<2>().0.iter().map(|b| half_value(u16::from_le_bytes(*b))).collect())
             }
@@ -256,6 +306,18 @@ impl DeviceBuffer {
     }
 }
 
+/// A tensor in a buffer, and the tile of it that one copy of the tensor memory accelerator brings to shared memory (CUDA,
+/// from compute capability 9.0 on). Lines of a tile are swizzled in patterns of 128 bytes; zeros where the tensor ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TensorMap {
+    /// Index of the program's buffer, which holds the tensor without gaps.
+    pub buffer: usize,
+    /// Elements in each direction, the innermost first.
+    pub sizes: [u64; 3],
+    /// Elements of a tile in each direction; 128 bytes in the innermost, at most 256 elements in the others.
+    pub tile: [u32; 3],
+}
+
 /// An argument of a launch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Argument {
@@ -263,6 +325,8 @@ pub enum Argument {
     U32(u32),
     /// A number.
     F32(f32),
+    /// A tensor map, which the backend makes once (CUDA).
+    TensorMap(TensorMap),
 }
 
 /// One launch of one program.
@@ -466,6 +530,7 @@ mod tests {
             subgroup: None,
             half: false,
             capability: None,
+            multiprocessors: None,
         };
         assert_eq!(program(1 << 18, 65_535).beyond(&limits), None);
         assert!(program((1 << 18) + 1, 1).beyond(&limits).unwrap().contains("1048580 bytes"));

@@ -15,17 +15,20 @@ mod cuda;
 mod decode;
 mod device;
 mod dot;
+mod eight;
 mod element;
 #[cfg(test)]
 mod every;
 mod fma;
 mod gemm;
+mod hopper;
 mod isa;
 mod linear;
 mod moe;
 mod operands;
 mod pack;
 mod params;
+mod products;
 mod quantized;
 pub mod random;
 mod read;
@@ -44,12 +47,14 @@ mod verify;
 pub(crate) use buffer::Buffer;
 pub use correctness::{Canary, Correctness, Coverage};
 pub use device::{
-    Api, Argument, DeviceBuffer, DeviceCanary, DeviceProgram, Format, Init, Judge, Launch, Library, Limits, NoProgram,
-    Target, operand,
+    Api, Argument, Chosen, DeviceBuffer, DeviceCanary, DeviceProgram, Format, Init, Judge, Launch, Library, Limits,
+    NoProgram, Target, TensorMap, operand,
 };
 pub use isa::Isa;
 pub use operands::{Array, Values};
-pub use params::{Default as ParamDefault, Dtype, ParamError, ParamKind, ParamSpec, ParamValue, Params};
+pub use params::{
+    Default as ParamDefault, Dtype, PROGRAM, ParamError, ParamKind, ParamSpec, ParamValue, Params, ProgramChoice,
+};
 #[cfg(test)]
 pub(crate) use split::Parts;
 

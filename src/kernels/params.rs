@@ -17,11 +17,42 @@ pub enum Dtype {
     F16,
     /// Integers of 8 bits, −128 to 127. Sums are kept in 32 bits and are exact.
     I8,
+    /// TF32: stored as binary32, multiplied with 11 significant bits. Sums are kept in binary32.
+    Tf32,
+    /// Floating point of 8 bits, 4 of them exponent and 3 mantissa (e4m3 of the OCP 8-bit floating-point specification 1.0).
+    /// Sums are kept in at least 14 significant bits.
+    F8,
+}
+
+/// Name of the parameter that every case on a device takes besides those of its kernel: see [`Params::choice`].
+pub const PROGRAM: &str = "program";
+
+/// Whose program computes a case on a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProgramChoice {
+    /// A library of the device's vendor.
+    Library,
+    /// The kernel's own.
+    Own,
+}
+
+impl ProgramChoice {
+    /// Both.
+    pub const ALL: &'static [Self] = &[Self::Library, Self::Own];
+
+    /// The word in suites, ids and records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Library => "library",
+            Self::Own => "own",
+        }
+    }
 }
 
 impl Dtype {
     /// All element types, for help texts and suggestions.
-    pub const ALL: &'static [Self] = &[Self::F32, Self::F64, Self::Bf16, Self::F16, Self::I8];
+    pub const ALL: &'static [Self] = &[Self::F32, Self::F64, Self::Bf16, Self::F16, Self::I8, Self::Tf32, Self::F8];
 
     /// The name suites use.
     #[must_use]
@@ -32,6 +63,8 @@ impl Dtype {
             Self::Bf16 => "bf16",
             Self::F16 => "f16",
             Self::I8 => "i8",
+            Self::Tf32 => "tf32",
+            Self::F8 => "f8",
         }
     }
 
@@ -39,10 +72,10 @@ impl Dtype {
     #[must_use]
     pub const fn size(self) -> u64 {
         match self {
-            Self::F32 => 4,
+            Self::F32 | Self::Tf32 => 4,
             Self::F64 => 8,
             Self::Bf16 | Self::F16 => 2,
-            Self::I8 => 1,
+            Self::I8 | Self::F8 => 1,
         }
     }
 
@@ -53,8 +86,9 @@ impl Dtype {
             Self::F32 => f32::EPSILON as f64 / 2.0,
             Self::F64 => f64::EPSILON / 2.0,
             Self::Bf16 => 1.0 / 256.0,
-            Self::F16 => 1.0 / 2048.0,
+            Self::F16 | Self::Tf32 => 1.0 / 2048.0,
             Self::I8 => 0.0,
+            Self::F8 => 1.0 / 16.0,
         }
     }
 }
@@ -181,6 +215,21 @@ pub enum ParamError {
 }
 
 impl Params {
+    /// Whose program the case asks for; `None` where it leaves that open, which means the library's where there is one.
+    #[must_use]
+    pub fn choice(&self) -> Option<ProgramChoice> {
+        let Some(ParamValue::Word(word)) = self.values.get(PROGRAM) else { return None };
+        ProgramChoice::ALL.iter().copied().find(|choice| choice.name() == word)
+    }
+
+    /// The same parameters for the program of this choice.
+    #[must_use]
+    pub fn with_choice(&self, choice: ProgramChoice) -> Self {
+        let mut same = self.clone();
+        same.values.insert(PROGRAM.to_owned(), ParamValue::Word(choice.name().to_owned()));
+        same
+    }
+
     /// The whole number called `name`.
     ///
     /// # Errors

@@ -1,9 +1,12 @@
 //! Cases of a suite on the devices of a host.
 
 use super::{Capacity, MEMORY_SHARE, human, judge};
-use crate::kernels::Target;
+use crate::kernels::{Chosen, Target};
 use crate::suite::{Case, Catalog, DeviceId, Threads};
 use crate::units::Bytes;
+
+/// Bytes that a library may ask for besides the operands.
+const WORKSPACE: f64 = 67_108_864.0;
 
 /// A device that cases can be planned for.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,14 +81,15 @@ impl Devices {
 /// Why the device cannot compute it.
 pub fn device_bytes(case: &Case, device: &PlannedDevice, catalog: &Catalog) -> Result<Bytes, String> {
     let kernel = catalog.find(&case.kernel).ok_or_else(|| format!("this build has no kernel `{}`", case.kernel))?;
-    let own = kernel.device_program(&case.params, &device.target);
-    let by_library = device.target.library(&case.kernel, case.params.dtype).is_some();
-    match own {
-        Ok(program) => match program.beyond(&device.target.limits) {
-            Some(why) if !by_library => Err(format!("{} ({}) cannot run it: {why}", device.id, device.name)),
-            _ => Ok(program.bytes()),
+    match device.target.choose(kernel, &case.params) {
+        Ok(Chosen::Own(program)) => match program.beyond(&device.target.limits) {
+            Some(why) => Err(format!("{} ({}) cannot run it: {why}", device.id, device.name)),
+            None => Ok(program.bytes()),
         },
-        Err(_) if by_library => kernel.work(&case.params).map(|w| w.bytes).map_err(|e| e.to_string()),
+        Ok(Chosen::Library(_)) => {
+            let workspace = Bytes::new(WORKSPACE).unwrap_or_default();
+            kernel.work(&case.params).map(|w| w.bytes + workspace).map_err(|e| e.to_string())
+        }
         Err(why) => Err(format!("{} in {} on {} ({}): {why}", case.kernel, case.params.dtype, device.id, device.name)),
     }
 }

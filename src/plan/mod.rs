@@ -7,7 +7,7 @@ mod devices;
 
 pub use devices::{Devices, PlannedDevice, device_bytes};
 
-use crate::kernels::{Params, Role, Work};
+use crate::kernels::{Params, ProgramChoice, Role, Work};
 use crate::suite::{Case, Catalog, DeviceId, Profile, Suite, Threads};
 use crate::units::{Bytes, Seconds};
 use serde::{Deserialize, Serialize};
@@ -165,6 +165,11 @@ fn judge(case: &Case, threads: u32, capacity: &Capacity, catalog: &Catalog) -> R
             n => format!("{n} CPUs are"),
         };
         return Err(format!("it needs {}, {usable} usable: write `threads: all`, or allow more CPUs", plural(threads)));
+    }
+    if case.device.is_cpu() && case.params.choice() == Some(ProgramChoice::Library) {
+        return Err(
+            "the processor runs the kernels' own programs only: write `program: own`, or name a device".to_owned()
+        );
     }
     let work = kernel.work(&case.params).map_err(|e| format!("{e}: change its parameters"))?;
     if let Some(available) = capacity.available_memory

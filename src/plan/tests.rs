@@ -190,8 +190,9 @@ fn device(id: &str, gib: Option<f64>) -> PlannedDevice {
         subgroup: None,
         half: false,
         capability: None,
+        multiprocessors: None,
     };
-    let library = Library { kernel: "gemm", dtype: Dtype::F32, path: "a-library" };
+    let library = Library { kernel: "gemm", dtype: Dtype::F32, path: "a-library", missing: None };
     PlannedDevice {
         name: format!("card {id}"),
         memory: gib.and_then(memory),

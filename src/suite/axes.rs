@@ -6,7 +6,7 @@ use super::suggest::hint;
 use super::tree::{Node, Value};
 use super::wire::{self, pairs};
 use super::{Catalog, Threads};
-use crate::kernels::{Dtype, KernelInfo, ParamKind, ParamSpec, ParamValue, Role as KernelRole};
+use crate::kernels::{Dtype, KernelInfo, PROGRAM, ParamKind, ParamSpec, ParamValue, ProgramChoice, Role as KernelRole};
 use std::collections::HashMap;
 
 /// Most threads a case may ask for.
@@ -17,6 +17,7 @@ pub(super) const MAX_THREADS: u64 = 4096;
 pub(super) enum Assignment {
     Dtype(Dtype),
     Threads(Threads),
+    Program(ProgramChoice),
     /// Index into the kernel's parameters, and the value.
     Param(usize, ParamValue),
 }
@@ -69,7 +70,7 @@ impl Role {
 }
 
 /// Keys that every kernel understands.
-const COMMON: [&str; 3] = ["shape", "dtype", "threads"];
+const COMMON: [&str; 4] = ["shape", "dtype", "threads", PROGRAM];
 
 /// Whether any kernel understands this key inside `with` or `matrix`.
 pub(super) fn is_parameter(catalog: &Catalog, name: &str) -> bool {
@@ -130,6 +131,7 @@ fn choice(
         (_, Some(index)) => param(report, &info.params[index], node).map(|v| vec![Assignment::Param(index, v)]),
         ("shape", _) => shape(report, info, node),
         ("dtype", _) => dtype(report, info, node).map(|d| vec![Assignment::Dtype(d)]),
+        (PROGRAM, _) => program(report, node).map(|p| vec![Assignment::Program(p)]),
         _ => threads(report, node).map(|t| vec![Assignment::Threads(t)]),
     }
 }
@@ -166,6 +168,16 @@ fn dtype(report: &mut Report, info: &KernelInfo, node: &Node) -> Option<Dtype> {
     if found.is_none() {
         let help = hint(text, "types", info.dtypes.iter().map(|d| d.name()));
         report.at(node, format!("kernel `{}` has no type {}", info.id, node.describe()), help);
+    }
+    found
+}
+
+fn program(report: &mut Report, node: &Node) -> Option<ProgramChoice> {
+    let text = node.text().unwrap_or_default();
+    let found = ProgramChoice::ALL.iter().copied().find(|p| p.name() == text);
+    if found.is_none() {
+        let help = hint(text, "words", ProgramChoice::ALL.iter().map(|p| p.name()));
+        report.at(node, format!("`{PROGRAM}`: {} is none of its words", node.describe()), help);
     }
     found
 }

@@ -8,7 +8,7 @@ use super::suggest::hint;
 use super::tree::Node;
 use super::wire::{self, WireEntry, WireSuite};
 use super::{Case, DeviceId, Threads, device};
-use crate::kernels::{Dtype, Kernel, KernelInfo, ParamKind, ParamValue, Params, Role};
+use crate::kernels::{Dtype, Kernel, KernelInfo, PROGRAM, ParamKind, ParamValue, Params, Role};
 use std::collections::{BTreeMap, HashMap};
 
 /// Most cases of a suite, counted before exclusions.
@@ -227,6 +227,9 @@ fn resolve(info: &KernelInfo, first: Dtype, sets: &[&Assignment]) -> (Params, Th
         match set {
             Assignment::Dtype(d) => dtype = *d,
             Assignment::Threads(t) => threads = *t,
+            Assignment::Program(p) => {
+                values.insert(PROGRAM.to_owned(), ParamValue::Word(p.name().to_owned()));
+            }
             Assignment::Param(i, value) => {
                 values.insert(info.params[*i].name.to_owned(), value.clone());
             }
@@ -239,6 +242,7 @@ fn holds(info: &KernelInfo, set: &Assignment, params: &Params, threads: Threads)
     match set {
         Assignment::Dtype(d) => *d == params.dtype,
         Assignment::Threads(t) => *t == threads,
+        Assignment::Program(p) => params.choice() == Some(*p),
         Assignment::Param(i, value) => params.values.get(info.params[*i].name) == Some(value),
     }
 }
@@ -256,6 +260,9 @@ pub(crate) fn identity(info: &KernelInfo, params: &Params, threads: Threads, dev
             (ParamKind::Size { .. }, ParamValue::Integer(n)) => format!("{}{}", spec.name, size(*n).replace(' ', "")),
             (_, value) => format!("{}{value}", spec.name),
         };
+    }
+    if let Some(choice) = params.choice() {
+        id = format!("{id}-{}", choice.name());
     }
     if !device.is_cpu() {
         return format!("{id}-{}", device.word());

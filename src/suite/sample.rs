@@ -116,7 +116,7 @@ static SAMPLES: &[Sample] = &[
         info: info(
             "spmm-bsr",
             Role::Workload,
-            BOTH,
+            &[Dtype::F32, Dtype::F64, Dtype::Bf16],
             &[count("m", None), count("k", None), count("n", None), count("block", Some(16)), DENSITY],
         ),
         work: |p| {
@@ -189,7 +189,7 @@ static SAMPLES: &[Sample] = &[
         info: info(
             "kv-decode",
             Role::Workload,
-            &[Dtype::F32],
+            &[Dtype::F32, Dtype::Bf16],
             &[count("heads", Some(8)), count("len", None), count("dim", Some(128)), FORMAT],
         ),
         work: |p| {
@@ -201,7 +201,7 @@ static SAMPLES: &[Sample] = &[
         info: info(
             "moe",
             Role::Workload,
-            &[Dtype::F32],
+            &[Dtype::F32, Dtype::Bf16],
             &[
                 count("tokens", None),
                 count("d", None),

@@ -6,7 +6,7 @@ use super::catalog::Catalog;
 use super::profile::NUMBERS;
 use super::quantity::Quantity;
 use super::wire::{self, Key};
-use crate::kernels::{KernelInfo, ParamKind, ParamSpec, Role};
+use crate::kernels::{KernelInfo, PROGRAM, ParamKind, ParamSpec, ProgramChoice, Role};
 use serde_json::{Map, Value, json};
 
 /// The schema (draft 2020-12) of suites over the kernels of `catalog`, for editors and checkers.
@@ -60,6 +60,10 @@ fn parameters(info: &KernelInfo, wrap: fn(Value) -> Value) -> Value {
     let count = json!({"type": "integer", "minimum": 1, "maximum": MAX_THREADS});
     let threads = json!({"anyOf": [count, {"enum": ["cores", "all"]}]});
     keys.insert("threads".to_owned(), described(wrap(threads), "Threads: a count, `cores` or `all`."));
+    let programs: Vec<&str> = ProgramChoice::ALL.iter().map(|p| p.name()).collect();
+    let meaning =
+        "Whose program on a device: a library's or the kernel's own; the library's where there is one when left out.";
+    keys.insert(PROGRAM.to_owned(), described(wrap(json!({"enum": programs})), meaning));
     keys.insert("shape".to_owned(), described(wrap(shape(info)), "Sizes that belong together."));
     closed(keys, &[])
 }

@@ -115,6 +115,37 @@ fn a_suite_on_a_device_becomes_a_record_that_says_simulated() {
     assert_eq!(cached(), before);
 }
 
+const PRODUCT: &str = "{ kernel: gemm, matrix: { dtype: bf16, m: 130, n: 264, k: 72 } }";
+const CAUSAL: &str = "{ kernel: attention, matrix: { dtype: bf16, heads: 1, seq: 200, dim: 64, mask: causal } }";
+
+#[test]
+fn hopper_gets_its_own_programs_with_tensor_maps_and_others_do_not() {
+    for (capability, paths) in [
+        ("9 0", ["cuda/wgmma-128x256", "cuda/wgmma-192x128-causal"]),
+        ("10 0", ["cuda/mma-128x128", "cuda/mma-128x64-causal"]),
+    ] {
+        let Some(machine) = Machine::emulated(&format!("{ONE}capability {capability}\n")) else { return };
+        machine.measure("[\"cuda:*\"]", &[PRODUCT, CAUSAL]).expect(0);
+        let events = events(&machine.sandbox.path("out"));
+        let prepared = of_kind(&events, "prepared");
+        let found: Vec<&str> = prepared.iter().map(|p| p["program"]["path"].as_str().unwrap()).collect();
+        assert_eq!(found, paths);
+        for case in &prepared {
+            let canary = &case["canary"];
+            assert!(canary["error"].as_f64().unwrap() <= canary["limit"].as_f64().unwrap(), "{canary}");
+        }
+        for sample in of_kind(&events, "sample") {
+            let check = &sample["correctness"];
+            assert!(check["error"].as_f64().unwrap() <= check["limit"].as_f64().unwrap(), "{check}");
+        }
+    }
+    // A driver that takes no such tensor voids the case, with its words.
+    let machine = Machine::new("device NVIDIA H200\nmemory-mib 1024\nfail cuTensorMapEncodeTiled 1\n");
+    machine.measure("[\"cuda:*\"]", &[PRODUCT]).expect(5);
+    let voids = machine.voids();
+    assert!(voids.len() == 1 && voids[0].1.contains("cuTensorMapEncodeTiled"), "{voids:?}");
+}
+
 #[test]
 fn a_launch_that_does_nothing_leaves_the_poison_and_is_refused() {
     let machine = Machine::new(ONE);

@@ -10,6 +10,7 @@ mod compare;
 mod counters;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod cuda_libraries;
 mod devices;
 mod discover;
 mod evidence;

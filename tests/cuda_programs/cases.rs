@@ -35,6 +35,7 @@ pub(crate) fn target(major: u32, minor: u32) -> Target {
         subgroup: Some((32, 32)),
         half: true,
         capability: Some((major, minor)),
+        multiprocessors: Some(3),
     };
     Target { api: Api::Cuda, limits, libraries: Vec::new() }
 }
@@ -56,15 +57,32 @@ fn case(
     Small { kernel, params: Params { dtype, values } }
 }
 
-fn gemm(m: u64, n: u64, k: u64) -> Small {
+pub(crate) fn gemm(m: u64, n: u64, k: u64) -> Small {
     case("gemm", Dtype::Bf16, &[("m", m), ("n", n), ("k", k)], None, None)
+}
+
+fn bsr(dtype: Dtype, m: u64, k: u64, n: u64, side: u64, density: f64) -> Small {
+    case("spmm-bsr", dtype, &[("m", m), ("k", k), ("n", n), ("block", side)], None, Some(density))
+}
+
+fn spmv(dtype: Dtype, m: u64, k: u64, density: f64) -> Small {
+    case("spmv-csr", dtype, &[("m", m), ("k", k)], None, Some(density))
+}
+
+fn spmm(dtype: Dtype, m: u64, k: u64, n: u64, density: f64) -> Small {
+    case("spmm-csr", dtype, &[("m", m), ("k", k), ("n", n)], None, Some(density))
+}
+
+fn moe(dtype: Dtype, tokens: u64, d: u64, f: u64, experts: u64, top: u64) -> Small {
+    let sizes = [("tokens", tokens), ("d", d), ("f", f), ("experts", experts), ("top", top)];
+    case("moe", dtype, &sizes, None, None)
 }
 
 fn attention(heads: u64, seq: u64, dim: u64, mask: &str) -> Small {
     case("attention", Dtype::Bf16, &[("heads", heads), ("seq", seq), ("dim", dim)], Some(("mask", mask)), None)
 }
 
-fn window(seq: u64, dim: u64, window: u64) -> Small {
+pub(crate) fn window(seq: u64, dim: u64, window: u64) -> Small {
     case("attention-window", Dtype::Bf16, &[("heads", 1), ("seq", seq), ("dim", dim), ("window", window)], None, None)
 }
 
@@ -86,6 +104,10 @@ fn decode(heads: u64, len: u64, dim: u64, format: &str) -> Small {
     case("kv-decode", Dtype::F32, &[("heads", heads), ("len", len), ("dim", dim)], Some(("format", format)), None)
 }
 
+fn decode_short(heads: u64, len: u64, dim: u64, format: &str) -> Small {
+    case("kv-decode", Dtype::Bf16, &[("heads", heads), ("len", len), ("dim", dim)], Some(("format", format)), None)
+}
+
 fn skip(d: u64, f: u64, rank: u64, density: f64) -> Small {
     case("relu-skip", Dtype::F32, &[("d", d), ("f", f), ("rank", rank)], None, Some(density))
 }
@@ -100,6 +122,41 @@ pub(crate) fn cases() -> Vec<Small> {
         gemm(1, 1, 1),
         gemm(129, 136, 200),
         gemm(1100, 40, 33),
+        gemm(1, 8, 8),
+        gemm(260, 264, 328),
+        bsr(Dtype::Bf16, 240, 160, 264, 16, 0.2),
+        bsr(Dtype::Bf16, 16, 16, 1, 16, 1.0),
+        bsr(Dtype::Bf16, 96, 144, 37, 48, 0.5),
+        bsr(Dtype::Bf16, 128, 192, 1160, 32, 0.4),
+        bsr(Dtype::Bf16, 192, 256, 300, 64, 0.5),
+        bsr(Dtype::Bf16, 384, 256, 136, 128, 0.5),
+        bsr(Dtype::F32, 48, 80, 37, 16, 0.4),
+        bsr(Dtype::F32, 64, 96, 264, 32, 0.5),
+        bsr(Dtype::F32, 256, 128, 132, 128, 0.6),
+        bsr(Dtype::F64, 64, 192, 83, 64, 0.5),
+        bsr(Dtype::F64, 48, 64, 130, 16, 0.4),
+        spmv(Dtype::F32, 97, 301, 0.3),
+        spmv(Dtype::F32, 1, 1, 1.0),
+        spmv(Dtype::F32, 503, 20, 0.001),
+        spmv(Dtype::F32, 31, 70_001, 0.01),
+        spmv(Dtype::F32, 5, 9000, 0.5),
+        spmv(Dtype::F64, 211, 997, 0.05),
+        spmv(Dtype::F64, 3, 70_001, 0.1),
+        spmm(Dtype::F32, 61, 997, 83, 0.07),
+        spmm(Dtype::F32, 1, 1, 1, 1.0),
+        spmm(Dtype::F32, 150, 200, 260, 0.3),
+        spmm(Dtype::F32, 211, 400, 132, 0.004),
+        spmm(Dtype::F32, 53, 311, 17, 0.02),
+        spmm(Dtype::F64, 131, 301, 70, 0.1),
+        spmm(Dtype::F64, 19, 130, 33, 0.01),
+        moe(Dtype::Bf16, 37, 40, 24, 5, 2),
+        moe(Dtype::Bf16, 1, 8, 8, 4, 2),
+        moe(Dtype::Bf16, 53, 33, 19, 3, 2),
+        moe(Dtype::Bf16, 150, 72, 136, 3, 1),
+        moe(Dtype::Bf16, 300, 136, 200, 4, 2),
+        moe(Dtype::F32, 53, 33, 19, 5, 2),
+        moe(Dtype::F32, 70, 136, 72, 2, 2),
+        moe(Dtype::F32, 260, 24, 136, 3, 2),
         attention(1, 1, 4, "dense"),
         attention(2, 200, 64, "dense"),
         attention(1, 131, 37, "dense"),
@@ -107,9 +164,11 @@ pub(crate) fn cases() -> Vec<Small> {
         attention(1, 150, 256, "causal"),
         window(65, 80, 17),
         window(300, 96, 129),
+        window(450, 128, 200),
         block(128, 64, 128, 1.0),
         block(96, 48, 16, 0.4),
         block(192, 128, 64, 0.6),
+        block(512, 128, 256, 0.5),
         linear(1, 1, 8),
         linear(2, 131, 37),
         linear(1, 200, 128),
@@ -119,11 +178,23 @@ pub(crate) fn cases() -> Vec<Small> {
         quantized(70, 16, 256, 128, "int4"),
         decode(3, 1, 16, "mha"),
         decode(2, 517, 128, "mha"),
+        // More shares than `join` holds the weights of.
+        decode(1, 33_000, 16, "mha"),
         decode(2, 61, 37, "mha"),
         decode(8, 301, 64, "gqa-4"),
         decode(2, 333, 128, "int8"),
         decode(1, 61, 37, "int8"),
         decode(5, 133, 64, "mla"),
+        decode(20, 133, 16, "mla"),
+        decode_short(2, 517, 128, "mha"),
+        decode_short(2, 61, 37, "mha"),
+        decode_short(8, 301, 64, "gqa-4"),
+        decode_short(1, 1, 16, "mla"),
+        // Three tiles of tokens for each share.
+        decode_short(2, 2300, 16, "mla"),
+        decode_short(5, 133, 64, "mla"),
+        decode_short(20, 333, 40, "mla"),
+        decode_short(16, 70, 512, "mla"),
         skip(1, 1, 0, 1.0),
         skip(37, 131, 19, 0.3),
         skip(1300, 300, 0, 0.1),
@@ -134,10 +205,32 @@ pub(crate) fn cases() -> Vec<Small> {
     ]
 }
 
+/// Cases whose programs use more shared memory where the device has it.
+pub(crate) fn roomy() -> Vec<Small> {
+    vec![decode_short(18, 150, 512, "mla"), decode_short(3, 70, 1024, "mla")]
+}
+
 /// The shapes of suites/reference-gpu.yaml, or near ones: other tiles than the small ones.
 pub(crate) fn large() -> Vec<Small> {
     vec![
         gemm(8192, 8192, 8192),
+        bsr(Dtype::Bf16, 16_384, 16_384, 8192, 16, 0.1),
+        bsr(Dtype::Bf16, 16_384, 16_384, 8192, 32, 0.1),
+        bsr(Dtype::Bf16, 16_384, 16_384, 8192, 64, 0.1),
+        bsr(Dtype::Bf16, 16_384, 16_384, 8192, 128, 0.1),
+        bsr(Dtype::F32, 16_384, 16_384, 4096, 32, 0.1),
+        bsr(Dtype::F32, 16_384, 16_384, 4096, 128, 0.1),
+        bsr(Dtype::F64, 16_384, 16_384, 4096, 128, 0.1),
+        spmv(Dtype::F32, 131_072, 131_072, 0.01),
+        spmv(Dtype::F64, 65_536, 65_536, 0.01),
+        spmm(Dtype::F32, 16_384, 16_384, 4096, 0.1),
+        spmm(Dtype::F32, 16_384, 16_384, 4096, 0.01),
+        spmm(Dtype::F64, 16_384, 16_384, 4096, 0.1),
+        moe(Dtype::Bf16, 64, 4096, 14_336, 8, 2),
+        moe(Dtype::Bf16, 128, 4096, 14_336, 8, 2),
+        moe(Dtype::Bf16, 256, 4096, 14_336, 8, 2),
+        moe(Dtype::Bf16, 16_384, 4096, 14_336, 8, 2),
+        moe(Dtype::F32, 8192, 4096, 14_336, 8, 2),
         attention(32, 16_384, 64, "dense"),
         attention(32, 16_384, 128, "dense"),
         attention(32, 16_384, 128, "causal"),
@@ -160,6 +253,9 @@ pub(crate) fn large() -> Vec<Small> {
         decode(64, 65_536, 256, "mha"),
         decode(64, 65_536, 128, "int8"),
         decode(32, 262_144, 512, "mla"),
+        decode_short(64, 65_536, 128, "mha"),
+        decode_short(64, 65_536, 128, "gqa-4"),
+        decode_short(128, 262_144, 512, "mla"),
         skip(8192, 32_768, 0, 0.1),
         skip(8192, 32_768, 512, 0.1),
         triad(Dtype::F32, 8 << 30),

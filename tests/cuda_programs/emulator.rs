@@ -2,15 +2,19 @@
 
 #![expect(unsafe_code, reason = "functions of the libraries that this compiles")]
 
+#[path = "../../examples/rig/cuda/tensor_map.rs"]
+mod tensor_map;
+
 use libloading::Library;
 use std::collections::hash_map::DefaultHasher;
-use std::ffi::c_void;
+use std::ffi::{CStr, c_char, c_void};
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use wattproof::kernels::{Argument, Array, DeviceProgram, Init, Launch, operand};
+use tensor_map::Tensor;
+use wattproof::kernels::{Argument, Array, DeviceBuffer, DeviceProgram, Init, Launch, TensorMap, operand};
 
-type Entry = unsafe extern "C" fn(*const u32, *const u32, u32, *mut *mut c_void, u32);
+type Entry = unsafe extern "C" fn(*const u32, *const u32, u32, *mut *mut c_void, u32) -> *const c_char;
 
 /// A C++ compiler, and where its libraries go.
 pub(crate) struct Emulator {
@@ -31,14 +35,15 @@ impl Emulator {
         Ok(Self { folder, header })
     }
 
-    /// Runs all steps on operands and hands out the answer. `edit` may change the text; `seed` orders threads and blocks.
+    /// Runs all steps on operands and hands out the answer, or what the emulator found wrong. `edit` may change the text;
+    /// `seed` orders threads and blocks.
     pub(crate) fn run(
         &self,
         program: &DeviceProgram,
         operands: &[Array],
         seed: u32,
         edit: impl Fn(&str) -> String,
-    ) -> Array {
+    ) -> Result<Array, String> {
         let mut memory: Vec<Memory> = program
             .buffers
             .iter()
@@ -51,33 +56,47 @@ impl Emulator {
             })
             .collect();
         for step in &program.steps {
-            self.launch(step, &edit(step.source), &mut memory, seed);
+            self.launch(step, &program.buffers, &edit(step.source), &mut memory, seed)?;
         }
         memory.iter().for_each(Memory::assert_guarded);
         let buffer = &program.buffers[program.output];
         let bytes = memory[program.output].bytes();
-        Array { name: buffer.name, shape: program.shape.clone(), values: buffer.format.decode(bytes) }
+        Ok(Array { name: buffer.name, shape: program.shape.clone(), values: buffer.format.decode(bytes) })
     }
 
-    fn launch(&self, step: &Launch, text: &str, memory: &mut [Memory], seed: u32) {
+    fn launch(
+        &self,
+        step: &Launch,
+        buffers: &[DeviceBuffer],
+        text: &str,
+        memory: &mut [Memory],
+        seed: u32,
+    ) -> Result<(), String> {
         let library = self.library(step, text);
         let name = format!("emulate_{}\0", step.entry);
         // SAFETY: the macro EMULATED_ENTRY makes functions of this type.
         let entry = unsafe { library.get::<Entry>(name.as_bytes()) }.unwrap();
-        let mut words: Vec<u64> = step.buffers.iter().map(|b| memory[*b].address()).collect();
-        words.extend(step.arguments.iter().map(|argument| match argument {
-            Argument::U32(value) => u64::from(*value),
-            Argument::F32(value) => u64::from(value.to_bits()),
+        let mut slots: Vec<[u64; 16]> = step.buffers.iter().map(|b| word(memory[*b].address())).collect();
+        slots.extend(step.arguments.iter().map(|argument| match argument {
+            Argument::U32(value) => word(u64::from(*value)),
+            Argument::F32(value) => word(u64::from(value.to_bits())),
+            Argument::TensorMap(map) => encoded(map, &buffers[map.buffer], memory[map.buffer].address()),
         }));
-        let mut places: Vec<*mut c_void> = words.iter_mut().map(|w| std::ptr::from_mut(w).cast()).collect();
+        let mut places: Vec<*mut c_void> = slots.iter_mut().map(|w| std::ptr::from_mut(w).cast()).collect();
         // SAFETY: the arguments are those of the program's signature, and buffers have the lengths it was made for.
-        unsafe { entry(step.grid.as_ptr(), step.block.as_ptr(), step.shared, places.as_mut_ptr(), seed) };
+        let failure = unsafe { entry(step.grid.as_ptr(), step.block.as_ptr(), step.shared, places.as_mut_ptr(), seed) };
+        if failure.is_null() {
+            return Ok(());
+        }
+        // SAFETY: the emulator answers a static text of the library, which is still loaded.
+        Err(unsafe { CStr::from_ptr(failure) }.to_string_lossy().into_owned())
     }
 
     /// The library of a text with these constants, compiled at first use.
     fn library(&self, step: &Launch, text: &str) -> Library {
         let entries: String = entries(text).map(|name| format!("EMULATED_ENTRY({name})\n")).collect();
-        let header = std::fs::read_to_string(&self.header).unwrap();
+        let headers = [self.header.clone(), self.header.with_file_name("hopper.hpp")];
+        let header = headers.map(|h| std::fs::read_to_string(h).unwrap());
         let whole = format!("{text}\n{entries}");
         let mut hash = DefaultHasher::new();
         (&header, &whole, &step.constants).hash(&mut hash);
@@ -113,6 +132,23 @@ impl Emulator {
         // SAFETY: the library was compiled from our own text and has no initialisers.
         unsafe { Library::new(&library) }.unwrap()
     }
+}
+
+/// A word where an argument lies.
+const fn word(value: u64) -> [u64; 16] {
+    let mut words = [0; 16];
+    words[0] = value;
+    words
+}
+
+/// A tensor map as the emulator reads it.
+fn encoded(map: &TensorMap, buffer: &DeviceBuffer, address: u64) -> [u64; 16] {
+    assert!(map.sizes.iter().product::<u64>() <= buffer.len as u64, "{map:?} reaches beyond {buffer:?}");
+    let element = u32::try_from(buffer.format.size()).unwrap();
+    let row = map.sizes[0] * u64::from(element);
+    let pitches = [row, row * map.sizes[1]];
+    let tensor = Tensor { address, element, sizes: map.sizes, pitches, tile: map.tile };
+    tensor.encode().unwrap_or_else(|| panic!("the driver would not take {map:?}"))
 }
 
 /// Names of the kernels of a text: `KERNEL(threads) name(`.

@@ -11,15 +11,15 @@ const COMPILATION: c_int = 6;
 /// In front of what stands in for a CUBIN: these bytes, then its length in eight.
 const MAGIC: &[u8; 8] = b"emulated";
 
-type Entry = unsafe extern "C" fn(*const u32, *const u32, u32, *mut *mut c_void, u32);
+type Entry = unsafe extern "C" fn(*const u32, *const u32, u32, *mut *mut c_void, u32) -> *const c_char;
 
 /// Loaded code; empty where nothing is emulated.
-pub struct Module {
+pub(crate) struct Module {
     library: Option<Library>,
 }
 
 /// A function of it; without code it does nothing.
-pub struct Function {
+pub(crate) struct Function {
     entry: Option<Entry>,
 }
 
@@ -70,15 +70,20 @@ impl Module {
 }
 
 impl Function {
-    /// Runs it.
+    /// Runs it; says whether it went to its end.
     ///
     /// # Safety
     /// The arguments are those of the kernel.
-    pub(crate) unsafe fn launch(&self, grid: [u32; 3], block: [u32; 3], shared: u32, arguments: *mut *mut c_void) {
-        if let Some(entry) = self.entry {
-            // SAFETY: by the caller's promise.
-            unsafe { entry(grid.as_ptr(), block.as_ptr(), shared, arguments, 1) };
-        }
+    pub(crate) unsafe fn launch(
+        &self,
+        grid: [u32; 3],
+        block: [u32; 3],
+        shared: u32,
+        arguments: *mut *mut c_void,
+    ) -> bool {
+        let Some(entry) = self.entry else { return true };
+        // SAFETY: by the caller's promise.
+        unsafe { entry(grid.as_ptr(), block.as_ptr(), shared, arguments, 1) }.is_null()
     }
 }
 

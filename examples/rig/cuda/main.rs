@@ -1,4 +1,4 @@
-//! A stand-in for `libcuda` and `libnvrtc`, for machines without a GPU: devices with memory of the host, errors on demand, and,
+//! A stand-in for `libcuda`, `libnvrtc` and the vendor's libraries of products, for machines without a GPU: devices with memory of the host, errors on demand, and,
 //! where a script says so, programs that run in the emulator of tests/data/cuda_emulator.
 //!
 //! The file that WATTPROOF_CUDA_DOUBLE names is its script, a line each:
@@ -7,6 +7,7 @@
 //! driver 13000                    the CUDA that it speaks
 //! emulate FOLDER HEADER           run programs: libraries go to FOLDER, HEADER is emulate.hpp
 //! fail cuMemAlloc_v2 2 3          a function answers with a code, from the call after three others on
+//! silent-tf32 yes                 products in binary32 are computed in TF32
 //! device NVIDIA H200              a device; the lines below describe it
 //! pci 0000:3b:00.0
 //! uuid 8e8ac8d4-1b2c-…         what the driver calls it; without it the driver tells none
@@ -21,7 +22,9 @@
 #![expect(clippy::disallowed_methods, reason = "a GPU has a clock of its own")]
 
 mod emulate;
+mod number;
 mod script;
+mod tensor_map;
 
 use emulate::{Function, Module};
 use script::{Device, failing, script};
@@ -31,6 +34,7 @@ use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+use tensor_map::Tensor;
 
 type Return = c_uint;
 const SUCCESS: Return = 0;
@@ -39,6 +43,7 @@ const OUT_OF_MEMORY: Return = 2;
 const NO_DEVICE: Return = 100;
 const INVALID_IMAGE: Return = 200;
 const NOT_FOUND: Return = 500;
+const LAUNCH_FAILED: Return = 719;
 const NOT_SUPPORTED: Return = 801;
 
 /// By which the harness knows what it talks to.
@@ -63,10 +68,10 @@ macro_rules! functions {
         $(#[$doc])*
         ///
         /// # Safety
-        /// As for the function of this name in the CUDA Driver API: pointers are valid for what it reads and writes.
-        // SAFETY: no other library of the process exports the driver's names.
+        /// As for NVIDIA's function of this name: pointers are valid for what it reads and writes.
+        // SAFETY: no other library of the process exports the names of these.
         #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $name($($argument: $kind),*) -> Return {
+        pub(crate) unsafe extern "C" fn $name($($argument: $kind),*) -> Return {
             match failing(stringify!($name)) {
                 Some(code) => code,
                 None => $body,
@@ -74,6 +79,11 @@ macro_rules! functions {
         }
     )* };
 }
+
+// After the macro that they use.
+mod cublaslt;
+mod cusparse;
+mod cusparselt;
 
 /// Writes an answer.
 ///
@@ -285,6 +295,30 @@ functions! {
             None => NOT_FOUND,
         }
     }
+    /// Maps of tensors of three dimensions, in packed rows and swizzled lines of 128 bytes.
+    cuTensorMapEncodeTiled(
+        to: *mut [u64; 16], kind: c_uint, rank: c_uint, at: *mut c_void, sizes: *const [u64; 3], pitches: *const [u64; 2],
+        tile: *const [u32; 3], steps: *const [u32; 3], interleave: c_uint, swizzle: c_uint, _promotion: c_uint, fill: c_uint
+    ) {
+        let element = match kind {
+            0 => 1,
+            1 | 6 | 9 => 2,
+            2 | 3 | 7 => 4,
+            4 | 5 | 8 => 8,
+            _ => return INVALID_VALUE,
+        };
+        if rank != 3 || interleave != 0 || swizzle != 3 || fill != 0 {
+            return INVALID_VALUE;
+        }
+        // SAFETY: a tensor of three dimensions has so many numbers, by the caller's promise.
+        let (sizes, pitches, tile, steps) = unsafe { (*sizes, *pitches, *tile, *steps) };
+        let tensor = Tensor { address: at.addr() as u64, element, sizes, pitches, tile };
+        match tensor.encode() {
+            // SAFETY: by the caller's promise.
+            Some(words) if steps == [1; 3] => unsafe { put(to, words) },
+            _ => INVALID_VALUE,
+        }
+    }
     /// Nothing needs permission here.
     cuFuncSetAttribute(_function: *mut c_void, _attribute: c_int, _value: c_int) { SUCCESS }
 }
@@ -295,7 +329,7 @@ functions! {
 /// As for the driver's function: the arguments are those of the kernel.
 // SAFETY: no other library of the process exports the driver's names.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuLaunchKernel(
+pub(crate) unsafe extern "C" fn cuLaunchKernel(
     function: *const Function,
     grid_x: c_uint,
     grid_y: c_uint,
@@ -312,8 +346,8 @@ pub unsafe extern "C" fn cuLaunchKernel(
         return code;
     }
     // SAFETY: made by `cuModuleGetFunction`; the arguments are the caller's promise.
-    unsafe { (*function).launch([grid_x, grid_y, grid_z], [block_x, block_y, block_z], shared, arguments) };
-    SUCCESS
+    let done = unsafe { (*function).launch([grid_x, grid_y, grid_z], [block_x, block_y, block_z], shared, arguments) };
+    if done { SUCCESS } else { LAUNCH_FAILED }
 }
 
 /// Name of an error.
@@ -322,7 +356,7 @@ pub unsafe extern "C" fn cuLaunchKernel(
 /// `to` is valid for a write.
 // SAFETY: no other library of the process exports the driver's names.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuGetErrorName(code: Return, to: *mut *const c_char) -> Return {
+pub(crate) unsafe extern "C" fn cuGetErrorName(code: Return, to: *mut *const c_char) -> Return {
     // SAFETY: by the caller's promise.
     unsafe { put(to, words(code).0.as_ptr()) }
 }
@@ -333,7 +367,7 @@ pub unsafe extern "C" fn cuGetErrorName(code: Return, to: *mut *const c_char) ->
 /// `to` is valid for a write.
 // SAFETY: no other library of the process exports the driver's names.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuGetErrorString(code: Return, to: *mut *const c_char) -> Return {
+pub(crate) unsafe extern "C" fn cuGetErrorString(code: Return, to: *mut *const c_char) -> Return {
     // SAFETY: by the caller's promise.
     unsafe { put(to, words(code).1.as_ptr()) }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Script {
     pub(crate) devices: Vec<Device>,
     /// Folder for libraries, and the emulator's header.
     pub(crate) emulate: Option<(PathBuf, PathBuf)>,
+    /// Whether products in binary32 are computed in TF32.
+    pub(crate) silent_tf32: bool,
     failures: Vec<Failure>,
 }
 
@@ -90,6 +92,7 @@ impl Script {
             let mib = |index: usize| Some(number(index)? as usize * (1 << 20));
             match word {
                 "driver" => script.driver = i32::try_from(number(0)?).ok()?,
+                "silent-tf32" => script.silent_tf32 = true,
                 "emulate" => script.emulate = Some((words.first()?.into(), words.get(1)?.into())),
                 "fail" => {
                     let function = (*words.first()?).to_owned();

@@ -64,7 +64,8 @@ impl Gpu {
         let bytes = |n: usize| Bytes::new(n as f64).ok();
         let mut facts = vec![("compute-capability".to_owned(), format!("{}.{}", capability.0, capability.1))];
         let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
-        fact("multiprocessors", attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.to_string());
+        let multiprocessors = attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
+        fact("multiprocessors", multiprocessors.to_string());
         fact("l2-cache-bytes", attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)?.to_string());
         let ecc = attribute(device, Attribute::CU_DEVICE_ATTRIBUTE_ECC_ENABLED)? != 0;
         fact("ecc", if ecc { "on" } else { "off" }.to_owned());
@@ -90,6 +91,7 @@ impl Gpu {
             subgroup: Some((32, 32)),
             half: true,
             capability: Some(capability),
+            multiprocessors: Some(multiprocessors).filter(|n| *n > 0),
         };
         let info = DeviceInfo {
             id: id.clone(),

@@ -87,6 +87,11 @@ pub fn call<T>(what: &'static str, function: impl FnOnce() -> Result<T, DriverEr
     }
 }
 
+/// The dynamic loader's own sentence.
+pub(super) fn loader_words(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
 /// Whether the driver's library can be loaded at all.
 #[must_use]
 pub fn is_present() -> bool {

@@ -8,18 +8,21 @@ pub mod cache;
 pub mod cubin;
 mod device;
 pub mod driver;
+mod library;
 mod memory;
 pub mod nvrtc;
 mod program;
+mod tensor_map;
 mod workload;
 
 use super::{Backend, BackendError, DeviceId, DeviceInfo, Judge, Probe, Workload};
-use crate::kernels::{self, Canary, Kernel, NoProgram};
+use crate::kernels::{self, Array, Canary, Chosen, Kernel, NoProgram, Params, ProgramChoice};
 use crate::suite::Case;
 use cache::Cache;
 use cudarc::driver::result;
 use device::Gpu;
 use driver::{CudaError, call};
+use library::{Either, Libraries};
 use memory::Stage;
 use program::{Code, ProgramError, Ready};
 use std::rc::Rc;
@@ -32,6 +35,7 @@ const OLDEST: (u32, u32) = (12, 8);
 struct Member {
     gpu: Rc<Gpu>,
     code: Code,
+    libraries: Rc<Libraries>,
 }
 
 /// The CUDA devices of the machine.
@@ -92,7 +96,10 @@ fn open() -> Result<CudaBackend, Probe> {
     }
     let missing = left_out.iter().map(|(index, error)| ("left-out".to_owned(), format!("cuda:{index}: {error}")));
     found[0].info.facts.extend(missing);
+    let libraries = Rc::new(Libraries::find(version.0));
     let members = found.into_iter().map(|mut gpu| {
+        gpu.info.target.libraries = libraries.offered((gpu.architecture.major, gpu.architecture.minor));
+        gpu.info.facts.extend(libraries.facts());
         let library = nvrtc::Compiler::find(version.0);
         gpu.info.facts.push((
             "nvrtc".to_owned(),
@@ -102,7 +109,7 @@ fn open() -> Result<CudaBackend, Probe> {
             },
         ));
         let gpu = Rc::new(gpu);
-        Member { code: Code::new(&gpu, library, Cache::of_user()), gpu }
+        Member { code: Code::new(&gpu, library, Cache::of_user()), gpu, libraries: Rc::clone(&libraries) }
     });
     Ok(CudaBackend { members: members.collect() })
 }
@@ -132,7 +139,7 @@ impl Backend for CudaBackend {
             return Err(failed(format!("lost in an earlier case: {reason}")));
         }
         let gpu = Rc::clone(&member.gpu);
-        let program = kernel.device_program(&case.params, &gpu.info.target).map_err(|e| match e {
+        let chosen = gpu.info.target.choose(kernel, &case.params).map_err(|e| match e {
             NoProgram::Param(error) => BackendError::Kernel(error.into()),
             other => failed(other.to_string()),
         })?;
@@ -147,24 +154,47 @@ impl Backend for CudaBackend {
             other => failed(other.to_string()),
         };
         let mut stage = Stage::new(&gpu).map_err(|e| answer(e.into()))?;
-        let ready = Ready::new(&gpu, &mut member.code, &mut stage, program, &operands).map_err(answer)?;
+        let choice = if matches!(chosen, Chosen::Own(_)) { ProgramChoice::Own } else { ProgramChoice::Library };
+        let ready = make_ready(member, &mut stage, chosen, &case.params, &operands).map_err(answer)?;
         drop(operands);
-        let canary = canary(kernel, member, &mut judge, &mut stage).map_err(answer)?;
-        let facts = member.code.compiler().map(|version| ("nvrtc".to_owned(), version)).into_iter().collect();
+        let canary = canary(kernel, member, choice, &mut judge, &mut stage).map_err(answer)?;
+        let facts = match &ready {
+            Either::Own(_) => member.code.compiler().map(|version| ("nvrtc".to_owned(), version)).into_iter().collect(),
+            Either::Served(served) => served.facts(),
+        };
         Ok(Box::new(CudaWorkload::new(&gpu, ready, stage, judge, canary, facts).map_err(answer)?))
     }
 }
 
-/// Runs the canary of a case on the device. A canary without a program there does not pass; a device that fails meanwhile
+/// Makes the program that was chosen ready on the device.
+fn make_ready(
+    member: &mut Member,
+    stage: &mut Stage,
+    chosen: Chosen,
+    params: &Params,
+    operands: &[Array],
+) -> Result<Either, ProgramError> {
+    let gpu = Rc::clone(&member.gpu);
+    Ok(match chosen {
+        Chosen::Own(program) => Either::Own(Ready::new(&gpu, &mut member.code, stage, program, operands)?),
+        Chosen::Library(library) => {
+            Either::Served(member.libraries.prepare((&gpu, stage), &library, params, operands)?)
+        }
+    })
+}
+
+/// Runs the canary of a case on the device, by the same program. A canary without a program there does not pass; a device that fails meanwhile
 /// is no wrong answer.
 fn canary(
     kernel: &dyn Kernel,
     member: &mut Member,
+    choice: ProgramChoice,
     judge: &mut Judge,
     stage: &mut Stage,
 ) -> Result<Option<Canary>, ProgramError> {
     let Some(small) = judge.take_canary() else { return Ok(None) };
-    let program = match kernel.device_program(&small.params, &member.gpu.info.target) {
+    let params = small.params.with_choice(choice);
+    let program = match member.gpu.info.target.choose(kernel, &params) {
         Ok(program) => program,
         Err(error) => {
             let detail = error.to_string();
@@ -172,7 +202,7 @@ fn canary(
             return Ok(Some(super::failed_canary(&failed)));
         }
     };
-    let mut ready = Ready::new(&member.gpu, &mut member.code, stage, program, &small.operands)?;
+    let mut ready = make_ready(member, stage, program, &params, &small.operands)?;
     ready.poison()?;
     ready.launch()?;
     member.gpu.wait()?;

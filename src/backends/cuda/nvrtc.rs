@@ -8,6 +8,7 @@
 
 #![expect(unsafe_code, reason = "functions of a C library")]
 
+use super::driver::loader_words;
 use libloading::Library;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
@@ -114,11 +115,6 @@ pub enum NvrtcError {
 
 fn shown(line: &str) -> String {
     if line.is_empty() { String::new() } else { format!("\n  | {line}") }
-}
-
-/// The dynamic loader's own sentence.
-fn loader_words(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 type Program = *mut c_void;

@@ -7,7 +7,8 @@ use super::device::Gpu;
 use super::driver::{CudaError, call};
 use super::memory::{DeviceMemory, Stage};
 use super::nvrtc::{Compiler, NvrtcError, Source};
-use crate::kernels::{Argument, Array, DeviceProgram, Init, KernelError, Launch, operand};
+use super::tensor_map;
+use crate::kernels::{Argument, Array, DeviceBuffer, DeviceProgram, Init, KernelError, Launch, operand};
 use cudarc::driver::{result, sys};
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
@@ -25,6 +26,9 @@ pub(super) enum ProgramError {
     /// There is no compiler.
     #[error("{0}")]
     NoCompiler(String),
+    /// A library cannot compute it.
+    #[error("{0}")]
+    Library(String),
     /// The case does not hand out what the program needs.
     #[error(transparent)]
     Kernel(#[from] KernelError),
@@ -89,6 +93,23 @@ impl Code {
     }
 }
 
+/// An argument where the driver reads it.
+enum Slot {
+    /// A number or an address, at the front of a word.
+    Word(u64),
+    /// A tensor map.
+    Map(Box<sys::CUtensorMap>),
+}
+
+impl Slot {
+    fn place(&mut self) -> *mut c_void {
+        match self {
+            Self::Word(word) => std::ptr::from_mut(word).cast(),
+            Self::Map(map) => std::ptr::from_mut(map.as_mut()).cast(),
+        }
+    }
+}
+
 /// One launch, ready.
 struct Step {
     function: sys::CUfunction,
@@ -96,8 +117,7 @@ struct Step {
     grid: (u32, u32, u32),
     block: (u32, u32, u32),
     shared: u32,
-    /// The arguments, each at the front of a word.
-    words: Vec<u64>,
+    slots: Vec<Slot>,
 }
 
 /// A program with its memory, its functions, and its operands on the device.
@@ -137,7 +157,7 @@ impl Ready {
         }
         let mut steps = Vec::new();
         for (launch, module) in program.steps.iter().zip(modules) {
-            steps.push(step(launch, module, &memory)?);
+            steps.push(step(launch, module, &program.buffers, &memory)?);
         }
         gpu.wait()?;
         Ok(Self { gpu: Rc::clone(gpu), memory, steps, program })
@@ -161,9 +181,10 @@ impl Ready {
     /// Queues one iteration.
     pub(super) fn launch(&mut self) -> Result<(), CudaError> {
         for step in &mut self.steps {
-            let mut places: Vec<*mut c_void> = step.words.iter_mut().map(|w| std::ptr::from_mut(w).cast()).collect();
-            // SAFETY: function and module are loaded; the arguments are those of its signature, in order, each at the
-            // front of a word of 64 bits (little endian); the memory they name lives until the stream is waited for.
+            let mut places: Vec<*mut c_void> = step.slots.iter_mut().map(Slot::place).collect();
+            // SAFETY: function and module are loaded; the arguments are those of its signature, in order, each a tensor
+            // map or at the front of a word of 64 bits (little endian); the memory they name lives until the stream is
+            // waited for.
             call("cuLaunchKernel", || unsafe {
                 result::launch_kernel(step.function, step.grid, step.block, step.shared, self.gpu.stream(), &mut places)
             })?;
@@ -180,7 +201,12 @@ impl Ready {
     }
 }
 
-fn step(launch: &Launch, module: Rc<Module>, memory: &[DeviceMemory]) -> Result<Step, CudaError> {
+fn step(
+    launch: &Launch,
+    module: Rc<Module>,
+    buffers: &[DeviceBuffer],
+    memory: &[DeviceMemory],
+) -> Result<Step, CudaError> {
     let entry = CString::new(launch.entry).unwrap_or_default();
     // SAFETY: the module is loaded.
     let function = call("cuModuleGetFunction", || unsafe { result::module::get_function(module.handle, entry) })?;
@@ -190,13 +216,19 @@ fn step(launch: &Launch, module: Rc<Module>, memory: &[DeviceMemory]) -> Result<
         // SAFETY: the function was given by the driver.
         call("cuFuncSetAttribute", || unsafe { result::function::set_function_attribute(function, most, bytes) })?;
     }
-    let mut words: Vec<u64> = launch.buffers.iter().map(|buffer| memory[*buffer].address()).collect();
-    words.extend(launch.arguments.iter().map(|argument| match argument {
-        Argument::U32(value) => u64::from(*value),
-        Argument::F32(value) => u64::from(value.to_bits()),
-    }));
+    let mut slots: Vec<Slot> = launch.buffers.iter().map(|buffer| Slot::Word(memory[*buffer].address())).collect();
+    for argument in &launch.arguments {
+        slots.push(match argument {
+            Argument::U32(value) => Slot::Word(u64::from(*value)),
+            Argument::F32(value) => Slot::Word(u64::from(value.to_bits())),
+            Argument::TensorMap(map) => {
+                let (format, address) = (buffers[map.buffer].format, memory[map.buffer].address());
+                Slot::Map(Box::new(tensor_map::encode(map, format, address)?))
+            }
+        });
+    }
     let [x, y, z] = launch.grid;
     let [threads_x, threads_y, threads_z] = launch.block;
     let (grid, block) = ((x, y, z), (threads_x, threads_y, threads_z));
-    Ok(Step { function, _module: module, grid, block, shared: launch.shared, words })
+    Ok(Step { function, _module: module, grid, block, shared: launch.shared, slots })
 }

@@ -4,8 +4,9 @@
 
 use super::device::Gpu;
 use super::driver::{CudaError, call};
+use super::library::Either;
 use super::memory::Stage;
-use super::program::{ProgramError, Ready};
+use super::program::ProgramError;
 use crate::backends::{BackendError, Judge, ProgramInfo, Workload};
 use crate::kernels::{Array, Canary, Correctness, Values};
 use crate::units::Seconds;
@@ -55,7 +56,7 @@ impl Drop for Timer {
 /// A case ready to run on a device.
 pub(super) struct CudaWorkload {
     gpu: Rc<Gpu>,
-    ready: Ready,
+    ready: Either,
     stage: Stage,
     timer: Timer,
     judge: Judge,
@@ -69,7 +70,7 @@ pub(super) struct CudaWorkload {
 impl CudaWorkload {
     pub(super) fn new(
         gpu: &Rc<Gpu>,
-        ready: Ready,
+        ready: Either,
         stage: Stage,
         judge: Judge,
         canary: Option<Canary>,
@@ -106,7 +107,7 @@ impl Workload for CudaWorkload {
     fn program(&self) -> ProgramInfo {
         let own = self.judge.facts().into_iter().chain(self.facts.iter().cloned());
         ProgramInfo {
-            path: self.ready.program().path.clone(),
+            path: self.ready.path(),
             cpus: Vec::new(),
             threads: 1,
             software: self.gpu.info.software,

@@ -165,6 +165,7 @@ fn describe(id: DeviceId, key: &Key, adapter: wgpu::Adapter) -> Adapter {
                     subgroup,
                     half: features.contains(Features::SHADER_F16),
                     capability: None,
+                    multiprocessors: None,
                 },
                 libraries: Vec::new(),
             },

@@ -136,13 +136,14 @@ impl Step {
         grid: [u32; 3],
     ) -> Result<Self, BackendError> {
         let pipeline = opened.pipeline(source, entry, constants)?;
-        let mut words: Vec<u8> = arguments
-            .iter()
-            .flat_map(|a| match a {
+        let mut words = Vec::new();
+        for argument in arguments {
+            words.extend(match argument {
                 Argument::U32(n) => n.to_le_bytes(),
                 Argument::F32(x) => x.to_le_bytes(),
-            })
-            .collect();
+                Argument::TensorMap(_) => return Err(opened.failed(format!("`{entry}` asks for a tensor map"))),
+            });
+        }
         // A uniform block is a multiple of 16 bytes long.
         words.resize(words.len().next_multiple_of(16), 0);
         let uniform = if words.is_empty() {

@@ -99,6 +99,7 @@ mod tests {
             subgroup: None,
             half: false,
             capability: None,
+            multiprocessors: None,
         };
         DeviceInfo {
             id: DeviceId("wgpu:0".into()),

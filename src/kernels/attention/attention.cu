@@ -5,65 +5,12 @@
 // made with an earlier maximum are rescaled (Milakov and Gimelshein, 2018; Dao, FlashAttention-2, 2023).
 //
 // Macros: HEAD (dim filled up to a multiple of 16), WARPS, ROW_TILES (tiles of 16 queries of a warp), KEYS (keys of a
-// tile, a multiple of 16), ALIGNED (dim is a multiple of 8), MASK (0 dense, 1 causal, 2 window, 3 blocks).
+// tile, a multiple of 16), ALIGNED (dim is a multiple of 8), MASK (walk.cu).
 // Q, K, V, O: heads × seq × dim. Grid: heads × tiles of queries, in one dimension.
 
-#define MASK_CAUSAL 1
-#define MASK_WINDOW 2
-#define MASK_BLOCKS 3
 #define THREADS (WARPS * WARP)
 #define ROWS (16 * ROW_TILES)
 #define QUERIES (WARPS * ROWS)
-
-// The tiles of keys that a tile of queries goes through.
-struct Walk {
-    unsigned count;
-    unsigned start;
-    unsigned side;
-    const unsigned* columns;
-};
-
-// `limit`: keys of the window, or the side of a block.
-DEVICE Walk walk_of(unsigned head, unsigned query, unsigned seq, unsigned limit, const unsigned* columns, unsigned visible) {
-    Walk walk = {0, 0, limit, columns};
-    unsigned end = MASK == MASK_CAUSAL || MASK == MASK_WINDOW ? min(query + QUERIES, seq) : seq;
-    if (MASK == MASK_BLOCKS) {
-        walk.count = visible * (limit / KEYS);
-        walk.columns = columns + (static_cast<u64_t>(head) * (seq / limit) + query / limit) * visible;
-        return walk;
-    }
-    if (MASK == MASK_WINDOW && query + 1 > limit) {
-        walk.start = (query + 1 - limit) / KEYS * KEYS;
-    }
-    walk.count = (end - walk.start + KEYS - 1) / KEYS;
-    return walk;
-}
-
-DEVICE unsigned first_key(const Walk& walk, unsigned index) {
-    if (MASK == MASK_BLOCKS) {
-        unsigned tiles = walk.side / KEYS;
-        return walk.columns[index / tiles] * walk.side + index % tiles * KEYS;
-    }
-    return walk.start + index * KEYS;
-}
-
-DEVICE bool sees(unsigned query, unsigned key, unsigned seq, unsigned limit) {
-    bool past = MASK == MASK_CAUSAL || MASK == MASK_WINDOW ? key <= query : true;
-    bool near = MASK == MASK_WINDOW ? key + limit > query : true;
-    return key < seq && past && near;
-}
-
-// Whether some query of `ROWS` from `query` on does not see some key of the tile.
-DEVICE bool is_cut(unsigned query, unsigned key, unsigned seq, unsigned limit) {
-    bool cut = key + KEYS > seq;
-    if (MASK == MASK_CAUSAL || MASK == MASK_WINDOW) {
-        cut = cut || key + KEYS - 1 > query;
-    }
-    if (MASK == MASK_WINDOW) {
-        cut = cut || key + limit <= query + ROWS - 1;
-    }
-    return cut;
-}
 
 KERNEL(THREADS) attention(const bf16_t* __restrict__ q, const bf16_t* __restrict__ k, const bf16_t* __restrict__ v,
                           const unsigned* __restrict__ columns, bf16_t* __restrict__ o, unsigned seq, unsigned dim,
@@ -86,7 +33,7 @@ KERNEL(THREADS) attention(const bf16_t* __restrict__ q, const bf16_t* __restrict
     v += offset;
     o += offset;
 
-    const Walk walk = walk_of(head, query, seq, limit, columns, visible);
+    const Walk walk = walk_of(head, query, QUERIES, seq, limit, columns, visible);
     load_tile<QUERIES, HEAD, THREADS, ALIGNED>(queries, q, query, seq, dim);
     load_tile<KEYS, HEAD, THREADS, ALIGNED>(keys, k, first_key(walk, 0), seq, dim);
     load_tile<KEYS, HEAD, THREADS, ALIGNED>(values, v, first_key(walk, 0), seq, dim);
@@ -151,7 +98,7 @@ KERNEL(THREADS) attention(const bf16_t* __restrict__ q, const bf16_t* __restrict
 #pragma unroll
         for (int m = 0; m < ROW_TILES; ++m) {
             const unsigned row = query + warp * ROWS + m * 16 + lane / 4;
-            if (is_cut(query + warp * ROWS, first, seq, limit)) {
+            if (is_cut(query + warp * ROWS, ROWS, first, seq, limit)) {
 #pragma unroll
                 for (int n = 0; n < KEYS / 8; ++n) {
 #pragma unroll

@@ -5,7 +5,7 @@ use crate::kernels::{
     Argument, DeviceBuffer, DeviceProgram, Dtype, Format, Launch, NoProgram, ParamError, Params, Target,
 };
 
-const SOURCE: &str = cuda_source!("attention/attention.cu");
+const SOURCE: &str = cuda_source!("attention/walk.cu", "attention/attention.cu");
 /// Largest dimension whose accumulators fit the registers.
 const LARGEST: usize = 256;
 
@@ -66,6 +66,9 @@ pub(super) fn program(params: &Params, target: &Target, kind: Kind) -> Result<De
     let [heads, seq, dim] = [params.count("heads")?, params.count("seq")?, params.count("dim")?];
     if dim > LARGEST {
         return Err(NoProgram::Lacks(format!("dim is {dim}, and its program holds {LARGEST} at most")));
+    }
+    if let Some(program) = super::hopper::program([heads, seq, dim], target, kind)? {
+        return Ok(program);
     }
     let head = word("dim", dim.next_multiple_of(16))?;
     let tiles = Tiles::of(head, kind)?;

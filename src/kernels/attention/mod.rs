@@ -7,6 +7,7 @@
 mod canary;
 mod cuda;
 mod exact;
+mod hopper;
 mod mask;
 pub(super) mod registers;
 mod tiled;

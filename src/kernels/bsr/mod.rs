@@ -3,11 +3,12 @@
 //! Whole blocks are kept or dropped, as in block pruning of weights: what a dense register tile needs
 //! stays together, so the arithmetic runs near its ceiling at any density ([`tiles`]).
 
+mod canary;
+mod cuda;
 mod structure;
 mod tiles;
 mod wgsl;
 
-use super::canary::{Cancelling, LENGTH};
 use super::csr;
 use super::element::Element;
 use super::operands::{columns, row_offsets};
@@ -15,9 +16,10 @@ use super::pack::PackPath;
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::{Reference, add_product};
-use super::split::{normal_buffer, output_buffer};
+use super::short::{Bf16, Short};
+use super::split::{fill, normal_buffer, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel, KernelError,
+    Api, Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Kernel, KernelError,
     KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
 };
 use structure::Bsr;
@@ -34,9 +36,9 @@ static INFO: KernelInfo = KernelInfo {
     summary: "C = A·B with A m×k in BSR (square blocks, stored column by column), B k×n and C m×n dense and row-major",
     role: Role::Workload,
     flops: "2·blocks·block²·n",
-    bytes: "e·blocks·block² + 4·blocks + 4·(m/block + 1) + e·n·(k + m)",
+    bytes: "e·blocks·block² + 4·blocks + 4·(m/block + 1) + e·n·(k + m); in bf16, whose C has 32 bits, e·n·k + 4·n·m",
     source: "Gray, Radford and Kingma, GPU Kernels for Block-Sparse Weights, 2017; format: cuSPARSE, BSR",
-    dtypes: &[Dtype::F32, Dtype::F64],
+    dtypes: &[Dtype::F32, Dtype::F64, Dtype::Bf16],
     params: &[
         ParamSpec { name: "m", meaning: "rows of A and C, a multiple of block", kind: DIMENSION, default: None },
         ParamSpec {
@@ -114,17 +116,21 @@ impl Kernel for SpmmBsr {
         let dense = product("2·m·k·n", &[2, m, k, n])?;
         let blocks = product("the blocks", &[e, shape.elements()?])?;
         let structure = sum("the structure", &[product("columns", &[4, stored])?, 4 * (m / block + 1)])?;
-        let matrices = product("B and C", &[e, n, k + m])?;
-        let bytes = sum("the operands", &[blocks, structure, matrices])?;
+        let short = params.dtype == Dtype::Bf16;
+        let right = product("B", &[e, n, k])?;
+        let bytes =
+            sum("the operands", &[blocks, structure, right, product("C", &[if short { 4 } else { e }, n, m])?])?;
         let reference = Reference::bytes(m, n, shape.row_cost()?).unwrap_or(u64::MAX);
+        // The processor computes with widened operands, which lie beside.
+        let (e, widened) = if short { (4, 2 * sum("A and B", &[blocks, right])?) } else { (e, 0) };
         let packed = product("packed B", &[e, k, n.next_multiple_of(32)])?;
-        Work::new(flops, dense, bytes, sum("all buffers", &[bytes, reference, packed, structure])?)
+        Work::new(flops, dense, bytes, sum("all buffers", &[bytes, reference, packed, structure, widened])?)
     }
 
     fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
         self.work(params)?;
         Ok(match params.dtype {
-            Dtype::F32 => Box::new(BsrProgram::<f32>::build(params, context)?),
+            Dtype::F32 | Dtype::Bf16 => Box::new(BsrProgram::<f32>::build(params, context)?),
             Dtype::F64 => Box::new(BsrProgram::<f64>::build(params, context)?),
             other => return Err(INFO.no_type(other).into()),
         })
@@ -137,11 +143,14 @@ impl Kernel for SpmmBsr {
 
     fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
         self.work(params)?;
-        wgsl::program(params, target)
+        match target.api {
+            Api::Cuda => cuda::program(params, target),
+            Api::Wgsl => wgsl::program(params, target),
+        }
     }
 
     fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
-        wgsl::canary(params)
+        canary::for_device(params)
     }
 }
 
@@ -151,8 +160,16 @@ fn inputs<T: Element>(params: &Params, context: &BuildContext<'_>) -> Result<(Bs
     let stored = Shape::of(params)?.stored;
     let stored = usize::try_from(stored).map_err(|_| ParamError::TooLarge(format!("{stored} blocks")))?;
     let [m, k, n, block] = [params.count("m")?, params.count("k")?, params.count("n")?, params.count("block")?];
-    let a = Bsr::random(block, (m / block, k / block), stored, seed, team)?;
-    Ok((a, normal_buffer(k * n, "B", SplitMix64::new(seed, 2), team)?))
+    let mut a = Bsr::random(block, (m / block, k / block), stored, seed, team)?;
+    let mut b = normal_buffer::<T>(k * n, "B", SplitMix64::new(seed, 2), team)?;
+    if params.dtype == Dtype::Bf16 {
+        for part in [a.values_mut(), &mut b[..]] {
+            fill(part, team, &|_, part: &mut [T]| {
+                part.iter_mut().for_each(|x| *x = T::from_f64(Bf16::round(x.to_f64()).to_f64()));
+            });
+        }
+    }
+    Ok((a, b))
 }
 
 /// A and B as arrays; blocks are column by column.
@@ -169,6 +186,8 @@ struct BsrProgram<T: BsrPath + PackPath> {
     b: Buffer<T>,
     c: Buffer<T>,
     reference: Reference,
+    /// Whether operands in bfloat16 were widened before.
+    widened: bool,
 }
 
 impl<T: BsrPath + PackPath> BsrProgram<T> {
@@ -182,37 +201,14 @@ impl<T: BsrPath + PackPath> BsrProgram<T> {
                 add_product(value, &b[column * n..(column + 1) * n], exact, scale);
             }
         })?;
-        Ok(Self { tiled: Tiled::new(a, n, isa, team)?, b, c: output_buffer(m * n, "C", team)?, reference })
+        let widened = params.dtype == Dtype::Bf16;
+        Ok(Self { tiled: Tiled::new(a, n, isa, team)?, b, c: output_buffer(m * n, "C", team)?, reference, widened })
     }
-}
-
-/// A small product through the same code.
-fn canary<T: BsrPath + PackPath>(
-    side: usize,
-    isa: Isa,
-    team: &dyn Team,
-    operand: &dyn Fn(T) -> T,
-) -> Result<Canary, KernelError> {
-    // 75 columns: full strips and a ragged one.
-    const N: usize = 75;
-    let operands = Cancelling::new(side, N, operand);
-    // The sums are filled up with zeros to whole blocks.
-    let depth = LENGTH.next_multiple_of(side);
-    let mut left = vec![T::ZERO; side * depth];
-    for (row, operands) in left.chunks_mut(depth).zip(operands.left.chunks(LENGTH)) {
-        row[..LENGTH].copy_from_slice(operands);
-    }
-    let mut right = operands.right.clone();
-    right.resize(depth * N, T::ZERO);
-    let mut tiled = Tiled::new(Bsr::full(&left, depth, side, team)?, N, isa, team)?;
-    let mut output = vec![T::NAN; side * N];
-    tiled.multiply(&right, &mut output, team);
-    Ok(operands.judge(&output))
 }
 
 impl<T: BsrPath + PackPath> Program for BsrProgram<T> {
     fn path(&self) -> String {
-        format!("{}/tiled", self.tiled.isa())
+        format!("{}/tiled{}", self.tiled.isa(), if self.widened { "-widened" } else { "" })
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
@@ -251,7 +247,12 @@ impl<T: BsrPath + PackPath> Program for BsrProgram<T> {
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
         let (side, isa) = (self.tiled.matrix().side(), self.tiled.isa());
-        Some(canary::<T>(side, isa, team, &|x| x).unwrap_or_else(Canary::failed))
+        let found = if self.widened {
+            canary::run_short(side, isa, team, &|x| x)
+        } else {
+            canary::run::<T>(side, isa, team, &|x| x)
+        };
+        Some(found.unwrap_or_else(Canary::failed))
     }
 }
 
@@ -259,9 +260,9 @@ impl<T: BsrPath + PackPath> Program for BsrProgram<T> {
 #[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
 mod tests {
     use super::*;
-    use crate::kernels::ParamValue;
     use crate::kernels::canary::round_mantissa;
     use crate::kernels::verify::{Threads, params, verify};
+    use crate::kernels::{Isa, ParamValue};
 
     fn case(dtype: Dtype, [m, k, n, block]: [u64; 4], density: f64) -> Params {
         let count = |name, n| (name, ParamValue::Integer(n));
@@ -293,6 +294,8 @@ mod tests {
         assert_eq!(work.useful.get(), 2.0 * 20.0 * 256.0 * 30.0);
         assert_eq!(work.dense_equivalent.get(), 2.0 * 160.0 * 320.0 * 30.0);
         assert_eq!(work.bytes.get(), 4.0 * 20.0 * 256.0 + 80.0 + 44.0 + 4.0 * 30.0 * 480.0);
+        let work = SpmmBsr.work(&case(Dtype::Bf16, [160, 320, 30, 16], 0.1)).unwrap();
+        assert_eq!(work.bytes.get(), 2.0 * 20.0 * 256.0 + 80.0 + 44.0 + 2.0 * 30.0 * 320.0 + 4.0 * 30.0 * 160.0);
     }
 
     #[test]
@@ -312,9 +315,11 @@ mod tests {
         let team = Threads(2);
         for isa in Isa::available() {
             for side in [16, 64] {
-                assert_eq!(canary::<f32>(side, isa, &team, &|x| x).unwrap().error, Some(0.0));
-                assert!(!canary::<f32>(side, isa, &team, &|x| round_mantissa(x, 10)).unwrap().passed());
-                assert!(!canary::<f64>(side, isa, &team, &|x| round_mantissa(x, 23)).unwrap().passed());
+                assert_eq!(canary::run::<f32>(side, isa, &team, &|x| x).unwrap().error, Some(0.0));
+                assert!(!canary::run::<f32>(side, isa, &team, &|x| round_mantissa(x, 10)).unwrap().passed());
+                assert!(!canary::run::<f64>(side, isa, &team, &|x| round_mantissa(x, 23)).unwrap().passed());
+                assert_eq!(canary::run_short(side, isa, &team, &|x| x).unwrap().error, Some(0.0));
+                assert!(!canary::run_short(side, isa, &team, &|x| round_mantissa(x, 3)).unwrap().passed());
             }
         }
     }

@@ -74,6 +74,11 @@ impl<T: Element> Bsr<T> {
         &self.values
     }
 
+    /// The same, to change them.
+    pub(super) fn values_mut(&mut self) -> &mut [T] {
+        &mut self.values
+    }
+
     /// The stored elements of a row as (column, value).
     pub(super) fn row(&self, row: usize) -> impl Iterator<Item = (usize, T)> {
         let (side, block_row) = (self.side, row / self.side);

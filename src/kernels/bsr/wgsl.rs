@@ -1,22 +1,13 @@
 //! The block-sparse product on other devices in WGSL.
 
 use super::Shape;
-use super::structure::Bsr;
-use crate::kernels::canary::{Cancelling, LENGTH};
-use crate::kernels::device::Alone;
-use crate::kernels::operands::{columns, row_offsets};
-use crate::kernels::{
-    Api, Argument, Array, DeviceBuffer, DeviceCanary, DeviceProgram, Dtype, Format, KernelError, Launch, NoProgram,
-    ParamValue, Params, Target, Values,
-};
+use crate::kernels::{Api, Argument, DeviceBuffer, DeviceProgram, Dtype, Format, Launch, NoProgram, Params, Target};
 
 const ANY: &str = concat!(include_str!("any.wgsl"), include_str!("bsr.wgsl"));
 const FOURS: &str = concat!(include_str!("fours.wgsl"), include_str!("bsr.wgsl"));
 
 /// Rows and columns of C that a group computes.
 const TILE: [u32; 2] = [16, 128];
-/// Columns of the canary's answer.
-const CANARY: usize = 76;
 
 /// The program for a target.
 ///
@@ -59,38 +50,4 @@ pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram,
         output: 4,
         shape: vec![size(shape.m), size(shape.n)],
     })
-}
-
-/// Sums that cancel to their last bits, as one row of blocks.
-///
-/// # Errors
-/// [`KernelError::OutOfMemory`].
-pub(super) fn canary(params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
-    if params.dtype != Dtype::F32 {
-        return Ok(None);
-    }
-    let side = params.count("block")?;
-    let cancelling = Cancelling::<f32>::new(side, CANARY, &|x| x);
-    // The sums are filled up with zeros to whole blocks.
-    let depth = LENGTH.next_multiple_of(side);
-    let mut left = vec![0.0_f32; side * depth];
-    for (row, operands) in left.chunks_mut(depth).zip(cancelling.left.chunks(LENGTH)) {
-        row[..LENGTH].copy_from_slice(operands);
-    }
-    let mut right = cancelling.right.clone();
-    right.resize(depth * CANARY, 0.0);
-    let a = Bsr::full(&left, depth, side, &Alone)?;
-    let blocks = Array::of("blocks", &[a.blocks().nnz(), side, side], a.values());
-    let operands = vec![row_offsets(a.blocks()), columns(a.blocks()), blocks, Array::of("B", &[depth, CANARY], &right)];
-    let sizes = [("m", side), ("k", depth), ("n", CANARY), ("block", side)];
-    let sizes = sizes.map(|(name, n)| (name.to_owned(), ParamValue::Integer(n as u64)));
-    let density = ("density".to_owned(), ParamValue::Real(1.0));
-    Ok(Some(DeviceCanary {
-        params: Params { dtype: Dtype::F32, values: sizes.into_iter().chain([density]).collect() },
-        operands,
-        judge: Box::new(move |answer| match &answer.values {
-            Values::F32(found) => cancelling.judge(found),
-            _ => cancelling.judge(&[]),
-        }),
-    }))
 }

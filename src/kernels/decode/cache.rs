@@ -1,6 +1,7 @@
 //! The cache of keys and values in its formats.
 
 use crate::kernels::random::SplitMix64;
+use crate::kernels::short::{Bf16, Short};
 use crate::kernels::split::fill_repeating;
 use crate::kernels::{Array, Buffer, KernelError, Team};
 
@@ -40,6 +41,18 @@ pub(super) enum Store {
         /// `groups × len × key`.
         rows: Buffer<f32>,
     },
+    /// As `Float`, in bfloat16.
+    Short {
+        /// `groups × len × key`.
+        keys: Buffer<Bf16>,
+        /// `groups × len × value`.
+        values: Buffer<Bf16>,
+    },
+    /// As `Latent`, in bfloat16.
+    ShortLatent {
+        /// `groups × len × key`.
+        rows: Buffer<Bf16>,
+    },
     /// Signed bytes (in two's complement) times one scale for each key and each value.
     Int8 {
         /// `groups × len × key`.
@@ -66,8 +79,24 @@ pub(super) enum Format {
     Float,
     /// [`Store::Latent`].
     Latent,
+    /// [`Store::Short`].
+    Short,
+    /// [`Store::ShortLatent`].
+    ShortLatent,
     /// [`Store::Int8`].
     Int8,
+}
+
+impl Format {
+    /// Whether elements are numbers of bfloat16.
+    pub(super) const fn is_short(self) -> bool {
+        matches!(self, Self::Short | Self::ShortLatent)
+    }
+
+    /// Whether a value is the front of its key.
+    pub(super) const fn is_latent(self) -> bool {
+        matches!(self, Self::Latent | Self::ShortLatent)
+    }
 }
 
 /// Random elements repeat after this many. It is a prime number, so no two of the first rows begin at the same place.
@@ -85,7 +114,9 @@ impl Cache {
         let rows = groups * len;
         let fits = match &store {
             Store::Float { keys, values } => keys.len() == rows * key && values.len() == rows * value,
+            Store::Short { keys, values } => keys.len() == rows * key && values.len() == rows * value,
             Store::Latent { rows: latent } => latent.len() == rows * key && value <= key,
+            Store::ShortLatent { rows: latent } => latent.len() == rows * key && value <= key,
             Store::Int8 { keys, values, key_scales, value_scales } => {
                 let bytes = keys.len() == rows * key && values.len() == rows * value;
                 bytes && key_scales.len() == rows && value_scales.len() == rows
@@ -114,6 +145,12 @@ impl Cache {
             fill_repeating(&mut buffer, &normal(stream), team);
             Ok::<_, KernelError>(buffer)
         };
+        let shorts = |len: usize, stream: u64, what| {
+            let block: Vec<Bf16> = normal(stream).iter().map(|x| Bf16::from_normal(f64::from(*x))).collect();
+            let mut buffer = Buffer::<Bf16>::zeroed(len, what)?;
+            fill_repeating(&mut buffer, &block, team);
+            Ok::<_, KernelError>(buffer)
+        };
         let bytes = |len: usize, stream: u64, what| {
             #[expect(clippy::cast_possible_truncation, reason = "clamped to a signed byte")]
             let byte = |x: &f32| (f64::from(*x) * DEVIATION).round().clamp(-127.0, 127.0) as i8;
@@ -137,6 +174,10 @@ impl Cache {
                 Store::Float { keys: floats(rows * key, 2, "keys")?, values: floats(rows * value, 3, "values")? }
             }
             Format::Latent => Store::Latent { rows: floats(rows * key, 2, "latent rows")? },
+            Format::Short => {
+                Store::Short { keys: shorts(rows * key, 2, "keys")?, values: shorts(rows * value, 3, "values")? }
+            }
+            Format::ShortLatent => Store::ShortLatent { rows: shorts(rows * key, 2, "latent rows")? },
             Format::Int8 => Store::Int8 {
                 keys: bytes(rows * key, 2, "keys")?,
                 values: bytes(rows * value, 3, "values")?,
@@ -164,11 +205,16 @@ impl Cache {
             let numbers = bytes.iter().map(|byte| f64::from(byte.cast_signed()));
             Array::of_numbers(name, &[groups, len, elements], true, numbers)
         };
+        let of_shorts = |name, elements, numbers: &[Bf16]| {
+            Array::of_numbers(name, &[groups, len, elements], true, numbers.iter().map(|x| x.to_f64()))
+        };
         match &self.store {
             Store::Float { keys, values } => {
                 vec![Array::of("K", &[groups, len, key], keys), Array::of("V", &[groups, len, value], values)]
             }
             Store::Latent { rows } => vec![Array::of("K", &[groups, len, key], rows)],
+            Store::Short { keys, values } => vec![of_shorts("K", key, keys), of_shorts("V", value, values)],
+            Store::ShortLatent { rows } => vec![of_shorts("K", key, rows)],
             Store::Int8 { keys, values, key_scales, value_scales } => vec![
                 of_bytes("K", key, keys),
                 of_bytes("V", value, values),
@@ -183,6 +229,8 @@ impl Cache {
         match &self.store {
             Store::Float { keys, .. } => keys.pages().name(),
             Store::Latent { rows } => rows.pages().name(),
+            Store::Short { keys, .. } => keys.pages().name(),
+            Store::ShortLatent { rows } => rows.pages().name(),
             Store::Int8 { keys, .. } => keys.pages().name(),
         }
     }
@@ -200,6 +248,14 @@ impl Cache {
             }
             Store::Latent { rows } => {
                 key.extend(rows[keys].iter().map(|x| f64::from(*x)));
+                value.extend_from_slice(&key[..of_value]);
+            }
+            Store::Short { keys: k, values: v } => {
+                key.extend(k[keys].iter().map(|x| x.to_f64()));
+                value.extend(v[values].iter().map(|x| x.to_f64()));
+            }
+            Store::ShortLatent { rows } => {
+                key.extend(rows[keys].iter().map(|x| x.to_f64()));
                 value.extend_from_slice(&key[..of_value]);
             }
             Store::Int8 { keys: k, values: v, key_scales, value_scales } => {

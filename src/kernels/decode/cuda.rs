@@ -2,16 +2,27 @@
 
 use super::Sizes;
 use super::cache::{Format as Stored, Layout};
-use crate::kernels::cuda::{WARP, cuda_source, unused, word};
+use crate::kernels::cuda::{WARP, cuda_source, needs_ampere, tile_bytes, unused, word};
 use crate::kernels::{Argument, DeviceBuffer, DeviceProgram, Format, Launch, NoProgram, ParamError, Target};
 
 const SOURCE: &str = cuda_source!("decode/decode.cu");
+const LATENT: &str = cuda_source!("decode/latent.cu");
+const JOIN: &str = cuda_source!("decode/join.cu");
 /// Elements of a key that lie across a warp.
 const PART: usize = 128;
 /// Tokens that a warp takes at a time.
 const STEP: usize = 4;
 /// Warps that keep the memory of a large device busy.
 const BUSY: usize = 4096;
+/// Heads that are the rows of a tile of the latent program.
+const HEADS: u32 = 16;
+/// Blocks of the latent program for each multiprocessor, which one of them fills: a few rounds even out.
+const ROUNDS: usize = 4;
+/// Multiprocessors where the device does not say: those of a large one.
+const MULTIPROCESSORS: u32 = 132;
+/// Columns that a block puts together, and its threads.
+const COLUMNS: usize = 128;
+const JOINING: u32 = 512;
 /// Steps that are worth a warp of their own.
 const WORTH: usize = 8;
 
@@ -19,6 +30,9 @@ const WORTH: usize = 8;
 pub(super) fn program(sizes: &Sizes, target: &Target) -> Result<DeviceProgram, NoProgram> {
     if target.limits.capability.is_none() {
         return Err(NoProgram::Unwritten);
+    }
+    if sizes.format == Stored::ShortLatent {
+        return latent(sizes, target);
     }
     let layout = sizes.layout()?;
     let Layout { groups, share, len, key, value } = layout;
@@ -41,10 +55,16 @@ pub(super) fn program(sizes: &Sizes, target: &Target) -> Result<DeviceProgram, N
     let (format, name) = match sizes.format {
         Stored::Float if share > 1 => (0, "shared"),
         Stored::Float => (0, "float"),
-        Stored::Latent => (1, "latent"),
+        Stored::Latent | Stored::ShortLatent => (1, "latent"),
         Stored::Int8 => (2, "int8"),
+        Stored::Short if share > 1 => (3, "shared-bf16"),
+        Stored::Short => (3, "bf16"),
     };
-    let element = if sizes.format == Stored::Int8 { Format::I8 } else { Format::F32 };
+    let element = match sizes.format {
+        Stored::Int8 => Format::I8,
+        Stored::Short | Stored::ShortLatent => Format::Bf16,
+        Stored::Float | Stored::Latent => Format::F32,
+    };
     let rows = groups * len;
     let values = match sizes.format {
         Stored::Latent => unused("V", Format::F32),
@@ -86,11 +106,11 @@ pub(super) fn program(sizes: &Sizes, target: &Target) -> Result<DeviceProgram, N
             Launch {
                 source: SOURCE,
                 entry: "part",
-                grid: [word("the grid", splits)?, word("the grid", groups * bundles)?, 1],
+                grid: [word("the grid", splits * bundles)?, word("the grid", groups)?, 1],
                 block: [word("the block", head_warps * token_warps)? * WARP, 1, 1],
                 shared: 0,
                 buffers: vec![0, 1, 2, 3, 4, 5],
-                constants: constants.clone(),
+                constants,
                 arguments: vec![
                     counted("heads", share)?,
                     counted("len", len)?,
@@ -99,18 +119,87 @@ pub(super) fn program(sizes: &Sizes, target: &Target) -> Result<DeviceProgram, N
                     scale,
                 ],
             },
-            Launch {
-                source: SOURCE,
-                entry: "join",
-                grid: [word("heads", layout.heads())?, 1, 1],
-                block: [128, 1, 1],
-                shared: 0,
-                buffers: vec![5, 6],
-                constants,
-                arguments: vec![counted("shares", shares)?, counted("value", value)?, scale],
-            },
+            join((5, 6), layout, shares, scale)?,
         ],
         output: 6,
         shape: vec![layout.heads(), value],
+    })
+}
+
+/// The program of latent rows in bfloat16.
+fn latent(sizes: &Sizes, target: &Target) -> Result<DeviceProgram, NoProgram> {
+    needs_ampere(target)?;
+    let layout = sizes.layout()?;
+    let Layout { len, key, value, .. } = layout;
+    let heads = layout.heads();
+    let (wide, columns) = (key.next_multiple_of(32), word("a value", value.next_multiple_of(16))?);
+    let width = word("a key", wide)?;
+    // As many tokens as fit shared memory, and sums that fit the registers: a warp has 8 tokens and 4 words of sums a group
+    // of 8 columns.
+    let shared = |tokens: u32| tile_bytes(HEADS, width) + tile_bytes(HEADS, tokens) + 2 * tile_bytes(tokens, width);
+    let sums = |tokens: u32| (columns / 16).div_ceil(tokens / 8) * 8;
+    let fits = |tokens: &u32| shared(*tokens) + 2048 <= target.limits.shared_bytes && sums(*tokens) <= 128;
+    let Some(tokens) = [64, 32, 16].into_iter().find(fits) else {
+        let most = target.limits.shared_bytes;
+        return Err(NoProgram::Lacks(format!(
+            "rows of {key} elements: its program holds two tiles of them in shared memory, of which the device has {most} bytes"
+        )));
+    };
+    // Four registers for 16 elements of the queries.
+    let keep = width / 4 + sums(tokens) <= 184;
+    let bundles = heads.div_ceil(HEADS as usize);
+    let blocks = ROUNDS * target.limits.multiprocessors.unwrap_or(MULTIPROCESSORS) as usize;
+    let shares = (blocks / bundles).clamp(1, len.div_ceil(tokens as usize));
+    #[expect(clippy::cast_possible_truncation, reason = "the program scales in single precision")]
+    let scale = Argument::F32((1.0 / (key as f64).sqrt()) as f32);
+    let counted = |name, n| Ok::<_, NoProgram>(Argument::U32(word(name, n)?));
+    let parts = heads.checked_mul(shares * (value + 2)).ok_or_else(|| ParamError::TooLarge("the shares".to_owned()))?;
+    let launch = Launch {
+        source: LATENT,
+        entry: "latent",
+        grid: [word("the grid", shares * bundles)?, 1, 1],
+        block: [tokens / 8 * WARP, 1, 1],
+        shared: shared(tokens),
+        buffers: vec![0, 1, 2],
+        constants: vec![
+            ("KEY", width),
+            ("VALUE", columns),
+            ("TOKENS", tokens),
+            ("KEEP", u32::from(keep)),
+            ("ALIGNED", u32::from(key.is_multiple_of(8))),
+        ],
+        arguments: vec![
+            counted("heads", heads)?,
+            counted("len", len)?,
+            counted("key", key)?,
+            counted("value", value)?,
+            scale,
+        ],
+    };
+    Ok(DeviceProgram {
+        path: format!("cuda/mma-latent-{tokens}"),
+        buffers: vec![
+            DeviceBuffer::operand("K", len * key, Format::Bf16),
+            DeviceBuffer::operand("Q", heads * key, Format::Bf16),
+            DeviceBuffer::output("shares", parts, Format::F32),
+            DeviceBuffer::output("O", heads * value, Format::F32),
+        ],
+        steps: vec![launch, join((2, 3), layout, shares, scale)?],
+        output: 3,
+        shape: vec![heads, value],
+    })
+}
+
+/// The launch that puts the shares of all heads, in the first buffer, together in the second.
+fn join((parts, output): (usize, usize), layout: Layout, shares: usize, scale: Argument) -> Result<Launch, NoProgram> {
+    Ok(Launch {
+        source: JOIN,
+        entry: "join",
+        grid: [word("heads", layout.heads())?, word("the grid", layout.value.div_ceil(COLUMNS))?, 1],
+        block: [JOINING, 1, 1],
+        shared: 0,
+        buffers: vec![parts, output],
+        constants: Vec::new(),
+        arguments: vec![Argument::U32(word("shares", shares)?), Argument::U32(word("value", layout.value)?), scale],
     })
 }

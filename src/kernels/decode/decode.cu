@@ -1,59 +1,88 @@
-// softmax(q·Kᵀ/√key)·V for one query of each head and a long cache, in single precision, split over the tokens (Dao et
+// softmax(q·Kᵀ/√key)·V for one query of each head and a long cache, with sums in single precision, split over the tokens (Dao et
 // al., Flash-Decoding, 2023): `part` computes, for each warp's share of the tokens, a maximum, a sum and a weighted sum
-// of values; `join` puts the shares together.
+// of values; `join.cu` puts the shares together.
 //
 // A warp takes four tokens at a time, its lanes lie across the elements of a row. Sums over the lanes of four scores
 // are formed together: half of the lanes continue with half of the scores.
 //
-// Macros: FORMAT (0 float, 1 latent: a value is the front of its key, 2 int8 with scales), HEADS (query heads of a warp),
-// HEAD_WARPS (warps of a block that read the same tokens for other heads), TOKEN_WARPS, KEY_PARTS and VALUE_PARTS (pieces
-// of 128 elements of a key and of a value), ALIGNED (rows are multiples of 4 elements).
+// What the next tokens need is asked for before the present ones are computed with: a warp has few bytes under way otherwise,
+// the fewer the shorter the elements.
+//
+// Macros: FORMAT (0 binary32, 1 latent: a value is the front of its key, 2 int8 with scales, 3 bfloat16), HEADS (query heads of
+// a warp), HEAD_WARPS (warps of a block that read the same tokens for other heads), TOKEN_WARPS, KEY_PARTS and VALUE_PARTS
+// (pieces of 128 elements of a key and of a value), ALIGNED (rows are multiples of 4 elements).
 // Keys: groups × len × key. Values: groups × len × value. Scales: groups × len. Queries: heads × key. Parts: heads ×
-// shares × (value + 2). Grid of `part`: (splits, groups × ceil(share / (HEADS·HEAD_WARPS))).
+// shares × (value + 2). Grid of `part`: (splits × bundles of heads, groups): neighbouring blocks read the same tokens for
+// other heads, so that the second cache serves all but the first. Bundles: ceil(share / (HEADS·HEAD_WARPS)).
 
 #define LATENT 1
 #define INT8 2
+#define BF16 3
 #define STEP 4
 #define THREADS (HEAD_WARPS * TOKEN_WARPS * WARP)
+// Whether registers suffice for the next tokens beside the present ones.
+#define EARLY (KEY_PARTS == 1 && FORMAT != LATENT)
+// Four elements as they are stored.
 #if FORMAT == INT8
 typedef signed char element_t;
+typedef unsigned four_t;
+#elif FORMAT == BF16
+typedef bf16_t element_t;
+typedef uint2 four_t;
 #else
 typedef float element_t;
+typedef float4 four_t;
 #endif
 
 // Four elements from `index` on; zeros from `len` on.
-DEVICE float4 four(const float* row, unsigned index, unsigned len) {
-    float4 x = {0.0f, 0.0f, 0.0f, 0.0f};
+template <typename Element, typename Four>
+DEVICE Four four(const Element* row, unsigned index, unsigned len) {
+    Four x = {};
     if (ALIGNED) {
         if (index < len) {
-            x = *reinterpret_cast<const float4*>(row + index);
+            x = *reinterpret_cast<const Four*>(row + index);
         }
         return x;
     }
-    x.x = index < len ? row[index] : 0.0f;
-    x.y = index + 1 < len ? row[index + 1] : 0.0f;
-    x.z = index + 2 < len ? row[index + 2] : 0.0f;
-    x.w = index + 3 < len ? row[index + 3] : 0.0f;
+    Element* each = reinterpret_cast<Element*>(&x);
+#pragma unroll
+    for (unsigned i = 0; i < 4; ++i) {
+        if (index + i < len) {
+            each[i] = row[index + i];
+        }
+    }
     return x;
 }
 
-DEVICE float4 four(const signed char* row, unsigned index, unsigned len) {
-    float4 x = {0.0f, 0.0f, 0.0f, 0.0f};
-    if (ALIGNED) {
-        if (index < len) {
-            const int word = *reinterpret_cast<const int*>(row + index);
-            x.x = static_cast<float>(word << 24 >> 24);
-            x.y = static_cast<float>(word << 16 >> 24);
-            x.z = static_cast<float>(word << 8 >> 24);
-            x.w = static_cast<float>(word >> 24);
-        }
-        return x;
-    }
-    x.x = index < len ? static_cast<float>(row[index]) : 0.0f;
-    x.y = index + 1 < len ? static_cast<float>(row[index + 1]) : 0.0f;
-    x.z = index + 2 < len ? static_cast<float>(row[index + 2]) : 0.0f;
-    x.w = index + 3 < len ? static_cast<float>(row[index + 3]) : 0.0f;
+DEVICE float4 open(float4 x) {
     return x;
+}
+
+// Two elements a word.
+DEVICE float4 open(uint2 x) {
+    return float4{__int_as_float(static_cast<int>(x.x << 16)), __int_as_float(static_cast<int>(x.x & 0xffff0000u)),
+                  __int_as_float(static_cast<int>(x.y << 16)), __int_as_float(static_cast<int>(x.y & 0xffff0000u))};
+}
+
+// Four elements a word.
+DEVICE float4 open(unsigned x) {
+    const int word = static_cast<int>(x);
+    return float4{static_cast<float>(word << 24 >> 24), static_cast<float>(word << 16 >> 24),
+                  static_cast<float>(word << 8 >> 24), static_cast<float>(word >> 24)};
+}
+
+// Rows of the tokens from `token` on; those behind the end repeat the last one, with a weight of zero.
+template <int Parts>
+DEVICE void fetch(four_t (&to)[STEP][Parts], const element_t* from, u64_t rows, u64_t token, unsigned len, unsigned width) {
+    const unsigned lane = threadIdx.x % WARP;
+#pragma unroll
+    for (int t = 0; t < STEP; ++t) {
+        const u64_t at = rows + (token + t < len ? token + t : len - 1);
+#pragma unroll
+        for (int p = 0; p < Parts; ++p) {
+            to[t][p] = four<element_t, four_t>(from + at * width, p * 128 + lane * 4, width);
+        }
+    }
 }
 
 DEVICE float dot(float4 a, float4 b, float sum) {
@@ -79,9 +108,10 @@ KERNEL(THREADS) part(const element_t* __restrict__ keys, const element_t* __rest
                      unsigned key, unsigned value, float scale) {
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const unsigned bundles = (share + HEADS * HEAD_WARPS - 1) / (HEADS * HEAD_WARPS);
-    const unsigned group = blockIdx.y / bundles;
-    const unsigned first_head = (blockIdx.y % bundles * HEAD_WARPS + warp / TOKEN_WARPS) * HEADS;
-    const unsigned place = blockIdx.x * TOKEN_WARPS + warp % TOKEN_WARPS, shares = gridDim.x * TOKEN_WARPS;
+    const unsigned group = blockIdx.y;
+    const unsigned first_head = (blockIdx.x % bundles * HEAD_WARPS + warp / TOKEN_WARPS) * HEADS;
+    const unsigned place = blockIdx.x / bundles * TOKEN_WARPS + warp % TOKEN_WARPS;
+    const unsigned shares = gridDim.x / bundles * TOKEN_WARPS;
     const u64_t rows = static_cast<u64_t>(group) * len;
     const float factor = scale * LOG2_E;
 
@@ -92,7 +122,7 @@ KERNEL(THREADS) part(const element_t* __restrict__ keys, const element_t* __rest
         const unsigned head = min(first_head + h, share - 1);
 #pragma unroll
         for (int p = 0; p < KEY_PARTS; ++p) {
-            query[h][p] = four(queries + static_cast<u64_t>(group * share + head) * key, p * 128 + lane * 4, key);
+            query[h][p] = four<float, float4>(queries + static_cast<u64_t>(group * share + head) * key, p * 128 + lane * 4, key);
         }
 #pragma unroll
         for (int p = 0; p < VALUE_PARTS; ++p) {
@@ -102,16 +132,32 @@ KERNEL(THREADS) part(const element_t* __restrict__ keys, const element_t* __rest
         total[h] = 0.0f;
     }
 
-    for (u64_t token = static_cast<u64_t>(place) * STEP; token < len; token += static_cast<u64_t>(shares) * STEP) {
+    const u64_t stride = static_cast<u64_t>(shares) * STEP;
+    four_t next_keys[STEP][KEY_PARTS], next_values[STEP][VALUE_PARTS];
+    if (EARLY) {
+        fetch(next_keys, keys, rows, static_cast<u64_t>(place) * STEP, len, key);
+        fetch(next_values, values, rows, static_cast<u64_t>(place) * STEP, len, value);
+    }
+    for (u64_t token = static_cast<u64_t>(place) * STEP; token < len; token += stride) {
         float4 row[STEP][KEY_PARTS];
+        four_t own_values[STEP][VALUE_PARTS];
+        if (!EARLY) {
+            fetch(next_keys, keys, rows, token, len, key);
+        }
 #pragma unroll
         for (int t = 0; t < STEP; ++t) {
-            // Tokens behind the end repeat the last one, with a weight of zero.
-            const u64_t at = rows + (token + t < len ? token + t : len - 1);
 #pragma unroll
             for (int p = 0; p < KEY_PARTS; ++p) {
-                row[t][p] = four(keys + at * key, p * 128 + lane * 4, key);
+                row[t][p] = open(next_keys[t][p]);
             }
+#pragma unroll
+            for (int p = 0; p < VALUE_PARTS; ++p) {
+                own_values[t][p] = next_values[t][p];
+            }
+        }
+        if (EARLY && token + stride < len) {
+            fetch(next_keys, keys, rows, token + stride, len, key);
+            fetch(next_values, values, rows, token + stride, len, value);
         }
         const u64_t own = token + lane % 4;
         const u64_t held = rows + (own < len ? own : len - 1);
@@ -137,13 +183,15 @@ KERNEL(THREADS) part(const element_t* __restrict__ keys, const element_t* __rest
             top[h] = highest;
             total[h] = total[h] * shrink[h] + weight[h];
         }
+        if (!EARLY && FORMAT != LATENT) {
+            fetch(own_values, values, rows, token, len, value);
+        }
 #if FORMAT != LATENT
 #pragma unroll
         for (int t = 0; t < STEP; ++t) {
-            const u64_t at = rows + (token + t < len ? token + t : len - 1);
 #pragma unroll
             for (int p = 0; p < VALUE_PARTS; ++p) {
-                row[t][p] = four(values + at * value, p * 128 + lane * 4, value);
+                row[t][p] = open(own_values[t][p]);
             }
         }
 #endif
@@ -195,26 +243,5 @@ KERNEL(THREADS) part(const element_t* __restrict__ keys, const element_t* __rest
                 }
             }
         }
-    }
-}
-
-// One block a head.
-KERNEL(128) join(const float* __restrict__ parts, float* __restrict__ output, unsigned shares, unsigned value, float scale) {
-    const float factor = scale * LOG2_E;
-    const float* own = parts + static_cast<u64_t>(blockIdx.x) * shares * (value + 2);
-    float top = NEGATIVE_INFINITY;
-    for (unsigned s = 0; s < shares; ++s) {
-        top = fmaxf(top, own[static_cast<u64_t>(s) * (value + 2) + value]);
-    }
-    for (unsigned index = threadIdx.x; index < value; index += 128) {
-        float sum = 0.0f, total = 0.0f;
-        for (unsigned s = 0; s < shares; ++s) {
-            const float* from = own + static_cast<u64_t>(s) * (value + 2);
-            // A share without tokens has the maximum −∞ and the weight zero.
-            const float weight = exp2_fast((from[value] - top) * factor);
-            sum = fmaf(weight, from[index], sum);
-            total = fmaf(weight, from[value + 1], total);
-        }
-        output[static_cast<u64_t>(blockIdx.x) * value + index] = sum / total;
     }
 }

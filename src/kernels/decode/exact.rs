@@ -2,6 +2,7 @@
 
 use super::cache::{Cache, Format, Layout, Store};
 use crate::kernels::reference::Worst;
+use crate::kernels::short::Bf16;
 use crate::kernels::{Buffer, Canary, KernelError};
 
 /// One head of the output and its scale.
@@ -42,6 +43,8 @@ pub(super) fn head(cache: &Cache, queries: &[f32], head: usize, output: &mut [f6
 const TOKENS: usize = 48;
 /// Error that the canary allows, as for `attention`.
 const LIMIT: f64 = 1.0 / 512.0;
+/// The same in bfloat16, as for `attention`.
+const SHORT_LIMIT: f64 = 1.0 / 32.0;
 /// What the operands carry beyond a round number: TF32 rounds 1 + 2^-13 to 1.
 const CARRIED: f64 = 1.0 / 8192.0;
 /// The cancelled part of weights times values, relative to the terms.
@@ -49,6 +52,11 @@ const RESIDUAL: f64 = 1.0 / 256.0;
 
 /// What happens to the elements of queries, keys and values (of bytes: to their scales).
 pub(super) type Operands<'a> = [&'a dyn Fn(f32) -> f32; 3];
+
+/// Of the canary's four heads, how many share a row: as the case does, and all of them a latent one.
+fn canary_share(like: Layout, format: Format) -> usize {
+    if like.share == 1 && !format.is_latent() { 1 } else { 4 }
+}
 
 /// Queries of four heads and a cache like `like`.
 ///
@@ -66,8 +74,10 @@ pub(super) fn canary(
     [on_q, on_k, on_v]: Operands<'_>,
 ) -> Result<(Cache, Vec<f32>), KernelError> {
     let Layout { key, value, .. } = like;
-    // Four heads that share a latent row or not, as the case does.
-    let share = if like.share == 1 { 1 } else { 4 };
+    if format.is_short() {
+        return short_canary(like, format, [on_q, on_k, on_v]);
+    }
+    let share = canary_share(like, format);
     let layout = Layout { groups: 4 / share, share, len: TOKENS, key, value };
     // A latent row has its scores in the part that is no value.
     let first = if format == Format::Latent { value } else { 0 };
@@ -111,6 +121,47 @@ pub(super) fn canary(
     Ok((Cache::new(layout, store)?, queries))
 }
 
+/// The same in bfloat16. Even heads have scores of ±size·((1 + δ)² − 1)/√key, about ±1, with δ = 2^-7 the last bit of such a
+/// number; odd heads have scores of zero, so weights are equal, and column 1 is the mean of 1 + 2^-7 and −1: no rounding of
+/// weights shows, but operands of fewer bits are wrong throughout.
+#[expect(clippy::cast_possible_truncation, reason = "the inputs are short by definition")]
+fn short_canary(
+    like: Layout,
+    format: Format,
+    [on_q, on_k, on_v]: Operands<'_>,
+) -> Result<(Cache, Vec<f32>), KernelError> {
+    const CARRIED: f32 = 1.0 / 128.0;
+    let Layout { key, value, .. } = like;
+    let share = canary_share(like, format);
+    let layout = Layout { groups: 4 / share, share, len: TOKENS, key, value };
+    let first = if format.is_latent() { value } else { 0 };
+    let size = (64.0 * (key as f64).sqrt()).log2().round().exp2() as f32;
+    let mut queries = vec![0.0_f32; 4 * key];
+    for query in queries.chunks_mut(key).step_by(2) {
+        (query[first], query[first + 1]) = (on_q(1.0 + CARRIED), on_q(1.0));
+    }
+    let rows = layout.groups * TOKENS;
+    let short = |x: f32| Bf16::round(f64::from(x));
+    let mut keys = Buffer::<Bf16>::zeroed(rows * key, "keys")?;
+    let mut values = Buffer::<Bf16>::zeroed(rows * value, "values")?;
+    for row in 0..rows {
+        let sign = if row.is_multiple_of(2) { 1.0 } else { -1.0 };
+        let at = row * key + first;
+        keys[at] = short(on_k(sign * size * (1.0 + CARRIED)));
+        keys[at + 1] = short(on_k(-sign * size));
+        let of_value = if format.is_latent() {
+            &mut keys[row * key..row * key + value]
+        } else {
+            &mut values[row * value..(row + 1) * value]
+        };
+        of_value.fill(short(1.0));
+        of_value[0] = short(on_v(sign));
+        of_value[1] = short(on_v(if sign > 0.0 { 1.0 + CARRIED } else { -1.0 }));
+    }
+    let store = if format.is_latent() { Store::ShortLatent { rows: keys } } else { Store::Short { keys, values } };
+    Ok((Cache::new(layout, store)?, queries))
+}
+
 /// Compares column 0 of even heads and column 1 of odd heads with the exact answer of the unrounded canary.
 pub(super) fn judge(exact: &Cache, queries: &[f32], output: &[f32]) -> Canary {
     let width = exact.layout().value;
@@ -121,5 +172,7 @@ pub(super) fn judge(exact: &Cache, queries: &[f32], output: &[f32]) -> Canary {
         let column = index % 2;
         worst.see(f64::from(output[column]), reference[column], reference[column].abs());
     }
-    Canary { name: "scores and values that cancel".to_owned(), error: worst.error(), limit: LIMIT }
+    let short = matches!(exact.store(), Store::Short { .. } | Store::ShortLatent { .. });
+    let limit = if short { SHORT_LIMIT } else { LIMIT };
+    Canary { name: "scores and values that cancel".to_owned(), error: worst.error(), limit }
 }

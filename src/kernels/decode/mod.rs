@@ -11,6 +11,7 @@ mod tiled;
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::Reference;
+use super::short::rounded_limit;
 use super::split::{normal_buffer, output_buffer};
 use super::{
     Api, Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel,
@@ -28,14 +29,15 @@ static INFO: KernelInfo = KernelInfo {
     title: "Attention of one token to a cache",
     summary: "softmax(q·Kᵀ/√key)·V for one query of each head and `len` cached tokens. mha: keys and values of every head; \
               gqa-4: four heads share them; int8: of every head, as bytes with a scale for each key and value; mla: one \
-              row of dim + dim/8 elements for all heads, whose first dim are the value too (absorbed form)",
+              row of dim + dim/8 elements for all heads, whose first dim are the value too (absorbed form). In bf16 queries and \
+              cache are of 16 bits (not the bytes of int8), sums and outputs of 32",
     role: Role::Workload,
     flops: "2·heads·len·(key + value), key = value = dim, of mla key = dim + dim/8; the softmax is not counted",
-    bytes: "mha 8·heads·len·dim, gqa-4 a quarter of it, int8 2·heads·len·(dim + 4), mla 4·len·(dim + dim/8); queries and \
-            outputs besides, 4·heads·(key + value)",
+    bytes: "mha 2·e·heads·len·dim, gqa-4 a quarter of it, int8 2·heads·len·(dim + 4), mla e·len·(dim + dim/8); queries and \
+            outputs besides, heads·(e·key + 4·value)",
     source: "gqa: Ainslie et al., 2023 (arXiv 2305.13245); mla: DeepSeek-V2, 2024 (arXiv 2405.04434); split decoding: Dao et \
              al., Flash-Decoding, 2023",
-    dtypes: &[Dtype::F32],
+    dtypes: &[Dtype::F32, Dtype::Bf16],
     params: &[
         ParamSpec {
             name: "heads",
@@ -86,17 +88,23 @@ impl Sizes {
                 Err(ParamError::Invalid { name, found: found.to_string(), expected })
             }
         };
+        let short = params.dtype == Dtype::Bf16;
+        let rows = if short { Format::Short } else { Format::Float };
         let (groups, key, format) = match params.word("format")? {
             "gqa-4" => {
                 multiple("heads", heads, 4)?;
-                (heads / 4, dim, Format::Float)
+                (heads / 4, dim, rows)
+            }
+            "int8" if short => {
+                let expected = "mha, gqa-4 or mla: bytes with scales go with dtype f32".to_owned();
+                return Err(ParamError::Invalid { name: "format", found: "int8".to_owned(), expected });
             }
             "int8" => (heads, dim, Format::Int8),
             "mla" => {
                 multiple("dim", dim, 8)?;
-                (1, dim + dim / 8, Format::Latent)
+                (1, dim + dim / 8, if short { Format::ShortLatent } else { Format::Latent })
             }
-            _ => (heads, dim, Format::Float),
+            _ => (heads, dim, rows),
         };
         Ok(Self { heads, len, key, value: dim, groups, format })
     }
@@ -106,6 +114,8 @@ impl Sizes {
         let token = match self.format {
             Format::Float => 4 * (self.key + self.value),
             Format::Latent => 4 * self.key,
+            Format::Short => 2 * (self.key + self.value),
+            Format::ShortLatent => 2 * self.key,
             Format::Int8 => self.key + self.value + 8,
         };
         product("the cache", &[self.groups, self.len, token])
@@ -133,7 +143,7 @@ impl Kernel for KvDecode {
         let sizes = Sizes::of(params)?;
         let Sizes { heads, len, key, value, .. } = sizes;
         let flops = product("2·heads·len·(key + value)", &[2, heads, len, key + value])?;
-        let queries = product("queries and outputs", &[4, heads, key + value])?;
+        let queries = product("queries and outputs", &[heads, params.dtype.size() * key + 4 * value])?;
         let bytes = sum("cache, queries and outputs", &[sizes.cache()?, queries])?;
         let reference = Reference::bytes(heads, value, sizes.row_cost()).unwrap_or(u64::MAX);
         let scores = product("scores of the reference", &[16, len])?;
@@ -189,7 +199,10 @@ fn arrays(queries: &[f32], cache: &Cache) -> Vec<Array> {
 /// Queries and the cache.
 fn inputs(layout: Layout, format: Format, context: &BuildContext<'_>) -> Result<(Buffer<f32>, Cache), KernelError> {
     let BuildContext { seed, team, .. } = *context;
-    let queries = normal_buffer::<f32>(layout.heads() * layout.key, "queries", SplitMix64::new(seed, 1), team)?;
+    let mut queries = normal_buffer::<f32>(layout.heads() * layout.key, "queries", SplitMix64::new(seed, 1), team)?;
+    if format.is_short() {
+        super::short::round(&mut queries, team);
+    }
     Ok((queries, Cache::random(layout, format, seed, team)?))
 }
 
@@ -220,7 +233,7 @@ impl DecodeProgram {
 
 impl Program for DecodeProgram {
     fn path(&self) -> String {
-        format!("{}/split", self.decoder.isa())
+        format!("{}/split{}", self.decoder.isa(), if self.format.is_short() { "-widened" } else { "" })
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
@@ -236,6 +249,10 @@ impl Program for DecodeProgram {
     }
 
     fn check(&mut self) -> Correctness {
+        if self.format.is_short() {
+            // Weights may be rounded like the values that they are multiplied by.
+            return self.reference.compare_as(&self.output, f64::from, rounded_limit(1));
+        }
         self.reference.compare(&self.output)
     }
 
@@ -251,7 +268,10 @@ impl Program for DecodeProgram {
 
     #[cfg(test)]
     fn corrupt(&mut self, index: usize) {
-        super::verify::corrupt(&mut self.output, index);
+        // In bfloat16 the limit is some hundredths.
+        for _ in 0..if self.format.is_short() { 16 } else { 1 } {
+            super::verify::corrupt(&mut self.output, index);
+        }
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {

@@ -13,6 +13,10 @@ fn case(heads: u64, len: u64, dim: u64, format: &str) -> Params {
     params(Dtype::F32, &[&sizes[..], &[("format", ParamValue::Word(format.to_owned()))]].concat())
 }
 
+fn short(params: Params) -> Params {
+    Params { dtype: Dtype::Bf16, ..params }
+}
+
 #[test]
 fn every_shape_and_format_matches_the_reference() {
     for format in FORMATS {
@@ -21,6 +25,12 @@ fn every_shape_and_format_matches_the_reference() {
             verify(&KvDecode, &case(heads, len, dim, format));
         }
     }
+    for format in ["mha", "gqa-4", "mla"] {
+        for (heads, len, dim) in [(4, 1, 16), (8, 300, 64), (12, 131, 40)] {
+            verify(&KvDecode, &short(case(heads, len, dim, format)));
+        }
+    }
+    verify(&KvDecode, &short(case(1, 70, 37, "mha")));
     verify(&KvDecode, &case(1, 70, 37, "mha"));
     verify(&KvDecode, &case(3, 70, 37, "int8"));
     verify(&KvDecode, &case(7, 70, 48, "mla"));
@@ -37,12 +47,20 @@ fn work_follows_the_formulas() {
     assert_eq!(work("int8").bytes.get(), 8.0 * 1000.0 * (2.0 * 64.0 + 8.0) + small);
     assert_eq!(work("mla").useful.get(), 2.0 * 8.0 * 1000.0 * (72.0 + 64.0));
     assert_eq!(work("mla").bytes.get(), 4.0 * 1000.0 * 72.0 + 4.0 * 8.0 * 136.0);
+    let work = |format| KvDecode.work(&short(case(8, 1000, 64, format))).unwrap();
+    assert_eq!(work("mha").bytes.get(), 4.0 * 8.0 * 1000.0 * 64.0 + 8.0 * (2.0 * 64.0 + 4.0 * 64.0));
+    assert_eq!(work("mla").bytes.get(), 2.0 * 1000.0 * 72.0 + 8.0 * (2.0 * 72.0 + 4.0 * 64.0));
 }
 
 #[test]
 fn shapes_that_do_not_divide_are_refused_by_name() {
     let error = KvDecode.work(&case(6, 10, 64, "gqa-4")).unwrap_err();
     assert_eq!(error.to_string(), "parameter `heads` is 6, expected a multiple of 4");
+    let error = KvDecode.work(&short(case(6, 10, 64, "int8"))).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "parameter `format` is int8, expected mha, gqa-4 or mla: bytes with scales go with dtype f32"
+    );
     let error = KvDecode.work(&case(6, 10, 60, "mla")).unwrap_err();
     assert_eq!(error.to_string(), "parameter `dim` is 60, expected a multiple of 8");
 }
@@ -131,4 +149,26 @@ fn rounded_keys_fail_the_ordinary_check_too() {
     }
     program.run(&team);
     assert!(!program.check().passed());
+}
+
+#[test]
+fn rounding_a_short_operand_fails_the_canary() {
+    let keep = |x: f32| x;
+    let round = |x: f32| round_mantissa(x, 6);
+    for isa in Isa::available() {
+        for format in ["mha", "mla"] {
+            for dim in [16, 64, 136] {
+                let sizes = Sizes::of(&short(case(8, 64, dim, format))).unwrap();
+                let (like, format) = (sizes.layout().unwrap(), sizes.format);
+                let found = canary(like, format, isa, &Threads(2), [&keep; 3]).unwrap();
+                assert!(found.error.unwrap() < found.limit / 4.0, "{isa} {format:?} {dim}: {found:?}");
+                for which in 0..3 {
+                    let mut operands: exact::Operands<'_> = [&keep; 3];
+                    operands[which] = &round;
+                    let found = canary(like, format, isa, &Threads(1), operands).unwrap();
+                    assert!(!found.passed(), "{isa} {format:?} {dim}, operand {which}: {found:?}");
+                }
+            }
+        }
+    }
 }

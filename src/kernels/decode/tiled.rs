@@ -173,6 +173,16 @@ unsafe fn decode<S: SimdExp + Widen, const R: usize>(args: &Args<'_, f32>) {
                     let part = Part { keys, values: keys, apart: key, scales: None, tokens, queries, sums, scores };
                     part.attend::<S>(args.layout, args.rows);
                 }
+                Store::Short { keys, values } => {
+                    let (keys, values) = (keys.as_ptr().add(row * key), values.as_ptr().add(row * value));
+                    let part = Part { keys, values, apart: value, scales: None, tokens, queries, sums, scores };
+                    part.attend::<S>(args.layout, args.rows);
+                }
+                Store::ShortLatent { rows } => {
+                    let keys = rows.as_ptr().add(row * key);
+                    let part = Part { keys, values: keys, apart: key, scales: None, tokens, queries, sums, scores };
+                    part.attend::<S>(args.layout, args.rows);
+                }
                 Store::Int8 { keys, values, key_scales, value_scales } => {
                     let scales = Some([key_scales.as_ptr().add(row), value_scales.as_ptr().add(row)]);
                     let keys = keys.as_ptr().add(row * key).cast::<i8>();

@@ -9,6 +9,8 @@
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod cuda;
+mod eight;
+mod hopper;
 mod nest;
 mod panels;
 mod short;
@@ -21,7 +23,7 @@ use super::device::{half_bits, half_value};
 use super::element::Element;
 use super::params::{product, sum};
 use super::random::SplitMix64;
-use super::reference::{Reference, add_product};
+use super::reference::{Reference, add_product, limit};
 use super::short::Bf16;
 use super::split::{even, normal_buffer, output_buffer};
 use super::{
@@ -30,6 +32,7 @@ use super::{
 };
 use nest::{Nest, NestPath};
 pub(super) use panels::Panels;
+pub(super) use short::Demanding;
 use std::ops::Range;
 
 /// The `gemm` kernel.
@@ -43,9 +46,9 @@ static INFO: KernelInfo = KernelInfo {
     summary: "C = A·B with A m×k, B k×n, all dense and row-major",
     role: Role::Workload,
     flops: "2·m·n·k",
-    bytes: "e·(m·k + k·n + m·n); in bf16, f16 and i8, whose C has 32 bits, e·(m·k + k·n) + 4·m·n",
+    bytes: "e·(m·k + k·n + m·n); in bf16, f16, f8 and i8, whose C has 32 bits, e·(m·k + k·n) + 4·m·n",
     source: "BLAS level 3 xGEMM (Dongarra et al., ACM TOMS 16, 1990); program: own loop nest after Goto and van de Geijn, ACM TOMS 34, 2008",
-    dtypes: &[Dtype::F32, Dtype::F64, Dtype::Bf16, Dtype::F16, Dtype::I8],
+    dtypes: &[Dtype::F32, Dtype::F64, Dtype::Bf16, Dtype::F16, Dtype::I8, Dtype::Tf32, Dtype::F8],
     params: &[
         ParamSpec { name: "m", meaning: "rows of A and C", kind: DIMENSION, default: None },
         ParamSpec { name: "n", meaning: "columns of B and C", kind: DIMENSION, default: None },
@@ -60,7 +63,7 @@ impl Kernel for Gemm {
 
     fn work(&self, params: &Params) -> Result<Work, ParamError> {
         INFO.check(params)?;
-        if matches!(params.dtype, Dtype::Bf16 | Dtype::F16 | Dtype::I8) {
+        if matches!(params.dtype, Dtype::Bf16 | Dtype::F16 | Dtype::I8 | Dtype::F8) {
             return short::work(params);
         }
         let [m, n, k] = [params.integer("m")?, params.integer("n")?, params.integer("k")?];
@@ -77,9 +80,9 @@ impl Kernel for Gemm {
         Ok(match params.dtype {
             Dtype::F32 => Box::new(Gemmed::<f32>::build(shape, context)?),
             Dtype::F64 => Box::new(Gemmed::<f64>::build(shape, context)?),
-            Dtype::F16 => {
-                let widened = Gemmed::<f32>::of(shape, halves(shape, context)?, context)?;
-                Box::new(Gemmed { widened: true, ..widened })
+            dtype @ (Dtype::F16 | Dtype::F8 | Dtype::Tf32) => {
+                let single = Gemmed::<f32>::of(shape, in_single(dtype, shape, context)?, context)?;
+                Box::new(Gemmed { dtype, ..single })
             }
             Dtype::Bf16 => Box::new(short::Shortened::<Bf16>::build(shape, context)?),
             Dtype::I8 => Box::new(short::Shortened::<i8>::build(shape, context)?),
@@ -92,7 +95,7 @@ impl Kernel for Gemm {
         match params.dtype {
             Dtype::F32 => operands(shape, inputs::<f32>(shape, context)?),
             Dtype::F64 => operands(shape, inputs::<f64>(shape, context)?),
-            Dtype::F16 => operands(shape, halves(shape, context)?),
+            dtype @ (Dtype::F16 | Dtype::F8 | Dtype::Tf32) => operands(shape, in_single(dtype, shape, context)?),
             Dtype::Bf16 => short::operands::<Bf16>(shape, context),
             Dtype::I8 => short::operands::<i8>(shape, context),
         }
@@ -121,11 +124,20 @@ fn inputs<T: Element>(
     Ok((a, b))
 }
 
-/// A and B in binary16, widened to single precision: processors without arithmetic of 16 bits compute in that.
-fn halves(shape: [usize; 3], context: &BuildContext<'_>) -> Result<(Buffer<f32>, Buffer<f32>), KernelError> {
+/// A and B of a type that processors compute in single precision: binary16 and e4m3 widened, TF32 as it is stored.
+fn in_single(
+    dtype: Dtype,
+    shape: [usize; 3],
+    context: &BuildContext<'_>,
+) -> Result<(Buffer<f32>, Buffer<f32>), KernelError> {
     let (mut a, mut b) = inputs::<f32>(shape, context)?;
+    let round: fn(f64) -> f32 = match dtype {
+        Dtype::F16 => |x| half_value(half_bits(x)),
+        Dtype::F8 => super::eight::operand,
+        _ => return Ok((a, b)),
+    };
     for x in a.iter_mut().chain(b.iter_mut()) {
-        *x = half_value(half_bits(f64::from(*x)));
+        *x = round(f64::from(*x));
     }
     Ok((a, b))
 }
@@ -148,8 +160,8 @@ struct Gemmed<T: Element> {
     b: Buffer<T>,
     c: Buffer<T>,
     reference: Reference,
-    /// Whether operands of fewer bits were widened before.
-    widened: bool,
+    /// The type that the case declares: operands of fewer bits were widened before.
+    dtype: Dtype,
 }
 
 impl<T: NestPath> Gemmed<T> {
@@ -171,13 +183,18 @@ impl<T: NestPath> Gemmed<T> {
             }
         })?;
         let nest = Nest::new([m, n, k], blocks(m, n, team.threads()), isa)?;
-        Ok(Self { shape: [m, n, k], nest, a, b, c, reference, widened: false })
+        Ok(Self { shape: [m, n, k], nest, a, b, c, reference, dtype: T::DTYPE })
     }
 }
 
 impl<T: NestPath> Program for Gemmed<T> {
     fn path(&self) -> String {
-        format!("{}/nest{}", self.nest.isa(), if self.widened { "-widened" } else { "" })
+        let how = match self.dtype {
+            Dtype::F16 | Dtype::F8 => "-widened",
+            Dtype::Tf32 => "-in-f32",
+            _ => "",
+        };
+        format!("{}/nest{how}", self.nest.isa())
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
@@ -193,7 +210,13 @@ impl<T: NestPath> Program for Gemmed<T> {
     }
 
     fn check(&mut self) -> Correctness {
-        self.reference.compare(&self.c)
+        let limit = match self.dtype {
+            // Products of two halves are exact, so only the sums are rounded.
+            Dtype::F16 => limit(Dtype::F32),
+            Dtype::F8 => super::eight::LIMIT,
+            dtype => limit(dtype),
+        };
+        self.reference.compare_as(&self.c, T::to_f64, limit)
     }
 
     fn output(&self) -> Option<Array> {
@@ -208,6 +231,11 @@ impl<T: NestPath> Program for Gemmed<T> {
     #[cfg(test)]
     fn corrupt(&mut self, index: usize) {
         super::verify::corrupt(&mut self.c, index);
+        // The limits of these types are wider than what that changes.
+        if matches!(self.dtype, Dtype::Tf32 | Dtype::F8) {
+            let index = index % self.c.len();
+            self.c[index] = T::from_f64(self.c[index].to_f64() * 1e3 + 1e3);
+        }
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
@@ -244,7 +272,7 @@ mod tests {
 
     #[test]
     fn every_shape_matches_the_reference() {
-        for dtype in [Dtype::F32, Dtype::F64, Dtype::F16] {
+        for dtype in [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Tf32, Dtype::F8] {
             // One element, a row, a column, ragged tiles, several blocks of B with ragged ends.
             for [m, n, k] in [[1, 1, 1], [1, 37, 5], [53, 1, 19], [31, 67, 129], [96, 200, 64], [11, 1500, 210]] {
                 verify(&Gemm, &counts(dtype, &[("m", m), ("n", n), ("k", k)]));

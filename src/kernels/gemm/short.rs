@@ -31,8 +31,9 @@ pub(super) fn work(params: &Params) -> Result<Work, ParamError> {
     let output = product("C", &[4, m, n])?;
     let bytes = sum("the matrices", &[product("A and B", &[params.dtype.size(), operands])?, output])?;
     let reference = Reference::bytes(m, n, row_cost(n, k)).unwrap_or(u64::MAX);
-    // Operands in binary16 are widened beside.
-    let widened = if params.dtype == Dtype::F16 { product("widened A and B", &[4, operands])? } else { 0 };
+    // Operands in binary16 and e4m3 are widened beside.
+    let widened =
+        if matches!(params.dtype, Dtype::F16 | Dtype::F8) { product("widened A and B", &[4, operands])? } else { 0 };
     Work::new(flops, flops, bytes, sum("the matrices and the reference", &[bytes, reference, widened])?)
 }
 
@@ -194,10 +195,10 @@ fn canary<S: NestPath>(nest: &Nest<S>, team: &dyn Team, output: &dyn Fn(f64) -> 
 
 /// A canary: its name, the length of its sums, the element of A at (row, depth), the element of B at
 /// (depth, column).
-pub(super) type CanaryOf<S> = (&'static str, usize, fn(usize, usize) -> S, fn(usize, usize) -> S);
+pub(in crate::kernels) type CanaryOf<S> = (&'static str, usize, fn(usize, usize) -> S, fn(usize, usize) -> S);
 
 /// Operands that show what a type of sums loses.
-pub(super) trait Demanding: Short {
+pub(in crate::kernels) trait Demanding: Short {
     /// The canary of this type.
     fn canary() -> CanaryOf<Self>;
 }

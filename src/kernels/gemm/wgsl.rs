@@ -116,11 +116,11 @@ fn wgsl([m, n, k]: [usize; 3], dtype: Dtype, tile: &Tile) -> Result<DeviceProgra
 /// None.
 pub(super) fn canary(params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
     match params.dtype {
-        Dtype::F32 => Ok(Some(cancelling::<f32>(|values| match values {
+        Dtype::F32 | Dtype::Tf32 => Ok(Some(cancelling::<f32>(params.dtype, |values| match values {
             Values::F32(found) => Some(found),
             _ => None,
         }))),
-        Dtype::F64 => Ok(Some(cancelling::<f64>(|values| match values {
+        Dtype::F64 => Ok(Some(cancelling::<f64>(params.dtype, |values| match values {
             Values::F64(found) => Some(found),
             _ => None,
         }))),
@@ -128,15 +128,19 @@ pub(super) fn canary(params: &Params) -> Result<Option<DeviceCanary>, KernelErro
         // Operands with 8 significant bits are numbers of binary16 as well, and what their sums need is the same.
         Dtype::F16 => Ok(Some(short::device_canary::<Bf16>(Dtype::F16))),
         Dtype::I8 => Ok(Some(short::device_canary::<i8>(Dtype::I8))),
+        Dtype::F8 => Ok(Some(super::eight::canary())),
     }
 }
 
-fn cancelling<T: crate::kernels::element::Element>(found: fn(&Values) -> Option<&Vec<T>>) -> DeviceCanary {
-    let operands = Cancelling::<T>::new(CANARY, CANARY, &|x| x);
+fn cancelling<T: crate::kernels::element::Element>(
+    dtype: Dtype,
+    found: fn(&Values) -> Option<&Vec<T>>,
+) -> DeviceCanary {
+    let operands = Cancelling::<T>::of(dtype, CANARY, CANARY, &|x| x);
     let sizes = [("m", CANARY), ("n", CANARY), ("k", LENGTH)];
     let values = sizes.map(|(name, n)| (name.to_owned(), ParamValue::Integer(n as u64)));
     DeviceCanary {
-        params: Params { dtype: T::DTYPE, values: values.into() },
+        params: Params { dtype, values: values.into() },
         operands: vec![
             Array::of("A", &[CANARY, LENGTH], &operands.left),
             Array::of("B", &[LENGTH, CANARY], &operands.right),

@@ -98,6 +98,7 @@ KERNEL(128) join(const float* __restrict__ parts, bf16_t* __restrict__ states, u
     const unsigned head = blockIdx.x / HEAD, row = blockIdx.x % HEAD;
     for (unsigned column = threadIdx.x; column < PLACE; column += 128) {
         float sum = 0.0f;
+#pragma unroll 8
         for (unsigned share = 0; share < shares && column < WIDE && row < dim; ++share) {
             sum += parts[((static_cast<u64_t>(head) * shares + share) * HEAD + row) * WIDE + column];
         }

@@ -6,7 +6,7 @@
 
 use super::routing::Routing;
 use super::{Operands, Shape, Weights};
-use crate::kernels::canary::{Cancelling, LENGTH, step};
+use crate::kernels::canary::{Cancelling, LENGTH, LONG, Triples, step};
 use crate::kernels::{Buffer, Dtype, KernelError};
 
 /// One row of the output and its scale.
@@ -53,12 +53,14 @@ pub(super) struct Small {
     pub(super) exact: Vec<f64>,
 }
 
+/// Tokens and experts of a canary.
+const SIZES: [usize; 2] = [38, 2];
 /// Columns that test x and U; the others test D.
 const FIRST: usize = 16;
 /// A gate's sum so large that silu(g) is g.
 const OPEN: f32 = 32.0;
 
-/// The canary: one expert for each token, gate 1, silu(g) = g = 32 throughout.
+/// The canary in single precision: one expert for each token, gate 1, silu(g) = g = 32 throughout.
 ///
 /// Column j < 16 of the output is 32 times unit j, a sum of pairs that cancel to the last bits and carry them in x or in U
 /// ([`Cancelling`]). The other columns add units of 32 times 1 + δ and −1 in D. All sums are exact in single precision.
@@ -67,12 +69,12 @@ const OPEN: f32 = 32.0;
 /// [`KernelError`] when memory does not suffice.
 #[expect(clippy::cast_possible_truncation, reason = "the inputs are single precision by definition")]
 pub(super) fn canary([on_x, on_up, on_down]: Operands<'_>) -> Result<Small, KernelError> {
-    let shape = Shape { tokens: 38, d: LENGTH + 1, f: FIRST + LENGTH, experts: 2, top: 1 };
-    let Shape { tokens, d, f, experts, .. } = shape;
+    // Whole chunks of eight, as tokens have: what is beyond the sums multiplies zeros.
+    let ([tokens, experts], d, f) = (SIZES, (LENGTH + 1).next_multiple_of(8), FIRST + LENGTH);
     let operands = Cancelling::<f32>::new(tokens, FIRST, &|x| x);
     let mut x = vec![1.0_f32; tokens * d];
     for (x, left) in x.chunks_mut(d).zip(operands.left.chunks(LENGTH)) {
-        x[1..].copy_from_slice(left);
+        x[1..=LENGTH].copy_from_slice(left);
     }
     let (mut up, mut down) = (Buffer::zeroed(experts * d * 2 * f, "G and U")?, Buffer::zeroed(experts * f * d, "D")?);
     let carried = |pair: usize, column: usize| (1 + (3 * column + pair) % 8) as f64 * step(Dtype::F32);
@@ -108,7 +110,52 @@ pub(super) fn canary([on_x, on_up, on_down]: Operands<'_>) -> Result<Small, Kern
             *exact = f64::from(OPEN) * sum;
         }
     }
+    small([d, f], Weights { up, down }, x, exact)
+}
+
+/// A canary of these weights, tokens and answers.
+fn small([d, f]: [usize; 2], weights: Weights, x: Vec<f32>, exact: Vec<f64>) -> Result<Small, KernelError> {
+    let [tokens, experts] = SIZES;
     let choices: Vec<usize> = (0..tokens).map(|token| token % experts).collect();
     let routing = Routing::new(experts, 1, &choices, vec![1.0; tokens])?;
-    Ok(Small { shape, weights: Weights { up, down }, routing, x, exact })
+    Ok(Small { shape: Shape { tokens, d, f, experts, top: 1 }, weights, routing, x, exact })
+}
+
+/// The canary in bfloat16, of the same make: units of the first columns are sums of triples over x and U, the other columns sums
+/// of triples over units and D ([`Triples`]). Sums in less than binary32 lose most of either; that units and answers are
+/// rounded to bfloat16 costs 2⁻⁸ each.
+///
+/// # Errors
+/// As for [`canary`].
+pub(super) fn short_canary([on_x, on_up, on_down]: Operands<'_>) -> Result<Small, KernelError> {
+    let ([tokens, experts], d, f) = (SIZES, (LONG + 1).next_multiple_of(8), FIRST + LONG);
+    let first = Triples::new(tokens, FIRST, &|x| x);
+    let second = Triples::new(1, d - FIRST, &|x| x);
+    let mut x = vec![0.0_f32; tokens * d];
+    for (x, left) in x.chunks_mut(d).zip(first.left.chunks(LONG)) {
+        x[0] = 1.0;
+        x[1..=LONG].copy_from_slice(left);
+    }
+    let (mut up, mut down) = (Buffer::zeroed(experts * d * 2 * f, "G and U")?, Buffer::zeroed(experts * f * d, "D")?);
+    for up in up.chunks_mut(d * 2 * f) {
+        up[..f].fill(OPEN);
+        up[f + FIRST..2 * f].copy_from_slice(&second.left);
+        for (row, right) in up[2 * f..].chunks_mut(2 * f).zip(first.right.chunks(FIRST)) {
+            row[f..f + FIRST].copy_from_slice(right);
+        }
+    }
+    for down in down.chunks_mut(f * d) {
+        for unit in 0..FIRST {
+            down[unit * d + unit] = 1.0;
+        }
+        for (row, right) in down[FIRST * d..].chunks_mut(d).zip(second.right.chunks(d - FIRST)) {
+            row[FIRST..].copy_from_slice(right);
+        }
+    }
+    x.iter_mut().for_each(|x| *x = on_x(*x));
+    up.iter_mut().for_each(|x| *x = on_up(*x));
+    down.iter_mut().for_each(|x| *x = on_down(*x));
+    let sums = first.exact.chunks(FIRST).flat_map(|row| row.iter().chain(&second.exact));
+    let exact = sums.map(|sum| f64::from(OPEN) * sum).collect();
+    small([d, f], Weights { up, down }, x, exact)
 }

@@ -5,6 +5,7 @@
 #[cfg(target_arch = "x86_64")]
 use super::{Avx2, Avx512};
 use super::{Portable, Simd};
+use crate::kernels::short::{Bf16, Short};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
@@ -15,6 +16,12 @@ pub(crate) trait Widen: Simd<Elem = f32> {
     /// # Safety
     /// As for [`Simd`].
     unsafe fn widen_i8(from: *const i8) -> Self::V;
+
+    /// `LANES` numbers of bfloat16, exactly.
+    ///
+    /// # Safety
+    /// As for [`Simd`].
+    unsafe fn widen_bf16(from: *const Bf16) -> Self::V;
 
     /// The sums of all lanes of four registers, which take fewer instructions together.
     ///
@@ -80,11 +87,36 @@ impl Cell for i8 {
     }
 }
 
+impl Cell for Bf16 {
+    #[inline(always)]
+    unsafe fn load<S: Widen>(from: *const Self) -> S::V {
+        // SAFETY: passed on to the caller.
+        unsafe { S::widen_bf16(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first<S: Widen>(from: *const Self, n: usize) -> S::V {
+        let mut numbers = [<Self as Short>::ZERO; 64];
+        for (index, number) in numbers.iter_mut().enumerate().take(n) {
+            // SAFETY: the caller promises n elements.
+            *number = unsafe { *from.add(index) };
+        }
+        // SAFETY: no register of single precision has more than 64 lanes; the rest is the caller's promise.
+        unsafe { S::widen_bf16(numbers.as_ptr()) }
+    }
+}
+
 impl Widen for Portable<f32> {
     #[inline(always)]
     unsafe fn widen_i8(from: *const i8) -> Self::V {
         // SAFETY: the caller promises `LANES` elements.
         std::array::from_fn(|lane| f32::from(unsafe { *from.add(lane) }))
+    }
+
+    #[inline(always)]
+    unsafe fn widen_bf16(from: *const Bf16) -> Self::V {
+        // SAFETY: the caller promises `LANES` elements.
+        std::array::from_fn(|lane| unsafe { *from.add(lane) }.to_f32())
     }
 }
 
@@ -94,6 +126,15 @@ impl Widen for Avx2<f32> {
     unsafe fn widen_i8(from: *const i8) -> Self::V {
         // SAFETY: the caller promises the instruction set and 8 bytes.
         unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen_bf16(from: *const Bf16) -> Self::V {
+        // SAFETY: the caller promises the instruction set and 8 numbers of 16 bits.
+        unsafe {
+            let numbers = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(numbers))
+        }
     }
 
     #[inline(always)]
@@ -121,6 +162,15 @@ impl Widen for Avx512<f32> {
     unsafe fn widen_i8(from: *const i8) -> Self::V {
         // SAFETY: the caller promises the instruction set and 16 bytes.
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen_bf16(from: *const Bf16) -> Self::V {
+        // SAFETY: the caller promises the instruction set and 16 numbers of 16 bits.
+        unsafe {
+            let numbers = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(numbers))
+        }
     }
 
     #[inline(always)]
@@ -156,6 +206,7 @@ mod tests {
     use crate::kernels::simd::paths;
 
     struct Args<'a, T> {
+        short: &'a [Bf16],
         from: &'a [i8],
         to: *mut T,
     }
@@ -170,18 +221,28 @@ mod tests {
         }
         // SAFETY: there is room for one register more.
         unsafe { S::store(args.to.add(args.from.len()), <i8 as Cell>::load_first::<S>(from, 3)) };
+        let (short, to) = (args.short.as_ptr(), args.to.wrapping_add(args.from.len() + 16));
+        for at in (0..args.short.len()).step_by(S::LANES) {
+            // SAFETY: as above.
+            unsafe { S::store(to.add(at), <Bf16 as Cell>::load::<S>(short.add(at))) };
+        }
+        // SAFETY: as above.
+        unsafe { S::store(to.add(args.short.len()), <Bf16 as Cell>::load_first::<S>(short, 3)) };
     }
     paths!(trait WidenPath: widen_all(Args), registers = [1, 1, 1], for f32);
 
     #[test]
-    fn every_byte_becomes_its_number_on_every_path() {
+    fn every_short_element_becomes_its_number_on_every_path() {
+        let short: Vec<Bf16> = (-64..64).map(|n| Bf16::round(f64::from(n) / 3.0)).collect();
         let from: Vec<i8> = (i8::MIN..=i8::MAX).collect();
         for isa in Isa::available() {
-            let mut to = vec![f32::NAN; 256 + 16];
+            let mut to = vec![f32::NAN; 256 + 16 + 128 + 16];
             // SAFETY: the set is available; both arrays are as long as the path needs.
-            unsafe { <f32 as WidenPath>::pick(isa)(&Args { from: &from, to: to.as_mut_ptr() }) };
+            unsafe { <f32 as WidenPath>::pick(isa)(&Args { short: &short, from: &from, to: to.as_mut_ptr() }) };
             assert!(to.iter().zip(&from).all(|(to, from)| *to == f32::from(*from)), "{isa}");
             assert_eq!(to[256..260], [-128.0, -127.0, -126.0, 0.0], "{isa}");
+            assert!(to[272..].iter().zip(&short).all(|(to, from)| *to == from.to_f32()), "{isa}");
+            assert_eq!(to[400..404], [short[0].to_f32(), short[1].to_f32(), short[2].to_f32(), 0.0], "{isa}");
         }
     }
 }

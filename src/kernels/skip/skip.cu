@@ -100,6 +100,7 @@ KERNEL(THREADS) join(const float* __restrict__ parts, float* __restrict__ y, uns
     const unsigned column = blockIdx.x * THREADS + threadIdx.x;
     if (column < d) {
         float sum = 0.0f;
+#pragma unroll 8
         for (unsigned share = 0; share < shares; ++share) {
             sum += parts[static_cast<u64_t>(share) * d + column];
         }

@@ -4,6 +4,8 @@
 //! stay in the first- or second-level cache ([`tiles`]). Cutting A happens when the case is built;
 //! packing B is part of every iteration.
 
+mod canary;
+mod cuda;
 mod tiles;
 mod wgsl;
 
@@ -17,8 +19,8 @@ use super::random::SplitMix64;
 use super::reference::{Reference, add_product};
 use super::split::{normal_buffer, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel, KernelError,
-    KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
+    Api, Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel,
+    KernelError, KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
 };
 use tiles::{SpmmPath, Tiled};
 
@@ -90,13 +92,25 @@ impl Kernel for Spmm {
         if params.dtype == Dtype::F64 { operands::<f64>(params, context) } else { operands::<f32>(params, context) }
     }
 
+    fn device_operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        Ok(cuda::operands(
+            self.operands(params, context)?,
+            params.count("m")?,
+            params.count("k")?,
+            cuda::has_panels(params)?,
+        ))
+    }
+
     fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
         self.work(params)?;
-        wgsl::program(params, target)
+        match target.api {
+            Api::Cuda => cuda::program(params, target),
+            Api::Wgsl => wgsl::program(params, target),
+        }
     }
 
     fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
-        wgsl::canary(params)
+        canary::for_device(params)
     }
 }
 

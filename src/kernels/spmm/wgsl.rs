@@ -1,11 +1,7 @@
 //! The sparse product with a matrix on other devices in WGSL.
 
-use crate::kernels::canary::{Cancelling, LENGTH};
-use crate::kernels::device::Alone;
-use crate::kernels::operands::of_csr;
 use crate::kernels::{
-    Api, Argument, Array, DeviceBuffer, DeviceCanary, DeviceProgram, Dtype, Format, KernelError, Launch, NoProgram,
-    ParamError, ParamValue, Params, Target, Values, csr,
+    Api, Argument, DeviceBuffer, DeviceProgram, Dtype, Format, Launch, NoProgram, ParamError, Params, Target, csr,
 };
 
 const ONE: &str = concat!("alias T = f32;\n", include_str!("spmm.wgsl"));
@@ -15,8 +11,6 @@ const FOUR: &str = concat!("alias T = vec4<f32>;\n", include_str!("spmm.wgsl"));
 const BLOCK: [u32; 3] = [32, 8, 1];
 /// Most groups down: each then does several sets of rows.
 const GROUPS: u32 = 16_384;
-/// Rows and columns of the canary's answer: whole fours and ragged groups.
-const CANARY: [usize; 2] = [40, 76];
 
 /// The program for a target.
 ///
@@ -58,29 +52,4 @@ pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram,
         output: 4,
         shape: vec![m, n],
     })
-}
-
-/// Sums that cancel to their last bits, as a case whose matrix is full.
-///
-/// # Errors
-/// [`KernelError::OutOfMemory`].
-pub(super) fn canary(params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
-    if params.dtype != Dtype::F32 {
-        return Ok(None);
-    }
-    let [m, n] = CANARY;
-    let cancelling = Cancelling::<f32>::new(m, n, &|x| x);
-    let mut operands = of_csr(&csr::Csr::full(&cancelling.left, LENGTH, &Alone)?);
-    operands.push(Array::of("B", &[LENGTH, n], &cancelling.right));
-    let sizes = [("m", m), ("k", LENGTH), ("n", n)];
-    let sizes = sizes.map(|(name, n)| (name.to_owned(), ParamValue::Integer(n as u64)));
-    let density = ("density".to_owned(), ParamValue::Real(1.0));
-    Ok(Some(DeviceCanary {
-        params: Params { dtype: Dtype::F32, values: sizes.into_iter().chain([density]).collect() },
-        operands,
-        judge: Box::new(move |answer| match &answer.values {
-            Values::F32(found) => cancelling.judge(found),
-            _ => cancelling.judge(&[]),
-        }),
-    }))
 }

@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "vector loads and gathers inside a checked structure")]
 
+mod canary;
+mod cuda;
 mod wgsl;
 
 use super::canary::{Cancelling, LENGTH};
@@ -14,8 +16,8 @@ use super::reference::Reference;
 use super::simd::{Simd, paths};
 use super::split::{Parts, balanced, normal_buffer, output_buffer};
 use super::{
-    Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel, KernelError,
-    KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
+    Api, Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel,
+    KernelError, KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
 };
 use std::ops::Range;
 
@@ -75,13 +77,20 @@ impl Kernel for Spmv {
         if params.dtype == Dtype::F64 { operands::<f64>(params, context) } else { operands::<f32>(params, context) }
     }
 
+    fn device_operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
+        Ok(cuda::operands(self.operands(params, context)?, params.count("k")?))
+    }
+
     fn device_program(&self, params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
         self.work(params)?;
-        wgsl::program(params, target)
+        match target.api {
+            Api::Cuda => cuda::program(params, target),
+            Api::Wgsl => wgsl::program(params, target),
+        }
     }
 
     fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
-        wgsl::canary(params)
+        canary::for_device(params)
     }
 }
 

@@ -1,11 +1,7 @@
 //! The sparse product with a vector on other devices in WGSL.
 
-use crate::kernels::canary::{Cancelling, LENGTH};
-use crate::kernels::device::Alone;
-use crate::kernels::operands::of_csr;
 use crate::kernels::{
-    Api, Argument, Array, DeviceBuffer, DeviceCanary, DeviceProgram, Dtype, Format, KernelError, Launch, NoProgram,
-    ParamError, ParamValue, Params, Target, Values, csr,
+    Api, Argument, DeviceBuffer, DeviceProgram, Dtype, Format, Launch, NoProgram, ParamError, Params, Target, csr,
 };
 
 const SOURCE: &str = include_str!("spmv.wgsl");
@@ -16,8 +12,6 @@ const SUBGROUP: &str = include_str!("subgroup.wgsl");
 const THREADS: u32 = 256;
 /// Most groups: each then does several sets of rows.
 const GROUPS: u32 = 16_384;
-/// Rows of the canary.
-const CANARY: usize = 64;
 
 /// The program for a target.
 ///
@@ -61,27 +55,4 @@ pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram,
         output: 4,
         shape: vec![m],
     })
-}
-
-/// Sums that cancel to their last bits, as a case whose matrix is full.
-///
-/// # Errors
-/// [`KernelError::OutOfMemory`].
-pub(super) fn canary(params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
-    if params.dtype != Dtype::F32 {
-        return Ok(None);
-    }
-    let cancelling = Cancelling::<f32>::new(CANARY, 1, &|x| x);
-    let mut operands = of_csr(&csr::Csr::full(&cancelling.left, LENGTH, &Alone)?);
-    operands.push(Array::of("x", &[LENGTH], &cancelling.right));
-    let sizes = [("m", CANARY), ("k", LENGTH)].map(|(name, n)| (name.to_owned(), ParamValue::Integer(n as u64)));
-    let density = ("density".to_owned(), ParamValue::Real(1.0));
-    Ok(Some(DeviceCanary {
-        params: Params { dtype: Dtype::F32, values: sizes.into_iter().chain([density]).collect() },
-        operands,
-        judge: Box::new(move |answer| match &answer.values {
-            Values::F32(found) => cancelling.judge(found),
-            _ => cancelling.judge(&[]),
-        }),
-    }))
 }

@@ -108,6 +108,11 @@ impl<T: Element> TwoOfFour<T> {
         &self.values
     }
 
+    /// The values, to be rounded to a shorter type: their places stay.
+    pub(super) fn values_mut(&mut self) -> &mut [T] {
+        &mut self.values
+    }
+
     /// The metadata.
     pub(super) fn metadata(&self) -> &[u8] {
         &self.metadata

@@ -70,3 +70,14 @@ fn the_same_case_of_two_entries_is_an_error_on_every_device() {
         - {kernel: gemm, with: {shape: 8x8x8, threads: 2}}\n";
     assert!(errors(twice).problems()[0].message.contains("stands already in line 5"), "{}", errors(twice));
 }
+
+#[test]
+fn a_program_is_chosen_by_a_word_that_stands_in_the_id() {
+    let entry = "  - {kernel: gemm, devices: \"cuda:*\", matrix: {shape: 8x8x8, program: [library, own]}}\n";
+    let ids: Vec<String> = cases(entry).into_iter().map(|c| c.id).collect();
+    assert_eq!(ids, ["gemm-f32-m8-n8-k8-library-cuda", "gemm-f32-m8-n8-k8-own-cuda"]);
+    let bare = "  - {kernel: gemm, devices: \"cuda:*\", with: {shape: 8x8x8}}\n";
+    assert_eq!(cases(bare)[0].params.choice(), None);
+    let text = errors(&with_cases("  - {kernel: gemm, with: {shape: 8x8x8, program: ours}}\n")).to_string();
+    assert!(text.contains("`program`: `ours` is none of its words") && text.contains("library"), "{text}");
+}

@@ -104,7 +104,7 @@ fn schema_and_parser_know_the_same_keys() {
         assert_eq!(keys(entry), names(wire::ENTRY.iter().map(|k| k.name)));
         let id = entry["properties"]["kernel"]["const"].as_str().unwrap();
         let info = catalog().find(id).unwrap().info();
-        let own = info.params.iter().map(|p| p.name).chain(["dtype", "shape", "threads"]);
+        let own = info.params.iter().map(|p| p.name).chain(["dtype", "program", "shape", "threads"]);
         assert_eq!(keys(&entry["properties"]["with"]), names(own), "{id}");
     }
     // The parser itself accepts every key of the tables and refuses any other.

@@ -61,10 +61,15 @@ constexpr unsigned kWarp = 32;
 constexpr std::size_t kStack = 256 * 1024;
 constexpr std::size_t kShared = 256 * 1024;
 
-[[noreturn]] inline void fail(const char* what) {
-    std::fprintf(stderr, "cuda emulator: %s\n", what);
-    std::abort();
-}
+// Ends the launch with a message.
+[[noreturn]] inline void fail(const char* what);
+
+// What programs for Hopper keep (hopper.hpp).
+namespace hopper {
+inline void begin(unsigned seed, unsigned shared);
+inline const char* finish();
+inline void explain();
+}  // namespace hopper
 
 // A copy that its thread has not waited for.
 struct Copy {
@@ -99,6 +104,7 @@ struct Block {
     Fiber* now = nullptr;
     ucontext_t scheduler;
     std::pair<void (*)(void*), void*> body;
+    const char* failure = nullptr;
 };
 
 inline Block& block() {
@@ -109,6 +115,13 @@ inline Block& block() {
 inline Fiber& self() { return *block().now; }
 
 inline void give_way() { swapcontext(&self().context, &block().scheduler); }
+
+// The thread is never run again: the launch returns the message.
+[[noreturn]] inline void fail(const char* what) {
+    block().failure = what;
+    give_way();
+    std::abort();
+}
 
 inline void enter() {
     Block& b = block();
@@ -200,13 +213,13 @@ inline void call(void (*kernel)(A...), void** arguments, std::index_sequence<I..
     kernel(*static_cast<std::remove_reference_t<A>*>(arguments[I])...);
 }
 
-// Runs a grid. `arguments` as for cuLaunchKernel: a pointer to each.
+// Runs a grid. `arguments` as for cuLaunchKernel: a pointer to each. Returns what went wrong, or null.
 template <class... A>
-inline void launch(void (*kernel)(A...), dim3 grid, dim3 size, unsigned shared, void** arguments, unsigned seed) {
+inline const char* launch(void (*kernel)(A...), dim3 grid, dim3 size, unsigned shared, void** arguments, unsigned seed) {
     Block& b = block();
     b.threads = size.x * size.y * size.z;
     if (b.threads == 0 || b.threads % kWarp != 0 || b.threads > 1024 || shared > kShared) {
-        fail("a block of another size than 1 to 32 warps, or with too much shared memory");
+        return "a block of another size than 1 to 32 warps, or with too much shared memory";
     }
     struct Body {
         void (*kernel)(A...);
@@ -219,6 +232,7 @@ inline void launch(void (*kernel)(A...), dim3 grid, dim3 size, unsigned shared, 
               &body};
     b.size = size;
     b.grid = grid;
+    b.failure = nullptr;
     while (b.fibers.size() < b.threads) {
         b.fibers.push_back(std::make_unique<Fiber>());
     }
@@ -233,11 +247,14 @@ inline void launch(void (*kernel)(A...), dim3 grid, dim3 size, unsigned shared, 
         std::memset(b.shared.get(), 0xff, kShared);
         b.warps.assign(b.threads / kWarp, Warp{});
         b.arrived = b.generation = 0;
+        hopper::begin(random(), shared);
         for (unsigned t = 0; t < b.threads; ++t) {
             Fiber& f = *b.fibers[t];
             f.index = {t % size.x, t / size.x % size.y, t / size.x / size.y};
             f.linear = t;
             f.done = false;
+            f.open.clear();
+            f.groups.clear();
             getcontext(&f.context);
             f.context.uc_stack.ss_sp = f.stack.get();
             f.context.uc_stack.ss_size = kStack;
@@ -254,18 +271,26 @@ inline void launch(void (*kernel)(A...), dim3 grid, dim3 size, unsigned shared, 
                 }
                 b.now = &f;
                 swapcontext(&b.scheduler, &f.context);
+                if (b.failure != nullptr) {
+                    return b.failure;
+                }
                 left += f.done ? 0 : 1;
             }
             if (left > 0 && b.progress == before) {
-                fail("threads wait for others that never come");
+                hopper::explain();
+                return "threads wait for others that never come";
             }
+        }
+        if (const char* open = hopper::finish()) {
+            return open;
         }
         for (unsigned i = shared; i < kShared; ++i) {
             if (b.shared[i] != 0xff) {
-                fail("a write behind the shared memory of the block");
+                return "a write behind the shared memory of the block";
             }
         }
     }
+    return nullptr;
 }
 
 }  // namespace emulator
@@ -449,9 +474,86 @@ using std::fma;
 using std::fmaf;
 using std::fmaxf;
 
-// Makes a kernel callable from outside: emulate_NAME(grid, block, shared, arguments, seed).
-#define EMULATED_ENTRY(name)                                                                                     \
-    extern "C" void emulate_##name(const unsigned* grid, const unsigned* size, unsigned shared, void** arguments, \
-                                   unsigned seed) {                                                              \
-        emulator::launch(name, dim3{grid[0], grid[1], grid[2]}, dim3{size[0], size[1], size[2]}, shared, arguments, seed); \
+namespace emulator {
+inline float of_f16(std::uint16_t x) {
+    const int exponent = x >> 10 & 0x1f, mantissa = x & 0x3ff;
+    float size = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -24)
+                               : std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25);
+    if (exponent == 0x1f) {
+        size = mantissa == 0 ? INFINITY : NAN;
     }
+    return x & 0x8000 ? -size : size;
+}
+
+// d += a·b for a tile of 16×8 whose operands lie in words of `Each` neighbours along the sum, 4 rows of `8 * Each` of them for a,
+// 2 for b (PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type" and "for mma.m16n8k32").
+template <int Each, class Sum, class Wide, class Part>
+inline void multiply(Sum (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, Part part) {
+    struct Given {
+        const unsigned* a;
+        unsigned b[2];
+    } given{a, {b0, b1}};
+    together(&given, d, [=](const void** all, void** wanted) {
+        Wide left[16][8 * Each], right[8 * Each][8];
+        for (unsigned lane = 0; lane < kWarp; ++lane) {
+            const Given& g = *static_cast<const Given*>(all[lane]);
+            for (unsigned e = 0; e < Each; ++e) {
+                for (unsigned word = 0; word < 4; ++word) {
+                    left[lane / 4 + word % 2 * 8][lane % 4 * Each + e + word / 2 * 4 * Each] = part(g.a[word], e);
+                }
+                for (unsigned word = 0; word < 2; ++word) {
+                    right[lane % 4 * Each + e + word * 4 * Each][lane / 4] = part(g.b[word], e);
+                }
+            }
+        }
+        for (unsigned lane = 0; lane < kWarp; ++lane) {
+            Sum* sums = static_cast<Sum*>(wanted[lane]);
+            for (unsigned element = 0; element < 4; ++element) {
+                Wide sum = sums[element];
+                for (unsigned i = 0; i < 8 * Each; ++i) {
+                    sum += left[lane / 4 + element / 2 * 8][i] * right[i][lane % 4 * 2 + element % 2];
+                }
+                sums[element] = static_cast<Sum>(sum);
+            }
+        }
+    });
+}
+}  // namespace emulator
+
+inline void multiply_f16(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    emulator::multiply<2, float, double>(d, a, b0, b1, [](unsigned word, unsigned e) {
+        return static_cast<double>(emulator::of_f16(static_cast<std::uint16_t>(word >> (16 * e))));
+    });
+}
+inline void multiply_i8(int (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    emulator::multiply<4, int, long long>(d, a, b0, b1, [](unsigned word, unsigned e) {
+        return static_cast<long long>(static_cast<signed char>(word >> (8 * e)));
+    });
+}
+// PTX ISA, "Matrix Fragments for mma.m8n8k4 with .f64".
+inline void multiply_f64(double (&d)[2], double a, double b) {
+    struct Given {
+        double a, b;
+    } given{a, b};
+    emulator::together(&given, d, [](const void** all, void** wanted) {
+        for (unsigned lane = 0; lane < emulator::kWarp; ++lane) {
+            double* sums = static_cast<double*>(wanted[lane]);
+            for (unsigned i = 0; i < 4; ++i) {
+                for (unsigned element = 0; element < 2; ++element) {
+                    const double left = static_cast<const Given*>(all[lane / 4 * 4 + i])->a;
+                    sums[element] = std::fma(left, static_cast<const Given*>(all[(lane % 4 * 2 + element) * 4 + i])->b, sums[element]);
+                }
+            }
+        }
+    });
+}
+
+// Makes a kernel callable from outside: emulate_NAME(grid, block, shared, arguments, seed); null, or what went wrong.
+#define EMULATED_ENTRY(name)                                                                                            \
+    extern "C" const char* emulate_##name(const unsigned* grid, const unsigned* size, unsigned shared, void** arguments, \
+                                          unsigned seed) {                                                              \
+        return emulator::launch(name, dim3{grid[0], grid[1], grid[2]}, dim3{size[0], size[1], size[2]}, shared, arguments, \
+                                seed);                                                                                  \
+    }
+
+#include "hopper.hpp"
