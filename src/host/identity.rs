@@ -100,18 +100,7 @@ pub fn container(host: &Host) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-
-    fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
-        let dir = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = dir.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        let host = Host::at(dir.path());
-        (dir, host)
-    }
+    use crate::host::tests::machine;
 
     #[test]
     fn an_empty_machine_is_unknown_throughout() {

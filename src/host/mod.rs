@@ -120,6 +120,18 @@ pub fn environment(host: &Host, gpus: Vec<Gpu>) -> Environment {
 mod tests {
     use super::*;
 
+    /// A machine with these files below its root, for as long as the folder lives.
+    pub(super) fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let host = Host::at(dir.path());
+        (dir, host)
+    }
+
     #[test]
     fn the_real_machine_is_described_and_quickly() {
         let clock = crate::clock::Clock::start();

@@ -83,19 +83,9 @@ fn on_battery(host: &Host) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::tests::machine;
     use proptest::prelude::*;
     use std::fs;
-
-    fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
-        let dir = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = dir.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        let host = Host::at(dir.path());
-        (dir, host)
-    }
 
     #[test]
     fn an_empty_machine_and_one_of_empty_files_are_unknown() {

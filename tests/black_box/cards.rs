@@ -136,6 +136,12 @@ fn a_uuid_and_an_address_that_name_two_boards_refuse_the_device_with_both() {
     let Some(cards) = Cards::new(&swapped, NVML) else { return };
     let listed = Ran::from(cards.machine.command(&["list", "devices", "--format", "json"]).output().unwrap());
     assert!(!listed.expect(0).stdout.contains("11111111-"), "UUIDs are not shown");
+    let report = Ran::from(cards.command(&["doctor", "--format", "json"]).output().unwrap()).expect(0).json();
+    let family = report["devices"].as_array().unwrap().iter().find(|f| f["family"] == "cuda").unwrap();
+    for device in family["devices"].as_array().unwrap() {
+        let why = device["refused"].as_str().unwrap_or_else(|| panic!("{device}"));
+        assert!(why.contains("so nobody can tell whose energy would be read"), "{why}");
+    }
     let ran = cards.measure("[cpu, \"cuda:0\"]", SHORT, None).expect(0);
     let skips = cards.header()["plan"]["skips"].clone();
     assert_eq!(skips.as_array().unwrap().len(), 1, "{}", ran.stderr);
