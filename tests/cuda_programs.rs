@@ -475,6 +475,32 @@ fn compiles(group: Group, least: usize) {
 }
 
 #[test]
+fn products_for_hopper_run_beside_their_threads() {
+    let Some(compiler) = compiler("what the assembler says of products for Hopper") else { return };
+    let architecture = Architecture { major: 9, minor: 0 };
+    let (mut seen, mut planted) = (BTreeSet::new(), 0);
+    for case in cases().into_iter().chain(cases::hopper()).chain(large()) {
+        for step in hopper_program(&case).into_iter().flat_map(|p| p.steps) {
+            if !seen.insert((step.entry, step.constants.clone())) {
+                continue;
+            }
+            let said =
+                |text: &str| compiler.compile_aloud(&Source { text, macros: &step.constants, architecture }).unwrap().1;
+            let log = said(step.source);
+            assert!(!log.contains("serialized"), "{case:?}: {log}");
+            // A sum that is touched while it is made: every product is waited for, and the assembler says so.
+            let touched = "if (index == 7) { output[3] = 1.0f; products_wait<1>(); } else { products_wait<0>(); }";
+            if step.entry == "attention_hopper" && seen.len() <= 2 {
+                let log = said(&step.source.replace("products_wait<1>();", touched));
+                assert!(log.contains("serialized"), "the assembler says nothing any more: {log}");
+                planted += 1;
+            }
+        }
+    }
+    assert!(seen.len() >= 6 && planted > 0, "{planted}, {seen:?}");
+}
+
+#[test]
 fn a_text_that_does_not_compile_is_shown_with_its_line() {
     let Some(compiler) = compiler("errors of NVRTC") else { return };
     let text = "#line 1 \"a.cu\"\nextern \"C\" __global__ void f(float* x) {\n    x[0] = y;\n}\n";

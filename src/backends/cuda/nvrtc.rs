@@ -224,6 +224,14 @@ impl Compiler {
     /// # Errors
     /// [`NvrtcError::Compile`] with the first line that is wrong; others when the library fails.
     pub fn compile(&self, source: &Source<'_>) -> Result<Vec<u8>, NvrtcError> {
+        Ok(self.compile_aloud(source)?.0)
+    }
+
+    /// Compiles a text, and hands out what the library and its assembler said besides, such as `Potential Performance Loss`.
+    ///
+    /// # Errors
+    /// As for [`compile`](Self::compile).
+    pub fn compile_aloud(&self, source: &Source<'_>) -> Result<(Vec<u8>, String), NvrtcError> {
         let text = self.text(source.text)?;
         let architecture = source.architecture.option();
         let mut options = vec![
@@ -255,7 +263,7 @@ impl Compiler {
         // SAFETY: the program was created above, and the options are terminated and outlive the call.
         let code = unsafe { (self.functions.compile)(program.program, count, pointers.as_ptr()) };
         match code {
-            0 => program.cubin(),
+            0 => Ok((program.cubin()?, program.log()?)),
             // NVRTC_ERROR_COMPILATION
             6 => Err(refused(code, &program.log()?, source.text)),
             // NVRTC_ERROR_INVALID_OPTION: all our options but the architecture are known to every version.
