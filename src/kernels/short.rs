@@ -110,6 +110,10 @@ pub(crate) trait Sum: Plain + std::fmt::Debug {
     fn from_f64(value: f64) -> Self;
     /// Largest error of a right sum, relative to the sum of the terms' magnitudes.
     fn limit() -> f64;
+    /// The same of a sum that a card made.
+    fn limit_of_cards() -> f64 {
+        Self::limit()
+    }
 }
 
 impl Short for Bf16 {
@@ -182,6 +186,10 @@ impl Sum for f32 {
     /// Products of two short operands are exact, so only the sums are rounded.
     fn limit() -> f64 {
         reference::limit(Dtype::F32)
+    }
+
+    fn limit_of_cards() -> f64 {
+        reference::CUT_OFF
     }
 }
 

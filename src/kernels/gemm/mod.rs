@@ -24,7 +24,7 @@ use super::device::{half_bits, half_value};
 use super::element::Element;
 use super::params::{product, sum};
 use super::random::SplitMix64;
-use super::reference::{Reference, add_product, limit};
+use super::reference::{CUT_OFF, Reference, add_product, limit};
 use super::short::Bf16;
 use super::split::{even, normal_buffer, output_buffer};
 use super::{
@@ -164,6 +164,8 @@ struct Gemmed<T: Element> {
     reference: Reference,
     /// The type that the case declares: operands of fewer bits were widened before.
     dtype: Dtype,
+    /// Whether C is the answer of a card.
+    of_card: bool,
 }
 
 impl<T: NestPath> Gemmed<T> {
@@ -185,7 +187,7 @@ impl<T: NestPath> Gemmed<T> {
             }
         })?;
         let nest = Nest::new([m, n, k], blocks(m, n, team.threads()), isa)?;
-        Ok(Self { shape: [m, n, k], nest, a, b, c, reference, dtype: T::DTYPE })
+        Ok(Self { shape: [m, n, k], nest, a, b, c, reference, dtype: T::DTYPE, of_card: false })
     }
 }
 
@@ -208,12 +210,14 @@ impl<T: NestPath> Program for Gemmed<T> {
     }
 
     fn run(&mut self, team: &dyn Team) {
+        self.of_card = false;
         self.nest.multiply(&self.a, &self.b, &mut self.c, team);
     }
 
     fn check(&mut self) -> Correctness {
         let limit = match self.dtype {
-            // Products of two halves are exact, so only the sums are rounded.
+            // Products of two halves are exact, so only the sums are rounded, or cut off.
+            Dtype::F16 if self.of_card => CUT_OFF,
             Dtype::F16 => limit(Dtype::F32),
             Dtype::F8 => super::eight::LIMIT,
             dtype => limit(dtype),
@@ -227,6 +231,7 @@ impl<T: NestPath> Program for Gemmed<T> {
     }
 
     fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
+        self.of_card = true;
         answer.write_to(&mut self.c, T::from_f64)
     }
 

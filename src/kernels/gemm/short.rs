@@ -95,6 +95,8 @@ pub(super) struct Shortened<S: Short> {
     nest: Nest<S>,
     workspace: Workspace,
     reference: Reference,
+    /// Whether C is the answer of a card.
+    of_card: bool,
 }
 
 impl<S: NestPath> Shortened<S> {
@@ -124,7 +126,7 @@ impl<S: NestPath> Shortened<S> {
         })?;
         let nest = Nest::of(unit);
         let workspace = Workspace::new(&nest, [m, n, k], team)?;
-        Ok(Self { shape: [m, n, k], a, b, c, nest, workspace, reference })
+        Ok(Self { shape: [m, n, k], a, b, c, nest, workspace, reference, of_card: false })
     }
 }
 
@@ -142,11 +144,13 @@ impl<S: NestPath> Program for Shortened<S> {
     }
 
     fn run(&mut self, team: &dyn Team) {
+        self.of_card = false;
         self.nest.multiply(self.shape, &self.a, &self.b, &mut self.c, &mut self.workspace, team);
     }
 
     fn check(&mut self) -> Correctness {
-        self.reference.compare_as(&self.c, S::Sum::to_f64, S::Sum::limit())
+        let limit = if self.of_card { S::Sum::limit_of_cards() } else { S::Sum::limit() };
+        self.reference.compare_as(&self.c, S::Sum::to_f64, limit)
     }
 
     fn output(&self) -> Option<Array> {
@@ -157,6 +161,7 @@ impl<S: NestPath> Program for Shortened<S> {
     }
 
     fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
+        self.of_card = true;
         // Rounding would hide what no sum gives: NaN becomes the poison.
         answer.write_to(&mut self.c, |x| if x.is_nan() { S::Sum::POISON } else { S::Sum::from_f64(x) })
     }
@@ -289,6 +294,38 @@ mod tests {
     fn several_blocks_join() {
         every_unit::<Bf16>(&[[300, 40, 70], [40, 530, 70], [20, 40, 2200]]);
         every_unit::<i8>(&[[300, 40, 70], [40, 530, 70], [20, 40, 4300]]);
+    }
+
+    /// What tensor cores do: a sum is cut off to `bits` behind its point after each sixteen products.
+    fn cut_off(program: &Shortened<Bf16>, bits: u32) -> Array {
+        let [m, n, k] = program.shape;
+        let scale = |x: f64| 2f64.powi(bits.cast_signed() - x.abs().log2().floor() as i32);
+        let cut = |x: f64| if x == 0.0 { x } else { (x * scale(x)).trunc() / scale(x) };
+        let sum = |index: usize| {
+            let product = |q: usize| program.a[index / n * k + q].to_f64() * program.b[q * n + index % n].to_f64();
+            let slices = (0..k).step_by(16).map(|first| (first..k.min(first + 16)).map(product).sum::<f64>());
+            slices.fold(0.0, |sum, slice| cut(sum + slice))
+        };
+        Array::of_numbers("C", &[m, n], true, (0..m * n).map(sum))
+    }
+
+    #[test]
+    fn long_sums_of_a_card_may_be_cut_off_but_not_short() {
+        let team = Threads(2);
+        let context = BuildContext { seed: 20_260_407, isa: Isa::detect(), team: &team };
+        let mut program = Shortened::<Bf16>::build([16, 64, 16_384], &context).unwrap();
+        program.accept(&cut_off(&program, 23)).unwrap();
+        let of_card = program.check();
+        assert!(of_card.passed() && of_card.error.unwrap() > 8.0 * Dtype::F32.unit_roundoff(), "{of_card:?}");
+        // Sums in binary16 and in bfloat16.
+        for bits in [10, 7] {
+            program.accept(&cut_off(&program, bits)).unwrap();
+            assert!(!program.check().passed(), "{bits} bits");
+        }
+        // The processor rounds to nearest, and is held to that.
+        program.run(&team);
+        let own = program.check();
+        assert!(own.passed() && own.limit < of_card.limit, "{own:?}");
     }
 
     #[test]
