@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The one command on a machine with an NVIDIA GPU, without network and without a Rust toolchain: are the CUDA programs right, how
-# fast are they beside PyTorch on the same card, and a record with its reports.
+# fast are they beside PyTorch on the same card, and a record with its reports and its certificate, or the reasons against one.
 #
 #   bash ci/gpu.sh [--binary FILE] [--out FOLDER] [--dry-run]
 #
@@ -73,5 +73,14 @@ step "devices" "$binary" list devices
 step "every answer against its f64 reference" "$binary" run suites/reference-gpu.yaml --verify
 [ "$torch" -eq 1 ] && step "beside PyTorch" python3 ci/gpu_peers.py --binary "$binary" --out "$out/peers"
 step "record" "$binary" run suites/reference-gpu.yaml --require energy --out "$out/record"
+# A refusal is an answer as well: the bundle names what the record lacks.
+certified() { # certified RECORD: a certificate, or the reasons against one
+  local code=0
+  [ -e "$out/key.pem" ] || "$binary" keygen "$out/key.pem" || return 1
+  rm -rf "$out/certificate"
+  "$binary" certify "$1" --sign "$out/key.pem" --out "$out/certificate" || code=$?
+  [ "$code" -eq 0 ] || [ "$code" -eq 3 ] || [ "$code" -eq 4 ]
+}
+[ -e "$out/record/record.json" ] && step "certificate" certified "$out/record"
 printf '%d missing, %d failed; results are in %s\n' "$missing" "$failed" "$out"
 [ "$failed" -eq 0 ]
