@@ -186,8 +186,12 @@ fn every_kernel_with_a_program_is_among_the_cases() {
 
 /// The first elements of an answer of a probe of arithmetic, and what they have to be: of chains, those of one block; of
 /// tiles, the sums of one warp. A whole iteration is too long for an emulator.
-fn first_answers(emulator: &Emulator, case: &Small, edit: impl Fn(&str) -> String) -> (Vec<f64>, Vec<f64>) {
-    let mut program = program(case);
+fn first_answers(
+    emulator: &Emulator,
+    case: &Small,
+    mut program: DeviceProgram,
+    edit: impl Fn(&str) -> String,
+) -> (Vec<f64>, Vec<f64>) {
     let mut judge = Judge::new(kernels::find(case.kernel).unwrap(), &case.planned(), 11).unwrap();
     let operands = judge.take_operands();
     program.steps[0].grid = [1, 1, 1];
@@ -212,14 +216,17 @@ fn first_answers(emulator: &Emulator, case: &Small, edit: impl Fn(&str) -> Strin
 #[test]
 fn probes_of_arithmetic_count_every_operation() {
     let Some(emulator) = emulator("probes of arithmetic") else { return };
-    for case in ceilings().iter().filter(|c| c.kernel == "fma-peak") {
-        let (found, expected) = first_answers(&emulator, case, str::to_owned);
+    let programs = |case: &Small| [Some(program(case)), hopper_program(case)].into_iter().flatten();
+    let probes = ceilings().into_iter().filter(|c| c.kernel == "fma-peak");
+    for (case, program) in probes.flat_map(|case| programs(&case).map(|p| (case.clone(), p)).collect::<Vec<_>>()) {
+        let (found, expected) = first_answers(&emulator, &case, program.clone(), str::to_owned);
         assert!(found == expected, "{case:?}: {:?} instead of {:?}", &found[..4], &expected[..4]);
-        let [right, wrong] = match case.params.dtype {
-            Dtype::F32 | Dtype::F64 => ["u < UNROLLED; ++u", "u < UNROLLED - 1; ++u"],
+        let [right, wrong] = match (case.params.dtype, program.path.as_str()) {
+            (Dtype::F32 | Dtype::F64, _) => ["u < UNROLLED; ++u", "u < UNROLLED - 1; ++u"],
+            (_, "cuda/wgmma") => ["u < PAIRS; ++u", "u < PAIRS - 1; ++u"],
             _ => ["pair < pairs; ++pair", "pair + 1 < pairs; ++pair"],
         };
-        let (found, _) = first_answers(&emulator, case, |text| text.replace(right, wrong));
+        let (found, _) = first_answers(&emulator, &case, program, |text| text.replace(right, wrong));
         assert!(found != expected, "{case:?}: a lost step was not noticed");
     }
 }
@@ -479,7 +486,7 @@ fn products_for_hopper_run_beside_their_threads() {
     let Some(compiler) = compiler("what the assembler says of products for Hopper") else { return };
     let architecture = Architecture { major: 9, minor: 0 };
     let (mut seen, mut planted) = (BTreeSet::new(), 0);
-    for case in cases().into_iter().chain(cases::hopper()).chain(large()) {
+    for case in cases().into_iter().chain(cases::hopper()).chain(large()).chain(ceilings()) {
         for step in hopper_program(&case).into_iter().flat_map(|p| p.steps) {
             if !seen.insert((step.entry, step.constants.clone())) {
                 continue;

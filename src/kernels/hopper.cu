@@ -86,6 +86,11 @@ DEVICE void turn_pass(unsigned id, unsigned threads) {
     asm volatile("barrier.cta.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
+// Makes what this thread wrote to shared memory known to products; threads of the block need a barrier behind it.
+DEVICE void writes_known() {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 // Orders what threads did to registers before the products that follow.
 DEVICE void products_fence() {
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");

@@ -1,9 +1,11 @@
 //! The arithmetic probe on cards: its programs, their operands, and what they have to answer.
 //!
-//! The recurrence is that of the processor ([`super`]), repeated more often; short elements go through `mma.sync`, whose
-//! accumulators are checked like the processor's ([`super::dots`]). The result is exact, so no operation can be left out.
+//! The recurrence is that of the processor ([`super`]), repeated more often; short elements go through `mma.sync`, and
+//! bfloat16 on Hopper through `wgmma`, whose accumulators are checked like the processor's ([`super::dots`]). The result
+//! is exact, so no operation can be left out.
 
 use crate::kernels::cuda::{cuda_source, needs_ampere};
+use crate::kernels::hopper::{LINE, is_hopper};
 use crate::kernels::random::SplitMix64;
 use crate::kernels::{
     Api, Argument, Array, DeviceBuffer, DeviceProgram, Dtype, Format, Launch, NoProgram, ParamError, Target, Work,
@@ -11,6 +13,7 @@ use crate::kernels::{
 
 const CHAINS_CUDA: &str = cuda_source!("fma/chains.cu");
 const TILES_CUDA: &str = cuda_source!("fma/tiles.cu");
+const TILES_HOPPER: &str = cuda_source!("hopper.cu", "fma/hopper.cu");
 const CHAINS_WGSL: &str = include_str!("chains.wgsl");
 
 /// Threads of a block of each program.
@@ -64,7 +67,7 @@ pub(super) fn program(dtype: Dtype, answers: usize, step: f64, target: &Target) 
         (Api::Cuda, Dtype::F32 | Dtype::F64) => Ok(chains(CHAINS_CUDA, dtype, answers, step, 1)),
         (Api::Cuda, _) => {
             needs_ampere(target)?;
-            Ok(tiles(dtype, answers))
+            Ok(tiles(dtype, answers, is_hopper(target)))
         }
         (Api::Wgsl, _) => Err(NoProgram::Unwritten),
     }
@@ -103,7 +106,11 @@ fn chains(source: &'static str, dtype: Dtype, answers: usize, step: f64, at_once
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the answers are a constant far below 2^32")]
-fn tiles(dtype: Dtype, answers: usize) -> DeviceProgram {
+fn tiles(dtype: Dtype, answers: usize, hopper: bool) -> DeviceProgram {
+    // Written for bfloat16 alone.
+    let hopper = hopper && dtype == Dtype::Bf16;
+    // Tiles of the answer that a warp writes.
+    let each = if hopper { 2 } else { 1 };
     let (format, sums, short) = match dtype {
         Dtype::I8 => (Format::I8, Format::I32, 2),
         Dtype::F16 => (Format::F16, Format::F32, 1),
@@ -111,7 +118,7 @@ fn tiles(dtype: Dtype, answers: usize) -> DeviceProgram {
     };
     let depth = depth(dtype);
     DeviceProgram {
-        path: "cuda/mma.sync".to_owned(),
+        path: if hopper { "cuda/wgmma" } else { "cuda/mma.sync" }.to_owned(),
         buffers: vec![
             DeviceBuffer::operand("a", 16 * depth, format),
             DeviceBuffer::operand("other", 16 * depth, format),
@@ -120,13 +127,14 @@ fn tiles(dtype: Dtype, answers: usize) -> DeviceProgram {
             DeviceBuffer::output("to", answers, sums),
         ],
         steps: vec![Launch {
-            source: TILES_CUDA,
-            entry: "tiles",
-            grid: [(answers / (TILE * THREADS as usize / 32)) as u32, 1, 1],
+            source: if hopper { TILES_HOPPER } else { TILES_CUDA },
+            entry: if hopper { "tiles_hopper" } else { "tiles" },
+            grid: [(answers / (each * TILE * THREADS as usize / 32)) as u32, 1, 1],
             block: [THREADS, 1, 1],
-            shared: 0,
+            // Lines of a, `other` and b.
+            shared: if hopper { (64 + 64 + 128) * 2 * LINE } else { 0 },
             buffers: vec![0, 1, 2, 3, 4],
-            constants: vec![("SHORT", short)],
+            constants: if hopper { Vec::new() } else { vec![("SHORT", short)] },
             arguments: vec![Argument::U32(TILE_PAIRS as u32)],
         }],
         output: 4,
