@@ -127,6 +127,7 @@ fn planned(info: &DeviceInfo) -> PlannedDevice {
         cache: info.cache,
         target: info.target.clone(),
         software: info.software,
+        emulated: info.software || info.simulated.is_some(),
         refused: info.refused.clone(),
     }
 }

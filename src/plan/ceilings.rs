@@ -75,10 +75,10 @@ pub(super) fn probes(
 
 /// The probes of each device in use, as far as it has programs for them: arithmetic for each type in use, and read
 /// bandwidth of its memory, far beyond its cache. One that does not fit is left out: shares of it are then unknown. A
-/// software device has none: what it reaches says nothing of a card.
+/// device that the processor computes for has none: what it reaches says nothing of a card.
 fn on_devices(planned: &[Planned], profile: &Profile, capacity: &Capacity, catalog: &Catalog) -> Vec<Case> {
     let mut probes = Vec::new();
-    for device in capacity.devices.found.iter().filter(|d| !d.software) {
+    for device in capacity.devices.found.iter().filter(|d| !d.emulated) {
         let own = || planned.iter().filter(|p| p.case.device == device.id);
         let Some(line) = own().next().map(|p| p.case.line) else { continue };
         let arithmetic = catalog.infos(Role::ComputeCeiling).flat_map(|info| {

@@ -23,6 +23,8 @@ pub struct PlannedDevice {
     pub target: Target,
     /// Whether it is the processor in disguise: right answers, and no device whose energy says anything.
     pub software: bool,
+    /// Whether the processor computes in its place, as software or as a double of the project's tests: ceilings say nothing.
+    pub emulated: bool,
     /// Why nothing can be measured on it although it answered.
     pub refused: Option<String>,
 }

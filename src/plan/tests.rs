@@ -201,6 +201,7 @@ fn device(id: &str, gib: Option<f64>) -> PlannedDevice {
         cache: None,
         target: Target { api: id.api().unwrap_or(Api::Wgsl), limits, libraries: vec![library] },
         software: id.0.ends_with("software"),
+        emulated: id.0.ends_with("software"),
         refused: None,
         id,
     }
