@@ -19,7 +19,32 @@ type Entry = unsafe extern "C" fn(*const u32, *const u32, u32, *mut *mut c_void,
 /// A C++ compiler, and where its libraries go.
 pub(crate) struct Emulator {
     folder: PathBuf,
-    header: PathBuf,
+    /// What the emulator consists of.
+    texts: [String; 2],
+    /// The name under which its compiled form is included.
+    compiled: PathBuf,
+}
+
+/// How header and programs are compiled.
+const OPTIONS: [&str; 6] = ["-std=c++17", "-O1", "-w", "-ffp-contract=off", "-fno-strict-aliasing", "-fPIC"];
+
+fn hash_of(what: &impl Hash) -> u64 {
+    let mut hash = DefaultHasher::new();
+    what.hash(&mut hash);
+    hash.finish()
+}
+
+/// Compiles the header once for all programs, which takes as long as one of them. Several tests may do so at the same time.
+fn precompile(header: &Path, compiled: &Path) {
+    let finished = compiled.with_extension("hpp.gch");
+    if finished.exists() {
+        return;
+    }
+    let part = compiled.with_extension(format!("{}.gch", std::process::id()));
+    let output = Command::new("g++").args(OPTIONS).args(["-x", "c++-header"]).arg(header).arg("-o").arg(&part).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::rename(&part, &finished).unwrap();
 }
 
 impl Emulator {
@@ -32,7 +57,10 @@ impl Emulator {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cuda_emulator");
         std::fs::create_dir_all(&folder).unwrap();
         let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cuda_emulator/emulate.hpp");
-        Ok(Self { folder, header })
+        let texts = [header.clone(), header.with_file_name("hopper.hpp")].map(|h| std::fs::read_to_string(h).unwrap());
+        let compiled = folder.join(format!("{:016x}.hpp", hash_of(&texts)));
+        precompile(&header, &compiled);
+        Ok(Self { folder, texts, compiled })
     }
 
     /// Runs all steps on operands and hands out the answer, or what the emulator found wrong. `edit` may change the text;
@@ -95,12 +123,8 @@ impl Emulator {
     /// The library of a text with these constants, compiled at first use.
     fn library(&self, step: &Launch, text: &str) -> Library {
         let entries: String = entries(text).map(|name| format!("EMULATED_ENTRY({name})\n")).collect();
-        let headers = [self.header.clone(), self.header.with_file_name("hopper.hpp")];
-        let header = headers.map(|h| std::fs::read_to_string(h).unwrap());
         let whole = format!("{text}\n{entries}");
-        let mut hash = DefaultHasher::new();
-        (&header, &whole, &step.constants).hash(&mut hash);
-        let stem = self.folder.join(format!("{:016x}", hash.finish()));
+        let stem = self.folder.join(format!("{:016x}", hash_of(&(&self.texts, &whole, &step.constants))));
         let library = stem.with_extension("so");
         if !library.exists() {
             let source = stem.with_extension(format!("{}.cpp", std::process::id()));
@@ -108,17 +132,9 @@ impl Emulator {
             std::fs::write(&source, whole).unwrap();
             let macros = step.constants.iter().map(|(name, value)| format!("-D{name}={value}"));
             let output = Command::new("g++")
-                .args([
-                    "-std=c++17",
-                    "-O1",
-                    "-w",
-                    "-ffp-contract=off",
-                    "-fno-strict-aliasing",
-                    "-shared",
-                    "-fPIC",
-                    "-include",
-                ])
-                .arg(&self.header)
+                .args(OPTIONS)
+                .args(["-shared", "-include"])
+                .arg(&self.compiled)
                 .args(macros)
                 .arg(&source)
                 .arg("-o")
