@@ -20,6 +20,7 @@ mod element;
 #[cfg(test)]
 mod every;
 mod fma;
+mod format;
 mod gemm;
 mod hopper;
 mod isa;
@@ -47,9 +48,10 @@ mod verify;
 pub(crate) use buffer::Buffer;
 pub use correctness::{Canary, Correctness, Coverage};
 pub use device::{
-    Api, Argument, Chosen, DeviceBuffer, DeviceCanary, DeviceProgram, Format, Init, Judge, Launch, Library, Limits,
-    NoProgram, Target, TensorMap, operand,
+    Api, Argument, Chosen, DeviceBuffer, DeviceCanary, DeviceProgram, Init, Judge, Launch, Library, Limits, NoProgram,
+    Target, TensorMap, operand,
 };
+pub use format::Format;
 pub use isa::Isa;
 pub use operands::{Array, Values};
 pub use params::{

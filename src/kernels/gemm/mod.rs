@@ -20,8 +20,8 @@ mod wgsl;
 mod words;
 
 use super::canary::{Cancelling, LENGTH};
-use super::device::{half_bits, half_value};
 use super::element::Element;
+use super::format::{half_bits, half_value};
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::{CUT_OFF, Reference, add_product, limit};

@@ -6,7 +6,7 @@ mod cuda;
 mod structure;
 mod tiles;
 
-use super::device::{half_bits, half_value};
+use super::format::{half_bits, half_value};
 use super::params::{product, sum};
 use super::random::SplitMix64;
 use super::reference::{Reference, add_product, limit};
