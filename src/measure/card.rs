@@ -51,7 +51,10 @@ impl<'a> Card<'a> {
     ) {
         let events = self.watch.map(|watch| watch.end(micros())).unwrap_or_default();
         let slowdowns = Edge::throttled(first, last, self.domain);
-        if let Some((events, _)) = slowdowns {
+        // That the card kept its clock says nothing of a host nobody watched.
+        if let Some((events, _)) = slowdowns
+            && (events > 0 || state.throttle_events.is_some())
+        {
             state.throttle_events = Some(state.throttle_events.unwrap_or(0) + events);
         }
         state.card = gauges.map(|gauges| CardState {
