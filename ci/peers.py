@@ -94,13 +94,19 @@ def arrays_of(folder):
     return {path.stem: np.load(path) for path in Path(folder).glob("*.npy")}
 
 
+def peers():
+    from peer_libraries import PEERS
+    from peer_librsb import Librsb
+
+    return [*PEERS, Librsb]
+
+
 # The process of a peer.
 
 
 def serve(args):
     """Answers the requests of kernel_server for one peer: `case`, `run`, `answer`."""
     import numpy as np
-    from peer_libraries import PEERS
 
     peer = call = answer = None
 
@@ -121,7 +127,7 @@ def serve(args):
         try:
             if word == "case":
                 folder, *text = rest
-                peer = peer or next(p for p in PEERS if p.name == args.peer)(args.threads)
+                peer = peer or next(p for p in peers() if p.name == args.peer)(args.threads)
                 call, answer = peer.prepare(Case.of(" ".join(text)), arrays_of(folder))
                 reply = {}
             elif word == "run":
@@ -210,8 +216,6 @@ def own(args, cpus, threads):
 
 def compete(args, case, threads, cpus):
     """All rounds of one case; a result or a reason why there is none."""
-    from peer_libraries import PEERS
-
     folder = Path(args.folder) / "operands"
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.npy"):
@@ -237,7 +241,7 @@ def compete(args, case, threads, cpus):
         dense = Child("wattproof gemm", [args.server], cpus, threads)
         dense.ask(Case("gemm", case.dtype, case.parameters).request(threads))
         runners.append(dense)
-    for peer in PEERS:
+    for peer in peers():
         if (case.kernel, case.dtype) not in peer.kernels:
             continue
         command = [sys.executable, __file__, "serve", "--peer", peer.name, "--threads", threads]
@@ -333,7 +337,10 @@ def versions():
     from importlib.metadata import version
 
     names = ["onednn-cpu-gomp", "mkl", "scipy-openblas32", "blis", "scipy", "onnxruntime", "openvino"]
-    return ", ".join([*(f"{name} {version(name)}" for name in names), *(f"{n} {version(n)}" for n in OPTIONAL if has(n))])
+    found = [*(f"{name} {version(name)}" for name in names), *(f"{n} {version(n)}" for n in OPTIONAL if has(n))]
+    # Debian's package, which lies where peers.sh put it.
+    found += [f"librsb {path.name.split('_')[1]}" for path in sorted(Path(sys.prefix, "rsb").glob("librsb0_*.deb"))]
+    return ", ".join(found)
 
 
 def table(block, results, rounds):
