@@ -46,7 +46,7 @@ impl Bed {
 }
 
 fn is_workload(m: &Measurement) -> bool {
-    !matches!(m.case.kernel.as_str(), "fma-peak" | "read-bandwidth")
+    !matches!(m.case.kernel.as_str(), "fma-peak" | "read-bandwidth" | "copy")
 }
 
 /// Seeded draws: SplitMix64 (Steele, Lea & Flood 2014).
