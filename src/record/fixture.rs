@@ -216,6 +216,7 @@ pub fn calm_card(domain: super::Domain) -> super::CardState {
         xids: Some(Vec::new()),
         others: Some(super::Others { count: 0, own_seen: true }),
         foreign_load: Some(0.0),
+        cool_down: None,
     }
 }
 

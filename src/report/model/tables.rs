@@ -21,10 +21,7 @@ pub(super) fn ceilings(anchors: &[(String, &CaseSummary)]) -> Table {
     ));
     grid.push((
         text_column("kind", "Ceiling of", "arithmetic, read or copy bandwidth"),
-        cases
-            .iter()
-            .map(|c| words(ceiling_of(c.role), CellKind::Text, None))
-            .collect(),
+        cases.iter().map(|c| words(ceiling_of(c.role), CellKind::Text, None)).collect(),
     ));
     let void = void_rows(&cases);
     let columns: [(_, _, _, _, PickCase<'_>); 4] = [
