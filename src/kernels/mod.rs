@@ -18,6 +18,7 @@ mod device;
 mod dot;
 mod eight;
 mod element;
+mod enlarged;
 #[cfg(test)]
 mod every;
 mod fma;
