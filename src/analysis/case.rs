@@ -87,6 +87,7 @@ pub(super) fn summarise(measurement: &Measurement, header: &Header, meters: &Met
         },
         of_peak: Figure::missing(why.clone()),
         of_read: Figure::missing(why.clone()),
+        of_copy: None,
         binding: None,
         energy,
         domains,

@@ -1,4 +1,4 @@
-//! Ceilings measured in the same record: the denominators of "% of peak" and "% of read".
+//! Ceilings measured in the same record: the denominators of "% of peak", "% of read" and "% of copy".
 
 use super::{Binding, CaseSummary, Estimate, Figure};
 use crate::record::{Dtype, Role};
@@ -9,6 +9,7 @@ pub(super) fn role_of(kernel: &str) -> Role {
     match kernel {
         "fma-peak" => Role::ComputeCeiling,
         "read-bandwidth" => Role::MemoryCeiling,
+        "copy" => Role::CopyCeiling,
         _ => Role::Workload,
     }
 }
@@ -18,6 +19,7 @@ pub(super) fn role_of(kernel: &str) -> Role {
 pub(super) struct Ceilings {
     compute: Vec<(Key, Dtype, Estimate)>,
     memory: Vec<(Key, f64, Estimate)>,
+    copy: Vec<(Key, Estimate)>,
 }
 
 /// Threads and device: a ceiling stands only for cases that run on the same.
@@ -43,6 +45,7 @@ impl Ceilings {
                 (Role::MemoryCeiling, _, Some(bandwidth), Some(work)) => {
                     ceilings.memory.push((key, work.bytes.get(), *bandwidth));
                 }
+                (Role::CopyCeiling, _, Some(bandwidth), _) => ceilings.copy.push((key, *bandwidth)),
                 _ => {}
             }
         }
@@ -61,6 +64,11 @@ impl Ceilings {
         same.clone().find(|(_, size, _)| *size >= bytes).or_else(|| same.next_back()).map(|(.., e)| *e)
     }
 
+    /// Plans have one copy probe a card, far beyond its cache, and none of the processor.
+    fn copy(&self, key: &Key) -> Option<Estimate> {
+        self.copy.iter().find(|(k, _)| k == key).map(|(_, e)| *e)
+    }
+
     /// Fills in the figures of `case` that are relative to ceilings.
     pub(super) fn apply(&self, case: &mut CaseSummary) {
         if case.role != Role::Workload {
@@ -76,6 +84,8 @@ impl Ceilings {
         case.of_peak = share(&case.rate, peak, "no arithmetic probe of this type and thread count in the record");
         case.of_read = share(&case.bandwidth, read, "no read probe of this thread count in the record");
         let counts = case.time.estimate().is_some();
+        let copy = key.as_ref().and_then(|k| self.copy(k));
+        case.of_copy = copy.map(|copy| share(&case.bandwidth, Some(copy), "no copy probe in the record"));
         case.binding = peak.zip(read).zip(case.intensity.filter(|_| counts)).map(|((peak, read), intensity)| {
             if peak.median <= read.median * intensity { Binding::Compute } else { Binding::Memory }
         });

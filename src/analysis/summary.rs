@@ -189,6 +189,9 @@ pub struct CaseSummary {
     /// Bandwidth as a fraction of the read ceiling measured in the same record.
     #[serde(rename = "fraction_of_read_bandwidth")]
     pub of_read: Figure,
+    /// Bandwidth as a fraction of the copy ceiling measured in the same record; `None` where it has none for the device.
+    #[serde(rename = "fraction_of_copy_bandwidth", skip_serializing_if = "Option::is_none")]
+    pub of_copy: Option<Figure>,
     /// The ceiling that binds at this intensity; `None` when a ceiling is missing.
     pub binding: Option<Binding>,
     /// Energy of the rated boundary.

@@ -235,6 +235,24 @@ fn a_cold_case_is_compared_with_memory_however_small_it_is() {
 }
 
 #[test]
+fn a_share_of_the_copy_bandwidth_stands_where_the_record_has_its_probe() {
+    let without = summarise(&fixture::cpu_only());
+    assert!(without.cases.iter().all(|c| c.of_copy.is_none()));
+    let text = serde_json::to_string(&without).unwrap();
+    assert!(!text.contains("fraction_of_copy_bandwidth"), "records without the probe read as ever");
+    let summary = summarise(&fixture::with_copy_probe());
+    let find = |id: &str| summary.cases.iter().find(|c| c.id.starts_with(id)).unwrap();
+    let (copy, triad) = (find("copy"), find("triad"));
+    assert_eq!((copy.role, &copy.of_copy), (crate::record::Role::CopyCeiling, &None));
+    let share = median(triad.of_copy.as_ref().unwrap());
+    assert!(close(share, median(&triad.bandwidth) / median(&copy.bandwidth)));
+    assert!(!close(share, median(&triad.of_read)));
+    // Another number of threads, another machine.
+    assert!(find("gemm-f32-k1024-m1024-n1024-t1").of_copy.is_none());
+    assert!(find("gemm-f32-k1024-m1024-n1024-t2").of_copy.is_some());
+}
+
+#[test]
 fn a_cold_sparse_case_replaces_no_warm_dense_one() {
     let families = |cold: bool| {
         let mut record = fixture::cpu_only();

@@ -1,7 +1,7 @@
 //! The processor's part of a case on another device: operands, reference and check.
 
 use super::BackendError;
-use crate::kernels::{Array, BuildContext, Canary, Correctness, DeviceCanary, Isa, Kernel, Program, Team};
+use crate::kernels::{Array, BuildContext, Canary, Correctness, DeviceCanary, Isa, Kernel, Params, Program, Team};
 use crate::suite::Case;
 
 /// Plain threads, started for each job: they make operands and references, and nothing of them is timed.
@@ -52,6 +52,14 @@ impl Judge {
     #[must_use]
     pub fn take_canary(&mut self) -> Option<DeviceCanary> {
         self.canary.take()
+    }
+
+    /// Makes the canary as large as the case of `params`, where it can be; whether it is now.
+    pub fn enlarge_canary(&mut self, params: &Params) -> bool {
+        let enlarged = self.canary.take().map(|canary| canary.enlarged(params));
+        let is_large = matches!(enlarged, Some(Ok(_)));
+        self.canary = enlarged.map(|canary| canary.unwrap_or_else(|small| small));
+        is_large
     }
 
     /// Facts of the instance: stored elements and the like. What concerns the processor's memory is left out.

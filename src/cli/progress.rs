@@ -80,6 +80,9 @@ impl Display {
                 let then = if *again { "measuring it again" } else { "no retries left" };
                 self.line(&format!("{} {case}: {} ({}); {then}", style::warn("discarded"), flag.detail, flag.code));
             }
+            Progress::CoolingDown { case, longest } => {
+                self.step(&format!("{case}: its card cools down, {} at most", duration(*longest)));
+            }
             Progress::Void { case, reason } => self.line(&format!("{} {case}: {reason}", style::error("void"))),
             Progress::SensorLost { sensor, reason } => {
                 self.line(&format!("{} {sensor}: {reason}", style::warn("sensor lost")));

@@ -18,6 +18,12 @@ pub struct Roof {
     pub read_b_per_s: Option<f64>,
     /// The same a joule.
     pub read_b_per_j: Option<f64>,
+    /// Copy bandwidth, B/s: of cards only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copy_b_per_s: Option<f64>,
+    /// The same a joule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copy_b_per_j: Option<f64>,
 }
 
 /// The roofs of `arms` that have any probe.
@@ -32,12 +38,15 @@ pub(super) fn of(arms: &[Arm], entrants: &[Entrant]) -> Vec<Roof> {
         let memory = probes()
             .filter(|p| p.role == Role::MemoryCeiling && p.time.is_ok())
             .max_by_key(|p| (p.threads, p.work.map(|w| w.bytes.get().to_bits())));
+        let copy = probes().find(|p| p.role == Role::CopyCeiling && p.time.is_ok());
         let roof = Roof {
             arm,
             peak_flop_per_s: compute.and_then(|p| rate(&p.time, flops(p))),
             peak_flop_per_j: compute.and_then(|p| rate(&p.energy, flops(p))),
             read_b_per_s: memory.and_then(|p| rate(&p.time, bytes(p))),
             read_b_per_j: memory.and_then(|p| rate(&p.energy, bytes(p))),
+            copy_b_per_s: copy.and_then(|p| rate(&p.time, bytes(p))),
+            copy_b_per_j: copy.and_then(|p| rate(&p.energy, bytes(p))),
         };
         (compute.is_some() || memory.is_some()).then_some(roof)
     };

@@ -46,6 +46,8 @@ const CASES: &[(&str, &[Dtype], &str)] = &[
     ("triad", &[Dtype::F32, Dtype::F64], "bytes=123456"),
     ("read-bandwidth", &[Dtype::F32, Dtype::F64], "bytes=8"),
     ("read-bandwidth", &[Dtype::F32, Dtype::F64], "bytes=123456"),
+    ("copy", &[Dtype::F32, Dtype::F64], "bytes=16"),
+    ("copy", &[Dtype::F32, Dtype::F64], "bytes=123456"),
 ];
 
 /// The arithmetic probe has one size, seconds of work for a tool that interprets instructions. Its own tests run it.

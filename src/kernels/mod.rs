@@ -9,6 +9,7 @@ mod attention;
 mod bsr;
 mod buffer;
 mod canary;
+mod copy;
 mod correctness;
 mod csr;
 mod cuda;
@@ -17,6 +18,7 @@ mod device;
 mod dot;
 mod eight;
 mod element;
+mod enlarged;
 #[cfg(test)]
 mod every;
 mod fma;
@@ -81,6 +83,7 @@ pub const REGISTRY: &[&dyn Kernel] = &[
     &triad::Triad,
     &fma::FmaPeak,
     &read::ReadBandwidth,
+    &copy::Copying,
 ];
 
 /// The kernel with this id.
@@ -99,6 +102,8 @@ pub enum Role {
     ComputeCeiling,
     /// A probe of the machine's read bandwidth: its B/s is the denominator of "% of read".
     MemoryCeiling,
+    /// A probe of a card's copy bandwidth, reads and writes together: its B/s is the denominator of "% of copy".
+    CopyCeiling,
 }
 
 /// Everything that is known of a kernel before it runs.

@@ -3,11 +3,20 @@
 use super::UsedDevice;
 use crate::clock::{Clock, Utc};
 use crate::meter::bank::{Edge, SharedBank};
-use crate::record::{CardState, Flag, State};
+use crate::record::{CardState, CoolDown, Flag, State};
 use crate::sensors::Domain;
 use crate::sensors::nvml::BoardWatch;
 use crate::suite::DeviceId;
+use crate::units::Seconds;
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Time between two looks at a card that cools down.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Code of the flag of a card that slowed itself down.
+pub(super) const THROTTLED: &str = "throttled";
 
 /// The card that a case runs on.
 pub(super) struct Card<'a> {
@@ -71,11 +80,34 @@ impl<'a> Card<'a> {
         flags.extend(state.card.iter().flat_map(|card| self.broken_by(card, &reasons)));
     }
 
+    /// Leaves the card alone until it gives no reason for a slowdown any more, `longest` at most. `None` where it gives none
+    /// just now, or where nobody says.
+    pub(super) fn cool_down(
+        &self,
+        clock: &Clock,
+        bank: &SharedBank,
+        longest: Seconds,
+        stop: &AtomicBool,
+    ) -> Option<CoolDown> {
+        let slowdowns = || bank.lock().unwrap_or_else(PoisonError::into_inner).slowdowns(clock, self.domain);
+        let reasons = slowdowns().filter(|reasons| !reasons.is_empty())?;
+        let (begin, mut over) = (clock.now(), false);
+        while !over && !stop.load(Ordering::Relaxed) {
+            let left = longest - clock.now().since(begin);
+            if left <= Seconds::ZERO {
+                break;
+            }
+            std::thread::sleep(left.to_duration().min(LOOK));
+            over = slowdowns().is_some_and(|reasons| reasons.is_empty());
+        }
+        Some(CoolDown { wall: clock.now().since(begin), reasons, over })
+    }
+
     fn broken_by(&self, card: &CardState, slowdowns: &[String]) -> Vec<Flag> {
         let mut flags = Vec::new();
         let mut flag = |code: &str, detail: String| flags.push(Flag { code: code.into(), detail });
         if card.throttle_events.is_some_and(|events| events > 0) {
-            flag("throttled", format!("{} slowed itself down: {}", self.device, slowdowns.join("; ")));
+            flag(THROTTLED, format!("{} slowed itself down: {}", self.device, slowdowns.join("; ")));
         }
         if let Some(load) = card.foreign_load.filter(|load| *load > self.foreign_load) {
             let percent = |share: f64| format!("{:.1} %", share * 100.0);
@@ -124,6 +156,7 @@ mod tests {
             xids: Some(Vec::new()),
             others: Some(Others { count: 3, own_seen: true }),
             foreign_load: Some(0.05),
+            cool_down: None,
         };
         let flags = |state: CardState| {
             let flags = card.broken_by(&state, &["gpu-GPU-1 thermal".to_owned()]);

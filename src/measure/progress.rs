@@ -51,6 +51,13 @@ pub enum Progress<'a> {
         /// Whether it will be measured again.
         again: bool,
     },
+    /// A card that slowed itself down is left alone before the window is measured again.
+    CoolingDown {
+        /// Case id.
+        case: &'a str,
+        /// How long at most.
+        longest: Seconds,
+    },
     /// A case came to nothing.
     Void {
         /// Case id.

@@ -1,12 +1,12 @@
 //! A group of cases: built, warmed up, then measured in interleaved rounds.
 
-use super::card::Card;
-use super::window::{Bench, WRONG_ANSWER};
+use super::card::{Card, THROTTLED};
+use super::window::{Bench, WRONG_ANSWER, batch};
 use super::{End, MeasureError, Progress, Run, order, state, warm_up};
 use crate::backends::{BackendError, Workload};
 use crate::kernels::{Role, find, random::case_seed};
 use crate::meter::bank;
-use crate::record::{Event, Prepared};
+use crate::record::{CoolDown, Event, Prepared};
 use crate::sensors::perf::ActivityCounters;
 use crate::suite::{Case, DeviceId};
 use crate::units::Seconds;
@@ -165,6 +165,7 @@ impl Run<'_> {
         let limit = self.profile.foreign_load_limit;
         let card = card.and_then(|device| Card::of(device, limit));
         let bench = Bench { clock: &self.clock, bank: &self.bank, stop: self.stop, card };
+        let mut cool_down: Option<CoolDown> = None;
         loop {
             let tau = self.slowest_period(&case.device);
             let power = self.bank.lock().unwrap_or_else(PoisonError::into_inner).power_now();
@@ -186,7 +187,11 @@ impl Run<'_> {
                 Ok(None) => return Ok(Window::Stopped),
                 Err(error) => return Ok(Window::Void(Failure::new(&error))),
             };
-            let sample = timed.into_sample(&case.id, repeat, live.workload.as_mut());
+            let mut sample = timed.into_sample(&case.id, repeat, live.workload.as_mut());
+            if let Some(card) = &mut sample.state.card {
+                card.cool_down = cool_down.take();
+            }
+            let throttled = sample.flags.iter().any(|flag| flag.code == THROTTLED);
             let flag = sample.flags.first().cloned();
             self.append(&Event::Sample(sample))?;
             match flag {
@@ -201,9 +206,38 @@ impl Run<'_> {
                         return Ok(Window::Taken);
                     }
                     live.retries -= 1;
+                    if let Some(card) = bench.card.as_ref().filter(|_| throttled) {
+                        cool_down = match self.cooled(card, live, &case.id, observe) {
+                            Ok(cool_down) => cool_down,
+                            Err(error) => return Ok(Window::Void(Failure::new(&error))),
+                        };
+                    }
                 }
             }
         }
+    }
+
+    /// Lets a card that slowed itself down cool off, as long as the profile lets a warm-up last, and brings it back to
+    /// work for the shortest warm-up: a card that begins a window at rest is in another state than in the other windows.
+    fn cooled(
+        &self,
+        card: &Card<'_>,
+        live: &mut Live,
+        case: &str,
+        observe: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Option<CoolDown>, BackendError> {
+        let longest = self.profile.warm_up_max;
+        observe(Progress::CoolingDown { case, longest });
+        let pause = card.cool_down(&self.clock, &self.bank, longest, self.stop);
+        let begin = self.clock.now();
+        while pause.is_some() && !self.stop.load(Ordering::Relaxed) {
+            let left = self.profile.warm_up_min - self.clock.now().since(begin);
+            if left <= Seconds::ZERO {
+                break;
+            }
+            live.workload.run(batch(left, live.per_iteration))?;
+        }
+        Ok(pause)
     }
 
     fn void(&self, index: usize, failure: &Failure, observe: &mut dyn FnMut(Progress<'_>)) -> Result<(), MeasureError> {

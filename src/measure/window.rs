@@ -122,7 +122,7 @@ impl Timed {
 pub(super) const WRONG_ANSWER: &str = "wrong-answer";
 
 /// Iterations that fill what is left of a window, but not more than [`CHUNK_S`], and at least one.
-fn batch(left: Seconds, per_iteration: Seconds) -> u64 {
+pub(super) fn batch(left: Seconds, per_iteration: Seconds) -> u64 {
     let wanted = left.get().clamp(0.0, CHUNK_S);
     ((wanted / per_iteration.get().max(1e-9)).ceil() as u64).max(1)
 }

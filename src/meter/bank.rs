@@ -249,6 +249,11 @@ impl Bank {
         Edge { slots: self.slots.iter_mut().map(|slot| slot.read(clock, losses, gauges.as_mut())).collect() }
     }
 
+    /// What slows the card with this domain down just now; `None` where nobody says.
+    pub(crate) fn slowdowns(&mut self, clock: &Clock, card: &Domain) -> Option<Vec<String>> {
+        self.read(clock).slowing(card)
+    }
+
     /// Reads, and keeps what this reading and later ones say of the state of the card with this domain.
     pub(crate) fn first_of_card(&mut self, clock: &Clock, card: &Domain) -> Edge {
         self.gauges = Some(Gauges::of(card.clone()));

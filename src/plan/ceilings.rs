@@ -11,7 +11,7 @@ const IN_CACHE_SIZES: usize = 4;
 /// Smallest probe: below it the probe's own loop would be measured.
 const SMALLEST: u64 = 16 << 10;
 const PAGE: u64 = 4096;
-/// The read probe of a card has at least so many times the size of its cache, of which the rest of the last turn is then
+/// The read and the copy probe of a card have at least so many times the size of its cache, of which the rest of the last turn is then
 /// an eighth at most.
 const PAST_CACHE: f64 = 8.0;
 
@@ -73,8 +73,8 @@ pub(super) fn probes(
     probes
 }
 
-/// The probes of each device in use, as far as it has programs for them: arithmetic for each type in use, and read
-/// bandwidth of its memory, far beyond its cache. One that does not fit is left out: shares of it are then unknown. A
+/// The probes of each device in use, as far as it has programs for them: arithmetic for each type in use, and read and
+/// copy bandwidth of its memory, far beyond its cache. One that does not fit is left out: shares of it are then unknown. A
 /// device that the processor computes for has none: what it reaches says nothing of a card.
 fn on_devices(planned: &[Planned], profile: &Profile, capacity: &Capacity, catalog: &Catalog) -> Vec<Case> {
     let mut probes = Vec::new();
@@ -85,7 +85,8 @@ fn on_devices(planned: &[Planned], profile: &Profile, capacity: &Capacity, catal
             let used = |dtype: &&Dtype| own().any(|p| p.case.params.dtype == **dtype);
             info.dtypes.iter().filter(used).map(move |dtype| (info, Params { dtype: *dtype, values: defaults(info) }))
         });
-        let memory = catalog.infos(Role::MemoryCeiling).filter_map(|info| {
+        let of_memory = catalog.infos(Role::MemoryCeiling).chain(catalog.infos(Role::CopyCeiling));
+        let memory = of_memory.filter_map(|info| {
             let (name, min, max) = size_parameter(info)?;
             let mut values = defaults(info);
             let past_cache = device.cache.map_or(0.0, |cache| PAST_CACHE * cache.get());

@@ -244,6 +244,28 @@ fn a_device_that_is_refused_is_a_skip_with_the_reason_and_the_others_go_on() {
 }
 
 #[test]
+fn a_card_has_probes_of_arithmetic_reading_and_copying_far_beyond_its_cache() {
+    let cases = "  - {kernel: triad, devices: 'cuda:*', with: {bytes: 64 MiB}}\n";
+    let text = format!("version: 1\nsuite: test\ncases:\n{cases}");
+    let asked = Suite::parse(Path::new("test.yaml"), &text, &Catalog::builtin()).unwrap();
+    let card = |emulated| PlannedDevice { cache: memory(50.0 / 1024.0), emulated, ..device("cuda:0", Some(100.0)) };
+    let plan = build(&asked, &with(vec![card(false)]), &Catalog::builtin());
+    let expected = [
+        "fma-peak-f32-cuda0",
+        "read-bandwidth-f32-bytes400MiB-cuda0",
+        "copy-f32-bytes400MiB-cuda0",
+        "triad-f32-bytes64MiB-cuda0",
+    ];
+    assert_eq!(planned(&plan), expected);
+    // The processor computes for it: what it copies says nothing of a card.
+    assert_eq!(planned(&build(&asked, &with(vec![card(true)]), &Catalog::builtin())), expected[3..]);
+    // No plan of the processor has a copy probe.
+    let here = text.replace("'cuda:*'", "cpu");
+    let here = Suite::parse(Path::new("test.yaml"), &here, &Catalog::builtin()).unwrap();
+    assert!(build(&here, &SMALL, &Catalog::builtin()).cases.iter().all(|c| c.kernel != "copy"));
+}
+
+#[test]
 fn software_is_a_device_only_where_it_is_named_or_allowed() {
     let mut host = with(vec![device("wgpu:software", None)]);
     let any = build(&on("'wgpu:*'", "8x8x8"), &host, &catalog());

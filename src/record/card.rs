@@ -1,7 +1,7 @@
 //! What a graphics card was like over a window.
 
 use crate::sensors::Domain;
-use crate::units::{Celsius, Hertz, Watts};
+use crate::units::{Celsius, Hertz, Seconds, Watts};
 use serde::{Deserialize, Serialize};
 
 /// State of the very card that a case runs on, over a window. `None` is unknown.
@@ -50,6 +50,21 @@ pub struct CardState {
     /// Largest share of the multiprocessors that other processes had in a reading of the driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign_load: Option<f64>,
+    /// The pause before the window, where the card had slowed itself down in the one before and the repeat was taken again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cool_down: Option<CoolDown>,
+}
+
+/// A pause in which a card was left alone, outside of any window.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CoolDown {
+    /// Its length.
+    #[serde(rename = "wall_s")]
+    pub wall: Seconds,
+    /// What slowed the card down when it began.
+    pub reasons: Vec<String>,
+    /// Whether nothing did any more when it ended; else the longest pause that the profile allows was over.
+    pub over: bool,
 }
 
 /// Clocks over a window.

@@ -25,6 +25,14 @@ pub fn cpu_only() -> RunRecord {
     timeline.run(&cases::reference())
 }
 
+/// As [`cpu_only`], with a copy probe among the ceilings, as plans of cards have one.
+#[must_use]
+pub fn with_copy_probe() -> RunRecord {
+    let mut timeline = Timeline::new("quick", Meters::None);
+    timeline.header.environment.host.virtualization = Some("KVM".into());
+    timeline.run(&cases::with_copy_probe())
+}
+
 /// As [`cpu_only`], with a power model the user asked for.
 #[must_use]
 pub fn estimated() -> RunRecord {
@@ -208,6 +216,7 @@ pub fn calm_card(domain: super::Domain) -> super::CardState {
         xids: Some(Vec::new()),
         others: Some(super::Others { count: 0, own_seen: true }),
         foreign_load: Some(0.0),
+        cool_down: None,
     }
 }
 

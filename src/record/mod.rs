@@ -24,7 +24,7 @@ pub use crate::kernels::{Canary, Correctness, Coverage, Dtype, Params, Role, Wor
 pub use crate::sensors::wall::{Accuracy, Pulse, Row as MeterRow};
 pub use crate::sensors::{Channel, Domain, Quantity, ReaderRole, SensorInfo};
 pub use crate::suite::{CacheState, Case, Profile, Threads};
-pub use card::{CardState, Clocks, Others};
+pub use card::{CardState, Clocks, CoolDown, Others};
 pub use device::Device;
 pub use environment::{Cache, Compiler, Cpu, Environment, Gpu, HostIdentity, MachineState};
 pub use event::{

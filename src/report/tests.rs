@@ -112,6 +112,23 @@ fn without_energy_the_charts_say_so_and_show_performance() {
 }
 
 #[test]
+fn the_share_of_copy_is_a_column_where_a_card_was_probed() {
+    let column = |model: &ReportModel| model.results.columns.iter().position(|c| c.key == "of-copy");
+    let without = ReportModel::of(&fixture::cpu_only());
+    assert!(column(&without).is_none() && !without.ceilings.notes[0].contains("copy"));
+    let model = ReportModel::of(&fixture::with_copy_probe());
+    let at = column(&model).unwrap();
+    let row = |case: &str| model.results.rows.iter().find(|r| r.cells[0].text.starts_with(case)).unwrap();
+    // 38 GB/s of 39.
+    assert!(row("triad").cells[at].text.starts_with("97"), "{:?}", row("triad").cells[at]);
+    let alone = &row("gemm-f32-k1024-m1024-n1024-t1").cells[at];
+    assert_eq!((alone.text.as_str(), alone.note.as_deref()), ("–", Some("no copy probe of this device in the record")));
+    let kinds: Vec<&str> = model.ceilings.rows.iter().map(|r| r.cells[1].text.as_str()).collect();
+    assert_eq!(kinds.last(), Some(&"copying"));
+    assert!(model.ceilings.notes[0].ends_with("and “of copy”."));
+}
+
+#[test]
 fn estimated_columns_are_marked_and_charts_ignore_them() {
     use super::model::CellKind;
     let model = ReportModel::of(&fixture::estimated());

@@ -244,9 +244,13 @@ static SAMPLES: &[Sample] = &[
         info: info("read-bandwidth", Role::MemoryCeiling, &[Dtype::F32], &[BYTES]),
         work: |p| p.integer("bytes").map(|b| [b as f64 / 4.0, b as f64, b as f64]),
     },
+    Sample {
+        info: info("copy", Role::CopyCeiling, &[Dtype::F32], &[BYTES]),
+        work: |p| p.integer("bytes").map(|b| [0.0, b as f64, b as f64]),
+    },
 ];
 
-/// Every family of workloads, and both ceiling probes.
+/// Every family of workloads, and the ceiling probes.
 pub(crate) fn catalog() -> Catalog {
     Catalog::new(SAMPLES.iter().map(|s| s as &dyn Kernel).collect())
 }

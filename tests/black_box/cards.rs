@@ -52,9 +52,10 @@ impl Cards {
     fn measure(&self, devices: &str, settings: &str, visible: Option<&str>) -> Ran {
         let _ = std::fs::remove_dir_all(self.machine.sandbox.path("out"));
         let load = if settings.contains("foreign_load_limit") { "" } else { "foreign_load_limit: 1, " };
+        let longest = if settings.contains("warm_up_max") { "" } else { "warm_up_max: 20 ms, " };
         let text = format!(
-            "version: 1\nsuite: cards\ntitle: On a card\nprofile: quick\nsettings: {{ idle: 30 ms, warm_up_min: 2 ms, warm_up_max: \
-             20 ms, probe: 2 ms, probe_size: 4 MiB, {load}steal_limit: 1, bootstrap_resamples: 200, {settings} \
+            "version: 1\nsuite: cards\ntitle: On a card\nprofile: quick\nsettings: {{ idle: 30 ms, warm_up_min: 2 ms, {longest}\
+             probe: 2 ms, probe_size: 4 MiB, {load}steal_limit: 1, bootstrap_resamples: 200, {settings} \
              }}\ndevices: {devices}\ncases:\n  - {{ kernel: triad, matrix: {{ bytes: 48 KiB }} }}\n"
         );
         self.machine.sandbox.write("cards.yaml", text);
@@ -242,15 +243,43 @@ fn windows_on_a_card_that_throttles_are_discarded_and_retried_so_often_and_no_mo
         assert!(sample["state"]["throttle_events"].as_u64().unwrap() > 0, "{sample}");
     }
     assert_eq!(report["cases"][0]["windows"]["discarded"], serde_json::json!([["throttled", 5]]), "{report}");
-    // Now and then: what was taken in between counts, and every window says which it was.
-    cards.script(&format!("{ALONE}slowdown 0 0.15 every 0.3\n"));
-    cards.measure("[\"cuda:0\"]", "repeats: 6, window_floor: 60 ms, retries: 200", None).expect(0);
+    // Before each of the three the card was left alone for as long as a warm-up may take, and to no avail.
+    let pauses: Vec<&Value> = samples.iter().map(|s| &s["state"]["card"]["cool_down"]).collect();
+    assert_eq!(
+        pauses.iter().map(|p| p.is_object()).collect::<Vec<_>>(),
+        [false, true, true, true, false],
+        "{pauses:?}"
+    );
+    for pause in &pauses[1..4] {
+        assert!((0.02..1.0).contains(&pause["wall_s"].as_f64().unwrap()), "{pause}");
+        assert_eq!((pause["over"].as_bool(), &pause["reasons"]), (Some(false), &serde_json::json!(["thermal"])));
+    }
+    let page = std::fs::read_to_string(cards.machine.sandbox.path("out/report.html")).unwrap();
+    assert!(page.contains("before 3 of 5 windows, 3 times in vain"), "the page does not tell of the pauses");
+}
+
+#[test]
+fn a_window_is_measured_again_as_soon_as_the_card_has_cooled_down() {
+    let Some(cards) = alone("slowdown 0 0.5 every 1") else { return };
+    // A pause may last three seconds, and none does: it ends with the slowdown.
+    let settings = "repeats: 4, window_floor: 40 ms, retries: 100, warm_up_max: 3 s";
+    cards.measure("[\"cuda:0\"]", settings, None).expect(0);
     let samples = cards.samples();
+    let pauses: Vec<&Value> =
+        samples.iter().map(|s| &s["state"]["card"]["cool_down"]).filter(|p| p.is_object()).collect();
+    assert!(!pauses.is_empty(), "{samples:?}");
+    for pause in &pauses {
+        assert_eq!((pause["over"].as_bool(), &pause["reasons"]), (Some(true), &serde_json::json!(["thermal"])));
+        assert!((0.001..3.0).contains(&pause["wall_s"].as_f64().unwrap()), "{pause}");
+    }
+    // What was taken in between counts, and every window says which it was.
     let (bad, good): (Vec<&Value>, Vec<&Value>) = samples.iter().partition(|s| !codes(s).is_empty());
-    assert!(!bad.is_empty() && good.len() == 6, "{} discarded, {} kept", bad.len(), good.len());
+    assert_eq!(good.len(), 4, "{} discarded", bad.len());
     let hot = |s: &Value| s["state"]["card"]["throttle"].as_array().unwrap().contains(&"thermal".into());
     assert!(bad.iter().all(|s| hot(s) && codes(s) == ["throttled"]), "{bad:?}");
     assert!(!good.iter().any(|s| hot(s)), "{good:?}");
+    // Without a pause a slowdown of half a second would hit a dozen windows.
+    assert!(bad.len() <= 2 * pauses.len() + 2, "{} discarded, {} pauses", bad.len(), pauses.len());
 }
 
 #[test]
@@ -268,6 +297,22 @@ fn heat_of_another_card_is_nothing_to_a_case() {
     );
     cards.measure("[\"cuda:0\"]", SHORT, None).expect(0);
     assert!(cards.samples().iter().all(|s| codes(s) == ["throttled"]), "its own is");
+}
+
+#[test]
+fn a_board_whose_driver_loses_it_in_mid_run_leaves_its_windows_without_energy_and_the_run_goes_on() {
+    let Some(cards) = alone("lost-at 4") else { return };
+    let ran = cards.measure("[\"cuda:0\"]", "repeats: 150, window_floor: 40 ms, retries: 0", None).expect(0);
+    assert!(ran.stderr.contains("sensor lost"), "{}", ran.stderr);
+    let samples = cards.samples();
+    assert_eq!(samples.len(), 150);
+    let measured = |s: &Value| !s["energy"].as_array().unwrap().is_empty();
+    let card = |s: &Value| s["state"]["card"].is_object();
+    let (first, last) = (&samples[0], &samples[149]);
+    assert!(measured(first) && card(first) && codes(first).is_empty(), "{first}");
+    assert!(!measured(last) && !card(last) && codes(last).is_empty(), "unknown, not zero: {last}");
+    let torn: Vec<&Value> = samples.iter().filter(|s| codes(s).contains(&"sensor-lost")).collect();
+    assert!(torn.len() <= 1, "the window in which it went, if it went in one: {torn:?}");
 }
 
 #[test]

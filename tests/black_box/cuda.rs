@@ -52,7 +52,7 @@ impl Machine {
     }
 
     /// A suite of small cases on `devices`, run into `out`.
-    fn measure(&self, devices: &str, cases: &[&str]) -> Ran {
+    pub(crate) fn measure(&self, devices: &str, cases: &[&str]) -> Ran {
         let cases: String = cases.iter().map(|c| format!("  - {c}\n")).collect();
         let text = format!(
             "version: 1\nsuite: gpu\ntitle: On a device\nprofile: quick\n{FAST}\ndevices: {devices}\ncases:\n{cases}"
@@ -61,7 +61,7 @@ impl Machine {
         self.run(&["run", "gpu.yaml", "--out", "out", "--allow-software"])
     }
 
-    fn voids(&self) -> Vec<(String, String)> {
+    pub(crate) fn voids(&self) -> Vec<(String, String)> {
         let events = events(&self.sandbox.path("out"));
         let word = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
         of_kind(&events, "void").iter().map(|v| (word(&v["case"]), word(&v["reason"]))).collect()
@@ -113,6 +113,46 @@ fn a_suite_on_a_device_becomes_a_record_that_says_simulated() {
     std::fs::remove_dir_all(&out).unwrap();
     machine.measure("[\"cuda:*\"]", &[TRIAD, GEMV]).expect(0);
     assert_eq!(cached(), before);
+}
+
+#[test]
+fn a_cold_case_goes_from_copy_to_copy_and_its_record_says_so() {
+    let Some(machine) = Machine::emulated("") else { return };
+    let log = machine.sandbox.path("launches");
+    let script = std::fs::read_to_string(machine.sandbox.path("script")).unwrap();
+    machine.sandbox.write("script", format!("{script}log {}\n{ONE}l2-kib 96\n", log.display()));
+    let case = "{ kernel: triad, matrix: { bytes: 24 KiB, cache: [warm, cold] } }";
+    machine.measure("[\"cuda:*\"]", &[case]).expect(0);
+    let events = events(&machine.sandbox.path("out"));
+    let prepared = of_kind(&events, "prepared");
+    let facts = |cold: bool| {
+        let found = prepared.iter().find(|p| p["case"].as_str().unwrap().contains("-cold-") == cold).unwrap();
+        found["program"]["facts"].clone()
+    };
+    // Twice 96 KiB are eight copies of 24 KiB, besides the one whose turn it is.
+    let fact = |name: &str| facts(true).as_array().unwrap().iter().find(|f| f[0] == name).map(|f| f[1].clone());
+    assert_eq!(fact("cache"), Some("cold".into()), "{}", facts(true));
+    assert_eq!(fact("copies"), Some("9".into()));
+    assert_eq!(fact("rotated-bytes"), Some((9 * 24 * 1024).to_string().into()));
+    assert!(!facts(false).to_string().contains("copies"), "{}", facts(false));
+    for sample in of_kind(&events, "sample") {
+        let check = &sample["correctness"];
+        assert!(check["error"].as_f64().unwrap() <= check["limit"].as_f64().unwrap(), "{check}");
+    }
+    // Both cases take turns window by window: of the cold one there are runs of launches in which nine buffers follow each
+    // other again and again.
+    let launches = std::fs::read_to_string(log).unwrap();
+    let launches: Vec<&str> = launches.lines().collect();
+    let turns = |nine: &[&str]| nine.iter().collect::<std::collections::BTreeSet<_>>().len() == 9;
+    let rotating = launches.windows(18).filter(|w| turns(&w[..9]) && w[..9] == w[9..]).count();
+    assert!(rotating > 20, "{rotating} of {} launches are part of a rotation", launches.len());
+    let standing = launches.windows(18).filter(|w| w.iter().all(|at| at == &w[0])).count();
+    assert!(standing > 20, "the warm case keeps its buffers");
+    // More copies than the card has room for.
+    let full = Machine::new("device NVIDIA H200\nmemory-mib 1024 64\n");
+    let ran = full.measure("[\"cuda:*\"]", &["{ kernel: triad, matrix: { bytes: 24 MiB, cache: cold } }"]);
+    let said = format!("{}{}", ran.stdout, ran.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("its 6 copies need 144.0 MiB on cuda:0"), "{said}");
 }
 
 const PRODUCT: &str = "{ kernel: gemm, matrix: { dtype: bf16, m: 130, n: 264, k: 72 } }";

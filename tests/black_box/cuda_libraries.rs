@@ -129,6 +129,37 @@ fn tf32_passed_off_as_binary32_fails_the_canary_and_tf32_itself_passes() {
 }
 
 #[test]
+fn a_canary_of_a_library_is_as_large_as_its_case_and_sees_what_is_done_to_large_ones_only() {
+    // Products from 120 on are computed by another algorithm, in bfloat16: the check of a TF32 product, whose limit is wide,
+    // lets that pass, and so would a canary of 92.
+    let machine = Machine::new(&format!("narrow-from 120\n{H200}"));
+    let case = "{ kernel: gemm, matrix: { dtype: [tf32, f32], shape: [112x112x64, 130x128x96] } }";
+    machine.measure("[\"cuda:*\"]", &[case]).expect(5);
+    let voids = machine.voids();
+    assert_eq!(voids.len(), 2, "{voids:?}");
+    assert!(
+        voids.iter().all(|(id, why)| id.contains("m130") && why.contains("at the size of the case` failed")),
+        "{voids:?}"
+    );
+    let events = machine.events();
+    let prepared = of_kind(&events, "prepared");
+    assert_eq!(prepared.len(), 2, "{prepared:?}");
+    for found in prepared {
+        assert!(found["canary"]["name"].as_str().unwrap().ends_with("at the size of the case"), "{found}");
+        let facts = found["program"]["facts"].as_array().unwrap();
+        assert!(facts.contains(&serde_json::json!(["canary-algorithm", "the case's"])), "{found}");
+    }
+    // A case that is smaller than the canary has a canary of its own size, and says whose algorithm that was.
+    let machine = Machine::new(H200);
+    machine.measure("[\"cuda:*\"]", &["{ kernel: gemm, matrix: { dtype: f32, shape: 33x17x9 } }"]).expect(0);
+    let facts = machine.all_right("cublaslt", 1)[0].1.to_string();
+    assert!(facts.contains("canary-algorithm"), "{facts}");
+    let prepared = machine.events();
+    let name = of_kind(&prepared, "prepared")[0]["canary"]["name"].as_str().unwrap().to_owned();
+    assert!(!name.contains("at the size"), "{name}");
+}
+
+#[test]
 fn a_library_that_stops_computing_leaves_the_poison_and_is_refused() {
     // It answers with success and does nothing: from the first call on, and after the canary and some of the windows.
     for (failure, kernel) in [

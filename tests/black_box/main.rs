@@ -4,6 +4,8 @@
 
 mod bad_input;
 #[cfg(feature = "cuda")]
+mod card_trouble;
+#[cfg(feature = "cuda")]
 mod cards;
 mod certificates;
 mod compare;

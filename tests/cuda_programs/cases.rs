@@ -242,7 +242,10 @@ pub(crate) fn ceilings() -> Vec<Small> {
     let arithmetic =
         find("fma-peak").unwrap().info().dtypes.iter().map(|dtype| case("fma-peak", *dtype, &[], None, None));
     let sizes = [8, 8 * 4097, 8 * 100_001, 8 * 65_536];
-    arithmetic.chain(sizes.map(|bytes| case("read-bandwidth", Dtype::F32, &[("bytes", bytes)], None, None))).collect()
+    let reads = sizes.map(|bytes| case("read-bandwidth", Dtype::F32, &[("bytes", bytes)], None, None));
+    let sizes = [(Dtype::F32, 16), (Dtype::F32, 8 * 40_003), (Dtype::F64, 16 * 4099), (Dtype::F64, 16 * 4096)];
+    let copies = sizes.map(|(dtype, bytes)| case("copy", dtype, &[("bytes", bytes)], None, None));
+    arithmetic.chain(reads).chain(copies).collect()
 }
 
 /// The shapes of suites/reference-gpu.yaml, or near ones: other tiles than the small ones.

@@ -214,6 +214,10 @@ pub(crate) unsafe extern "C" fn cublasLtMatmul(
         return INVALID_VALUE;
     }
     let tf32 = product.compute == COMPUTE_TF32 || script().is_some_and(|s| s.silent_tf32) && first.kind == F32;
+    // Another algorithm for large products than for small ones.
+    let widest = third.rows.max(third.columns);
+    let narrow =
+        first.kind == F32 && script().is_some_and(|s| s.narrow_from.is_some_and(|from| widest >= from as usize));
     let depth = if product.transposed[0] { first.rows } else { first.columns };
     for column in 0..third.columns {
         for row in 0..third.rows {
@@ -223,6 +227,7 @@ pub(crate) unsafe extern "C" fn cublasLtMatmul(
                 let right = if product.transposed[1] { q * second.step + column } else { column * second.step + q };
                 // SAFETY: by the caller's promise, the places lie inside the matrices.
                 let (x, y) = unsafe { (number::read(a, left, first.kind), number::read(b, right, second.kind)) };
+                let [x, y] = [x, y].map(|x| if narrow { number::bf16(x) } else { x });
                 sum += if tf32 { number::tf32(x) * number::tf32(y) } else { x * y };
                 if third.kind == F32 {
                     #[expect(clippy::cast_possible_truncation, reason = "sums are kept in single precision")]

@@ -8,11 +8,14 @@
 //! emulate FOLDER HEADER           run programs: libraries go to FOLDER, HEADER is emulate.hpp
 //! fail cuMemAlloc_v2 2 3          a function answers with a code, from the call after three others on
 //! silent-tf32 yes                 products in binary32 are computed in TF32
+//! narrow-from 120                 products with so many rows or columns take operands in binary32 for bfloat16
+//! log FILE                        the address that each launch has as its first argument, a line each
 //! device NVIDIA H200              a device; the lines below describe it
 //! pci 0000:3b:00.0
 //! uuid 8e8ac8d4-1b2c-…         what the driver calls it; without it the driver tells none
 //! memory-mib 1024 512             all of it, and what is free
 //! capability 9 0
+//! l2-kib 96                       of its second-level cache; else 50 MiB
 //! ```
 //!
 //! Without `emulate` a launch does nothing: the poison stays, and the harness has to notice. CUDA_VISIBLE_DEVICES counts as for the
@@ -32,6 +35,7 @@ use std::alloc::Layout;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 use tensor_map::Tensor;
@@ -163,7 +167,7 @@ functions! {
             6 | 7 => 65_535,
             16 => 132,
             32 => 1,
-            38 => 50 << 20,
+            38 => device.l2_bytes,
             75 => device.capability.0,
             76 => device.capability.1,
             97 => 227 << 10,
@@ -344,6 +348,14 @@ pub(crate) unsafe extern "C" fn cuLaunchKernel(
 ) -> Return {
     if let Some(code) = failing("cuLaunchKernel") {
         return code;
+    }
+    if let Some(file) = script().and_then(|s| s.log.as_deref()) {
+        // SAFETY: every program of the harness takes the address of a buffer first.
+        let first = unsafe { arguments.read().cast::<u64>().read() };
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(file);
+        if log.and_then(|mut log| writeln!(log, "{first:x}")).is_err() {
+            return LAUNCH_FAILED;
+        }
     }
     // SAFETY: made by `cuModuleGetFunction`; the arguments are the caller's promise.
     let done = unsafe { (*function).launch([grid_x, grid_y, grid_z], [block_x, block_y, block_z], shared, arguments) };

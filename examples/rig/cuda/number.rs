@@ -85,9 +85,18 @@ fn nearest(value: f64, exponents: u32, mantissas: u32) -> u32 {
 
 /// With the mantissa that TF32 keeps, 10 bits, ties to even.
 pub(crate) fn tf32(value: f64) -> f64 {
+    rounded(value, 10)
+}
+
+/// With the mantissa that bfloat16 keeps, 7 bits, ties to even.
+pub(crate) fn bf16(value: f64) -> f64 {
+    rounded(value, 7)
+}
+
+fn rounded(value: f64, bits: i32) -> f64 {
     if value == 0.0 {
         return value;
     }
-    let step = 2f64.powi(10 - (((value.to_bits() >> 52 & 0x7FF) as i32) - 1023));
+    let step = 2f64.powi(bits - (((value.to_bits() >> 52 & 0x7FF) as i32) - 1023));
     (value * step).round_ties_even() / step
 }

@@ -16,6 +16,7 @@ pub(crate) struct Device {
     /// Bytes.
     pub(crate) free: usize,
     pub(crate) capability: (i32, i32),
+    pub(crate) l2_bytes: i32,
 }
 
 /// A function that fails: its code, and the calls before that.
@@ -35,6 +36,10 @@ pub(crate) struct Script {
     pub(crate) emulate: Option<(PathBuf, PathBuf)>,
     /// Whether products in binary32 are computed in TF32.
     pub(crate) silent_tf32: bool,
+    /// From so many rows or columns of an answer on, operands of products in binary32 and TF32 are rounded to bfloat16.
+    pub(crate) narrow_from: Option<u32>,
+    /// Where launches are written down.
+    pub(crate) log: Option<PathBuf>,
     failures: Vec<Failure>,
 }
 
@@ -92,7 +97,9 @@ impl Script {
             let mib = |index: usize| Some(number(index)? as usize * (1 << 20));
             match word {
                 "driver" => script.driver = i32::try_from(number(0)?).ok()?,
+                "narrow-from" => script.narrow_from = Some(number(0)?),
                 "silent-tf32" => script.silent_tf32 = true,
+                "log" => script.log = Some(rest.into()),
                 "emulate" => script.emulate = Some((words.first()?.into(), words.get(1)?.into())),
                 "fail" => {
                     let function = (*words.first()?).to_owned();
@@ -105,6 +112,7 @@ impl Script {
                     memory: 1 << 30,
                     free: 1 << 30,
                     capability: (9, 0),
+                    l2_bytes: 50 << 20,
                 }),
                 "pci" => script.devices.last_mut()?.pci = rest.to_owned(),
                 "uuid" => {
@@ -115,6 +123,7 @@ impl Script {
                     let device = script.devices.last_mut()?;
                     (device.memory, device.free) = (mib(0)?, mib(1).or_else(|| mib(0))?);
                 }
+                "l2-kib" => script.devices.last_mut()?.l2_bytes = i32::try_from(number(0)? << 10).ok()?,
                 "capability" => {
                     let part = |index| i32::try_from(number(index)?).ok();
                     script.devices.last_mut()?.capability = (part(0)?, part(1)?);

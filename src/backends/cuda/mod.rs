@@ -158,18 +158,32 @@ impl Backend for CudaBackend {
         };
         let mut stage = Stage::new(&gpu).map_err(|e| answer(e.into()))?;
         let choice = if matches!(chosen, Chosen::Own(_)) { ProgramChoice::Own } else { ProgramChoice::Library };
+        // A library chooses by the sizes of a product, so its canary is as large as the case where it can be. It runs first: the
+        // memory of both is never needed at once.
+        let first = choice == ProgramChoice::Library && judge.enlarge_canary(&case.params);
+        let mut tried = None;
+        if first {
+            tried = canary(kernel, member, choice, &mut judge, &mut stage).map_err(answer)?;
+        }
         let mut ready = Vec::new();
         for _ in 0..rotation.copies() {
             let copy = make_ready(member, &mut stage, chosen.clone(), &case.params, &operands).map_err(answer)?;
             ready.push(copy);
         }
         drop(operands);
-        let canary = canary(kernel, member, choice, &mut judge, &mut stage).map_err(answer)?;
+        if !first {
+            tried = canary(kernel, member, choice, &mut judge, &mut stage).map_err(answer)?;
+        }
         let mut facts = rotation.facts(&work);
         facts.extend(match &ready[0] {
             Either::Own(_) => member.code.compiler().map(|version| ("nvrtc".to_owned(), version)).into_iter().collect(),
             Either::Served(served) => served.facts(),
         });
+        if let (Some((_, Some(its))), Some(own)) = (&tried, ready[0].algorithm()) {
+            let words = if its == own { "the case's" } else { its };
+            facts.push(("canary-algorithm".to_owned(), words.to_owned()));
+        }
+        let canary = tried.map(|(canary, _)| canary);
         let copies = (ready, rotation);
         Ok(Box::new(CudaWorkload::new(&gpu, copies, stage, judge, canary, facts).map_err(answer)?))
     }
@@ -192,15 +206,15 @@ fn make_ready(
     })
 }
 
-/// Runs the canary of a case on the device, by the same program. A canary without a program there does not pass; a device that fails meanwhile
-/// is no wrong answer.
+/// Runs the canary of a case on the device, by the same program; with it the algorithm, where a library chose one. A canary without a
+/// program there does not pass; a device that fails meanwhile is no wrong answer.
 fn canary(
     kernel: &dyn Kernel,
     member: &mut Member,
     choice: ProgramChoice,
     judge: &mut Judge,
     stage: &mut Stage,
-) -> Result<Option<Canary>, ProgramError> {
+) -> Result<Option<(Canary, Option<String>)>, ProgramError> {
     let Some(small) = judge.take_canary() else { return Ok(None) };
     let params = small.params.with_choice(choice);
     let program = match member.gpu.info.target.choose(kernel, &params) {
@@ -208,12 +222,13 @@ fn canary(
         Err(error) => {
             let detail = error.to_string();
             let failed = BackendError::Device { device: member.gpu.id.clone(), detail };
-            return Ok(Some(super::failed_canary(&failed)));
+            return Ok(Some((super::failed_canary(&failed), None)));
         }
     };
     let mut ready = make_ready(member, stage, program, &params, &small.operands)?;
     ready.poison()?;
     ready.launch()?;
     member.gpu.wait()?;
-    Ok(Some((small.judge)(&ready.answer(stage)?)))
+    let verdict = (small.judge)(&ready.answer(stage)?);
+    Ok(Some((verdict, ready.algorithm().map(str::to_owned))))
 }

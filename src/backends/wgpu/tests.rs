@@ -112,6 +112,7 @@ fn probes_of_a_card_answer_exactly() {
     verify(backend.as_mut(), "fma-peak", &counts(&[]));
     for bytes in [8, 8 * 255, 8 * 70_001, 8 << 20] {
         verify(backend.as_mut(), "read-bandwidth", &counts(&[("bytes", bytes)]));
+        verify(backend.as_mut(), "copy", &counts(&[("bytes", bytes.max(16))]));
     }
 }
 

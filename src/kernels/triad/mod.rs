@@ -21,7 +21,7 @@ use super::{
 pub(super) struct Triad;
 
 /// From this size on the arrays are taken to lie out of cache, and stores bypass it.
-const STREAMING_FROM: u64 = 64 << 20;
+pub(super) const STREAMING_FROM: u64 = 64 << 20;
 /// The factor s of STREAM.
 const FACTOR: f64 = 3.0;
 /// Inputs repeat a block of this many normal numbers.

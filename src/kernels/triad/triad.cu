@@ -1,4 +1,4 @@
-// a = b + s·c, and the copy a = b beside it that shows what the memory can do.
+// a = b + s·c.
 //
 // Macro: DOUBLE (0, 1).
 // Grid: any number of blocks; together they go through the arrays with a stride.
@@ -53,32 +53,5 @@ KERNEL(THREADS) triad(NUMBER* __restrict__ a, const NUMBER* __restrict__ b, cons
     }
     for (u64_t j = vectors * LANES + first; j < n; j += stride) {
         a[j] = fma(s, c[j], b[j]);
-    }
-}
-
-KERNEL(THREADS) copy(NUMBER* __restrict__ a, const NUMBER* __restrict__ b, unsigned low, unsigned high) {
-    const u64_t n = static_cast<u64_t>(high) << 32 | low;
-    const u64_t first = static_cast<u64_t>(blockIdx.x) * THREADS + threadIdx.x;
-    const u64_t stride = static_cast<u64_t>(gridDim.x) * THREADS;
-    const u64_t vectors = n / LANES;
-    VECTOR* to = reinterpret_cast<VECTOR*>(a);
-    const VECTOR* from = reinterpret_cast<const VECTOR*>(b);
-    u64_t i = first;
-    for (; i + 3 * stride < vectors; i += 4 * stride) {
-        VECTOR x[4];
-#pragma unroll
-        for (int u = 0; u < 4; ++u) {
-            x[u] = from[i + u * stride];
-        }
-#pragma unroll
-        for (int u = 0; u < 4; ++u) {
-            to[i + u * stride] = x[u];
-        }
-    }
-    for (; i < vectors; i += stride) {
-        to[i] = from[i];
-    }
-    for (u64_t j = vectors * LANES + first; j < n; j += stride) {
-        a[j] = b[j];
     }
 }

@@ -153,6 +153,17 @@ impl Edge {
         seen.map(|events| (events, words))
     }
 
+    /// What slows the card with this domain down at this moment; `None` where no sensor says.
+    pub(super) fn slowing(&self, card: &Domain) -> Option<Vec<String>> {
+        let own = self.slots.iter().flatten().flat_map(|s| &s.channels).filter(|c| *c.domain == *card);
+        let mut active = own.filter_map(|c| match &c.state {
+            ChannelState::Throttle { active, .. } => Some(active),
+            _ => None,
+        });
+        let first = active.next()?.clone();
+        Some(first.into_iter().chain(active.flatten().cloned()).collect())
+    }
+
     /// Energy of every domain from `first` to `last`, and what is wrong with it. A domain whose
     /// chain of reads broke has no span: its energy is unknown, not zero.
     pub(crate) fn spans(first: &Self, last: &Self) -> (Vec<EnergySpan>, Vec<Flag>) {

@@ -83,6 +83,7 @@ impl Gauges {
             xids: None,
             others: None,
             foreign_load: None,
+            cool_down: None,
         })
     }
 }

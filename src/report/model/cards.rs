@@ -31,7 +31,7 @@ fn facts(states: &[&CardState]) -> Vec<Fact> {
     let temperatures = extent(states, |s| s.temperature.map(|t| t.get()));
     let limits = extent(states, |s| s.power_limit.map(|w| w.get()));
     let load = extent(states, |s| s.foreign_load);
-    vec![
+    let mut facts = vec![
         fact("Card", shorten(&domains.into_iter().collect::<Vec<_>>().join(", "), 160)),
         fact("Read", format!("{readings} times in {} windows", states.len())),
         maybe("Clock", clocks(states, |s| s.sm_clock)),
@@ -52,7 +52,18 @@ fn facts(states: &[&CardState]) -> Vec<Fact> {
             "Load of other processes",
             load.map(|(_, h)| format!("{} of it at most{}", si::percent(h), of(states, |s| s.foreign_load.is_some()))),
         ),
-    ]
+    ];
+    facts.extend(pauses(states).map(|text| fact("Left alone to cool down", text)));
+    facts
+}
+
+fn pauses(states: &[&CardState]) -> Option<String> {
+    let pauses: Vec<_> = states.iter().filter_map(|s| s.cool_down.as_ref()).collect();
+    let seconds = pauses.iter().map(|p| p.wall.get()).fold(0.0, |sum, s| sum + s);
+    let in_vain = pauses.iter().filter(|p| !p.over).count();
+    let text = format!("{} before {} of {} windows", si::quantity(seconds, "s"), pauses.len(), states.len());
+    let text = if in_vain == 0 { text } else { format!("{text}, {in_vain} times in vain") };
+    (!pauses.is_empty()).then_some(text)
 }
 
 /// Of how many windows a figure speaks, where it is not all of them.

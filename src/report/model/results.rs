@@ -48,6 +48,11 @@ pub(super) fn results(summary: &Summary, anchors: &[(String, &CaseSummary)]) -> 
     add("bandwidth", "Bandwidth", "B/s", "–", "compulsory traffic a second", &|c| c.bandwidth.clone());
     add("of-peak", "Of peak", "%", "–", "rate over the arithmetic probe of this run", &|c| c.of_peak.clone());
     add("of-read", "Of read", "%", "–", "bandwidth over the read probe of this run", &|c| c.of_read.clone());
+    if cases.iter().any(|c| c.of_copy.is_some()) {
+        let meaning = "bandwidth over the copy probe of this run: reads and writes together";
+        let none = Figure::NotMeasured { reason: "no copy probe of this device in the record".to_owned() };
+        add("of-copy", "Of copy", "%", "–", meaning, &|c| c.of_copy.clone().unwrap_or_else(|| none.clone()));
+    }
     let none = "not measured";
     add("energy", "Energy", "J", none, "gross joules an iteration", &|c| c.energy.per_iteration.clone());
     add("power", "Power", "W", none, "mean power over the window", &|c| c.energy.power.clone());

@@ -20,11 +20,8 @@ pub(super) fn ceilings(anchors: &[(String, &CaseSummary)]) -> Table {
         cases.iter().map(|c| words(shorten(&c.id, 120), CellKind::Code, Some(how(c)))).collect(),
     ));
     grid.push((
-        text_column("kind", "Ceiling of", "arithmetic or read bandwidth"),
-        cases
-            .iter()
-            .map(|c| words(if c.role == Role::ComputeCeiling { "arithmetic" } else { "reading" }, CellKind::Text, None))
-            .collect(),
+        text_column("kind", "Ceiling of", "arithmetic, read or copy bandwidth"),
+        cases.iter().map(|c| words(ceiling_of(c.role), CellKind::Text, None)).collect(),
     ));
     let void = void_rows(&cases);
     let columns: [(_, _, _, _, PickCase<'_>); 4] = [
@@ -56,9 +53,26 @@ pub(super) fn ceilings(anchors: &[(String, &CaseSummary)]) -> Table {
         caption: "Ceilings measured in this run".to_owned(),
         columns,
         rows,
-        notes: vec!["They are the denominators of the columns “of peak” and “of read”.".to_owned()],
+        notes: vec![denominators(&cases)],
         empty: "No ceiling was measured in this run.".to_owned(),
     }
+}
+
+const fn ceiling_of(role: Role) -> &'static str {
+    match role {
+        Role::ComputeCeiling => "arithmetic",
+        Role::MemoryCeiling => "reading",
+        Role::CopyCeiling => "copying",
+        Role::Workload => "nothing",
+    }
+}
+
+fn denominators(probes: &[&CaseSummary]) -> String {
+    let columns = match probes.iter().any(|c| c.role == Role::CopyCeiling) {
+        true => "“of peak”, “of read” and “of copy”",
+        false => "“of peak” and “of read”",
+    };
+    format!("They are the denominators of the columns {columns}.")
 }
 
 /// One row a workload; a counter that no case has is named in a note instead of a column.

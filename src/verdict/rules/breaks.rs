@@ -46,7 +46,7 @@ impl Bed {
 }
 
 fn is_workload(m: &Measurement) -> bool {
-    !matches!(m.case.kernel.as_str(), "fma-peak" | "read-bandwidth")
+    !matches!(m.case.kernel.as_str(), "fma-peak" | "read-bandwidth" | "copy")
 }
 
 /// Seeded draws: SplitMix64 (Steele, Lea & Flood 2014).
@@ -301,6 +301,8 @@ pub(crate) const BREAKS: &[Break] = &[
     spared("clock-jump", |b, _| void_all(b)),
     fail("temperature-spread", |b, d| b.window(d).state.temperature = Celsius::new(61.0 + d.between(10.5, 40.0)).ok()),
     unknown("temperature-spread", |b, d| b.window(d).state.temperature = None),
+    fail("temperature-spread", |b, d| { let hot = 54.0 + d.between(10.5, 40.0); card(b, d).temperature = Celsius::new(hot).ok(); }),
+    unknown("temperature-spread", |b, d| card(b, d).temperature = None),
     spared("temperature-spread", |b, _| void_all(b)),
     fail("on-battery", |b, _| b.record.header.environment.state.on_battery = Some(true)),
     spared("on-battery", |b, _| b.record.header.environment.state.on_battery = None),

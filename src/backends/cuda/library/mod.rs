@@ -185,6 +185,16 @@ impl Either {
         }
     }
 
+    /// The algorithm that a library chose.
+    pub(super) fn algorithm(&self) -> Option<&str> {
+        match self {
+            Self::Own(_) => None,
+            Self::Served(served) => {
+                served.prepared.facts.iter().find(|(name, _)| *name == "algorithm").map(|(_, words)| words.as_str())
+            }
+        }
+    }
+
     /// Overwrites what an iteration writes.
     pub(super) fn poison(&self) -> Result<(), CudaError> {
         match self {
