@@ -26,8 +26,13 @@ use wattproof::kernels::{self, DeviceProgram, Dtype};
 /// Shared memory of a block on Hopper.
 const ROOMY: u32 = 227 << 10;
 
+/// The least compute capability whose tensor cores know the type of a case.
+fn needed_by(case: &Small) -> (u32, u32) {
+    if case.params.dtype == Dtype::F8 { (8, 9) } else { (8, 0) }
+}
+
 fn program(case: &Small) -> DeviceProgram {
-    program_for(case, (8, 0))
+    program_for(case, needed_by(case))
 }
 
 fn program_for(case: &Small, (major, minor): (u32, u32)) -> DeviceProgram {

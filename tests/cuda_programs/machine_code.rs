@@ -1,7 +1,7 @@
 //! The machine code that NVRTC makes of the programs, for every architecture, and its cache.
 
 use super::cases::{self, cases, ceilings, large, roomy};
-use super::{Group, ROOMY, hopper_program, program, program_for, roomy_program, skip};
+use super::{Group, ROOMY, hopper_program, needed_by, program, program_for, roomy_program, skip};
 use std::collections::BTreeSet;
 use std::path::Path;
 use wattproof::backends::cuda::cache::{Cache, Origin};
@@ -67,7 +67,10 @@ fn compiles(group: Group, least: usize) {
         .map(|case| (program(&case), case, 0))
         .chain(most)
     {
-        for (architecture, shared) in ARCHITECTURES.into_iter().filter(|(_, shared)| *shared >= needed) {
+        for (architecture, shared) in ARCHITECTURES
+            .into_iter()
+            .filter(|(own, shared)| *shared >= needed && (own.major, own.minor) >= needed_by(&case))
+        {
             let own = if needed > 0 {
                 Vec::new()
             } else {

@@ -14,6 +14,8 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("gemm", "multiply_f64(sums[i][j], a[i], b[j]);", "multiply_f64(sums[i][j], a[i], b[0]);"),
     ("gemm", "lane % 8 / 2 * 4 + lane % 2 + lane / 8 % 2 * 2", "lane % 8 + lane / 8 % 2 * 8"),
     ("gemm", "0x7531", "0x6420"),
+    ("gemm", "half * 4 + lane % 4", "half * 2 + lane % 4"),
+    ("gemm", "= round_tf32(__int_as_float(static_cast<int>(a[i][part])));", "= a[i][part];"),
     ("gemm", "multiply_f16(sums[i][j], a[i], b[j / 2][j % 2 * 2],", "multiply_f16(sums[i][j], a[i], b[j / 2][0],"),
     ("gemm", "spread<Number>(down, part, Rows)", "(down * SIDE_OF_THREAD + part)"),
     (
