@@ -62,7 +62,7 @@ pub(crate) fn gemm(m: u64, n: u64, k: u64) -> Small {
     case("gemm", Dtype::Bf16, &[("m", m), ("n", n), ("k", k)], None, None)
 }
 
-fn typed(dtype: Dtype, m: u64, n: u64, k: u64) -> Small {
+pub(crate) fn typed(dtype: Dtype, m: u64, n: u64, k: u64) -> Small {
     Small { params: Params { dtype, ..gemm(m, n, k).params }, ..gemm(m, n, k) }
 }
 

@@ -72,9 +72,7 @@ impl Kind {
                 ..base
             },
             // Rows of A as of any tile, rows of B padded by 32 bytes.
-            Dtype::Tf32 => {
-                Self { number: 4, slices: tile_bytes(TILE, 32) + 4 * 16 * (TILE + 8), ..base }
-            }
+            Dtype::Tf32 => Self { number: 4, slices: tile_bytes(TILE, 32) + 4 * 16 * (TILE + 8), ..base },
             // Where e4m3 is multiplied as binary16, operands take twice the registers: tiles of half as many columns.
             Dtype::F8 => Self {
                 number: 5,
@@ -92,7 +90,11 @@ impl Kind {
 /// The program of a case.
 pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
     let kind = Kind::of(params.dtype).ok_or(NoProgram::Unwritten)?;
-    if params.dtype == Dtype::F8 { needs_ada(target)? } else { needs_ampere(target)? }
+    if params.dtype == Dtype::F8 {
+        needs_ada(target)?
+    } else {
+        needs_ampere(target)?
+    }
     let [m, n, k] = [params.count("m")?, params.count("n")?, params.count("k")?];
     let size = |a: usize, b: usize| a.checked_mul(b).ok_or_else(|| ParamError::TooLarge("a matrix".to_owned()));
     let tiles = |n: usize| n.div_ceil(TILE as usize);

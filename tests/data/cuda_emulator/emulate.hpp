@@ -42,6 +42,9 @@ struct uint2 {
 struct __align__(16) uint4 {
     unsigned x, y, z, w;
 };
+struct int2 {
+    int x, y;
+};
 struct float2 {
     float x, y;
 };
