@@ -27,7 +27,7 @@ devices: ["cuda:0"]
 cases:
   - {{ kernel: gemm, matrix: {{ dtype: bf16, shape: {SIDE}x{SIDE}x{SIDE}, program: [library, own] }} }}
   - {{ kernel: gemm, matrix: {{ dtype: [f32, tf32, f64, f16, i8, f8], shape: {SIDE}x{SIDE}x{SIDE}, program: library }} }}
-  - {{ kernel: gemm, matrix: {{ dtype: [f32, f64, f16, i8], shape: {SIDE}x{SIDE}x{SIDE}, program: own }} }}
+  - {{ kernel: gemm, matrix: {{ dtype: [f32, tf32, f64, f16, i8, f8], shape: {SIDE}x{SIDE}x{SIDE}, program: own }} }}
   - {{ kernel: spmm-csr, matrix: {{ dtype: f32, shape: {SIDE}x{SIDE}x{SIDE}, density: [0.22, 0.05], program: [library, own] }} }}
   - {{ kernel: spmm-bsr, matrix: {{ dtype: f32, shape: {SIDE}x{SIDE}x{SIDE}, block: 64, density: 0.22, program: library }} }}
   - {{ kernel: spmm-2-4, matrix: {{ dtype: [bf16, f16, i8], shape: {SIDE}x{SIDE}x{SIDE}, program: library }} }}

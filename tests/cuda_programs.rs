@@ -26,8 +26,13 @@ use wattproof::kernels::{self, DeviceProgram, Dtype};
 /// Shared memory of a block on Hopper.
 const ROOMY: u32 = 227 << 10;
 
+/// The least compute capability whose tensor cores know the type of a case.
+fn needed_by(case: &Small) -> (u32, u32) {
+    if case.params.dtype == Dtype::F8 { (8, 9) } else { (8, 0) }
+}
+
 fn program(case: &Small) -> DeviceProgram {
-    program_for(case, (8, 0))
+    program_for(case, needed_by(case))
 }
 
 fn program_for(case: &Small, (major, minor): (u32, u32)) -> DeviceProgram {
@@ -145,8 +150,19 @@ fn programs_that_use_more_shared_memory_give_the_answer_too() {
 
 #[test]
 fn every_program_for_hopper_gives_the_answer_of_its_definition() {
+    hopper_answers(false);
+}
+
+#[test]
+fn every_dense_product_for_hopper_gives_the_answer_of_its_definition() {
+    hopper_answers(true);
+}
+
+/// The programs for Hopper, dense products or the others.
+fn hopper_answers(products: bool) {
     let Some(emulator) = emulator("arithmetic of the CUDA programs for Hopper") else { return };
-    answers(&emulator, cases().into_iter().chain(cases::hopper()).collect(), hopper_program);
+    let own = |case: &Small| (Group::of(case.kernel) == Group::Products) == products;
+    answers(&emulator, cases().into_iter().chain(cases::hopper()).filter(own).collect(), hopper_program);
 }
 
 #[test]

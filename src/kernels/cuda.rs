@@ -50,6 +50,20 @@ pub(crate) fn needs_ampere(target: &Target) -> Result<(), NoProgram> {
     }
 }
 
+/// Refuses devices whose tensor cores do not know floating point of 8 bits.
+///
+/// # Errors
+/// [`NoProgram::Lacks`] below compute capability 8.9.
+pub(crate) fn needs_ada(target: &Target) -> Result<(), NoProgram> {
+    match target.limits.capability {
+        Some(found) if found >= (8, 9) => Ok(()),
+        Some((major, minor)) => Err(NoProgram::Lacks(format!(
+            "its program needs compute capability 8.9 for products of e4m3, the device has {major}.{minor}"
+        ))),
+        None => Err(NoProgram::Unwritten),
+    }
+}
+
 /// A buffer that a program names and does not read.
 pub(crate) const fn unused(name: &'static str, format: Format) -> DeviceBuffer {
     DeviceBuffer { name, len: 1, format, init: Init::Zeros }

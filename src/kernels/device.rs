@@ -71,6 +71,7 @@ impl Target {
                     (NoProgram::Unwritten, Some(why)) => NoProgram::Lacks(format!(
                         "it has no program of its own for this device and element type, and {why}"
                     )),
+                    (NoProgram::Lacks(own), Some(why)) => NoProgram::Lacks(format!("{own}, and {why}")),
                     (error, _) => error,
                 })
             }

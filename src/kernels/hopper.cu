@@ -7,7 +7,8 @@
 
 // Threads of a warpgroup.
 #define GROUP 128
-// Elements of 16 bits of a row of a swizzled tile: 128 bytes. Eight such rows are one pattern.
+// Bytes of a row of a swizzled tile, and elements of 16 bits in it. Eight such rows are one pattern.
+#define LINE_BYTES 128u
 #define LINE 64
 #define PATTERN_BYTES 1024u
 
@@ -117,6 +118,14 @@ DEVICE void pin(float (&d)[Count]) {
 }
 
 template <int Count>
+DEVICE void pin(int (&d)[Count]) {
+#pragma unroll
+    for (int i = 0; i < Count; ++i) {
+        asm volatile("" : "+r"(d[i])::"memory");
+    }
+}
+
+template <int Count>
 DEVICE void pin(unsigned (&a)[Count][4]) {
 #pragma unroll
     for (int i = 0; i < Count * 4; ++i) {
@@ -138,39 +147,54 @@ DEVICE void pin(unsigned (&a)[Count][4]) {
     "%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95," \
     "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111," \
     "%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
-#define SUMS_8(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), "+f"(d[i + 6]), "+f"(d[i + 7])
-#define SUMS_32(d, i) SUMS_8(d, i), SUMS_8(d, i + 8), SUMS_8(d, i + 16), SUMS_8(d, i + 24)
-#define SUMS_64(d, i) SUMS_32(d, i), SUMS_32(d, i + 32)
-#define SUMS_128(d, i) SUMS_64(d, i), SUMS_64(d, i + 64)
+#define SUMS_8(c, d, i) c(d[i]), c(d[i + 1]), c(d[i + 2]), c(d[i + 3]), c(d[i + 4]), c(d[i + 5]), c(d[i + 6]), c(d[i + 7])
+#define SUMS_32(c, d, i) SUMS_8(c, d, i), SUMS_8(c, d, i + 8), SUMS_8(c, d, i + 16), SUMS_8(c, d, i + 24)
+#define SUMS_64(c, d, i) SUMS_32(c, d, i), SUMS_32(c, d, i + 32)
+#define SUMS_128(c, d, i) SUMS_64(c, d, i), SUMS_64(c, d, i + 64)
+
+// Makes the function of a product of two operands in shared memory: its name, its sums (type, constraint, number), the numbers of the
+// places behind these (as texts), the instruction's shape and types, and what follows the operands: scales, and which of them have k
+// innermost (0) where that can be chosen.
+#define PRODUCT(name, number, constraint, count, a_place, b_place, p_place, instruction, rest)                                    \
+    DEVICE void name(number (&d)[count], u64_t a, u64_t b, bool accumulate) {                                                     \
+        asm volatile("{\n.reg .pred p;\nsetp.ne.u32 p, %" p_place ", 0;\nwgmma.mma_async.sync.aligned." instruction              \
+                     " {" PLACES_##count "}, %" a_place ", %" b_place ", p" rest ";\n}"                                           \
+                     : SUMS_##count(constraint, d, 0)                                                                            \
+                     : "l"(a), "l"(b), "r"(static_cast<unsigned>(accumulate)));                                                  \
+    }
+#define PRODUCT_256(name, number, constraint, instruction, rest) \
+    PRODUCT(name, number, constraint, 128, "128", "129", "130", "m64n256" instruction, rest)
+#define PRODUCT_128(name, number, constraint, instruction, rest) \
+    PRODUCT(name, number, constraint, 64, "64", "65", "66", "m64n128" instruction, rest)
 
 // d += a·b (d = a·b where `accumulate` is false): a is 64×16 with k innermost, b 16×256 with n innermost.
-DEVICE void multiply_tiles(float (&d)[128], u64_t a, u64_t b, bool accumulate) {
-    asm volatile("{\n.reg .pred p;\nsetp.ne.u32 p, %130, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {" PLACES_128 "}, %128, %129, p, 1, 1, 0, 1;\n}"
-                 : SUMS_128(d, 0)
-                 : "l"(a), "l"(b), "r"(static_cast<unsigned>(accumulate)));
-}
+PRODUCT_256(multiply_tiles, float, "+f", "k16.f32.bf16.bf16", ", 1, 1, 0, 1")
+PRODUCT_256(multiply_tiles_f16, float, "+f", "k16.f32.f16.f16", ", 1, 1, 0, 1")
+// The same with k innermost in both, which is all that other sizes of elements know: 32 bytes of it, 8 in TF32 and 32 in bytes. Of
+// binary32 the instruction takes the bits of TF32 and leaves the others away.
+PRODUCT_256(multiply_tiles_i8, int, "+r", "k32.s32.s8.s8", "")
+PRODUCT_256(multiply_tiles_f8, float, "+f", "k32.f32.e4m3.e4m3", ", 1, 1")
+PRODUCT_256(multiply_tiles_tf32, float, "+f", "k8.f32.tf32.tf32", ", 1, 1")
 
-// The same with b 16×128, k innermost.
-DEVICE void multiply_transposed(float (&d)[64], u64_t a, u64_t b, bool accumulate) {
-    asm volatile("{\n.reg .pred p;\nsetp.ne.u32 p, %66, 0;\n"
-                 "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" PLACES_64 "}, %64, %65, p, 1, 1, 0, 0;\n}"
-                 : SUMS_64(d, 0)
-                 : "l"(a), "l"(b), "r"(static_cast<unsigned>(accumulate)));
-}
+// The same with b of 128 columns, k innermost.
+PRODUCT_128(multiply_transposed, float, "+f", "k16.f32.bf16.bf16", ", 1, 1, 0, 0")
+PRODUCT_128(multiply_transposed_f16, float, "+f", "k16.f32.f16.f16", ", 1, 1, 0, 0")
+PRODUCT_128(multiply_transposed_i8, int, "+r", "k32.s32.s8.s8", "")
+PRODUCT_128(multiply_transposed_f8, float, "+f", "k32.f32.e4m3.e4m3", ", 1, 1")
+PRODUCT_128(multiply_transposed_tf32, float, "+f", "k8.f32.tf32.tf32", ", 1, 1")
 
-// The same with a in registers, laid out as for mma.m16n8k16 in each of the four warps, and b 16×64 or 16×128, n innermost.
+// In bfloat16 with a in registers, laid out as for mma.m16n8k16 in each of the four warps, and b 16×64 or 16×128, n innermost.
 DEVICE void multiply_weights(float (&d)[32], const unsigned (&a)[4], u64_t b, bool accumulate) {
     asm volatile("{\n.reg .pred p;\nsetp.ne.u32 p, %37, 0;\n"
                  "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" PLACES_32 "}, {%32,%33,%34,%35}, %36, p, 1, 1, 1;\n}"
-                 : SUMS_32(d, 0)
+                 : SUMS_32("+f", d, 0)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<unsigned>(accumulate)));
 }
 
 DEVICE void multiply_weights(float (&d)[64], const unsigned (&a)[4], u64_t b, bool accumulate) {
     asm volatile("{\n.reg .pred p;\nsetp.ne.u32 p, %69, 0;\n"
                  "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {" PLACES_64 "}, {%64,%65,%66,%67}, %68, p, 1, 1, 1;\n}"
-                 : SUMS_64(d, 0)
+                 : SUMS_64("+f", d, 0)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<unsigned>(accumulate)));
 }
 #endif

@@ -4,20 +4,23 @@ use super::{Target, TensorMap};
 
 /// Threads of a warpgroup.
 pub(crate) const GROUP: u32 = 128;
-/// Elements of 16 bits of a line of a tile: `LINE` of hopper.cu.
-pub(crate) const LINE: u32 = 64;
+/// Bytes of a line of a tile: `LINE_BYTES` of hopper.cu.
+pub(crate) const LINE_BYTES: u32 = 128;
+/// Elements of 16 bits of such a line: `LINE` of hopper.cu.
+pub(crate) const LINE: u32 = LINE_BYTES / 2;
 
 /// Whether the device has `wgmma`: Hopper alone, later generations have other instructions in its place.
 pub(crate) fn is_hopper(target: &Target) -> bool {
     target.limits.capability == Some((9, 0))
 }
 
-/// Whether copies of tensors can read rows of `len` elements of 16 bits: they begin at multiples of 16 bytes.
-pub(crate) const fn rows_align(len: usize) -> bool {
-    len.is_multiple_of(8)
+/// Whether copies of tensors can read rows of `len` elements of `size` bytes: they begin at multiples of 16 bytes.
+pub(crate) const fn rows_align(len: usize, size: usize) -> bool {
+    len.is_multiple_of(16 / size)
 }
 
-/// Tiles of `rows` lines of a stack of matrices of 16-bit elements: `sizes` are matrices, their rows, and elements of a row.
-pub(crate) const fn tensor_map(buffer: usize, [depth, rows, len]: [usize; 3], lines: u32) -> TensorMap {
-    TensorMap { buffer, sizes: [len as u64, rows as u64, depth as u64], tile: [LINE, lines, 1] }
+/// Tiles of `lines` lines of `line` elements, 128 bytes, of a stack of matrices: the sizes are matrices, their rows, and elements
+/// of a row.
+pub(crate) const fn tensor_map(buffer: usize, [depth, rows, len]: [usize; 3], [lines, line]: [u32; 2]) -> TensorMap {
+    TensorMap { buffer, sizes: [len as u64, rows as u64, depth as u64], tile: [line, lines, 1] }
 }

@@ -62,7 +62,7 @@ pub(crate) fn gemm(m: u64, n: u64, k: u64) -> Small {
     case("gemm", Dtype::Bf16, &[("m", m), ("n", n), ("k", k)], None, None)
 }
 
-fn typed(dtype: Dtype, m: u64, n: u64, k: u64) -> Small {
+pub(crate) fn typed(dtype: Dtype, m: u64, n: u64, k: u64) -> Small {
     Small { params: Params { dtype, ..gemm(m, n, k).params }, ..gemm(m, n, k) }
 }
 
@@ -139,6 +139,10 @@ pub(crate) fn cases() -> Vec<Small> {
         typed(Dtype::F16, 40, 33, 201),
         typed(Dtype::I8, 150, 144, 208),
         typed(Dtype::I8, 31, 37, 201),
+        typed(Dtype::Tf32, 137, 140, 52),
+        typed(Dtype::Tf32, 31, 37, 21),
+        typed(Dtype::F8, 140, 144, 80),
+        typed(Dtype::F8, 31, 37, 101),
         bsr(Dtype::Bf16, 240, 160, 264, 16, 0.2),
         bsr(Dtype::Bf16, 16, 16, 1, 16, 1.0),
         bsr(Dtype::Bf16, 96, 144, 37, 48, 0.5),
@@ -256,6 +260,8 @@ pub(crate) fn large() -> Vec<Small> {
         typed(Dtype::F64, 8192, 8192, 8192),
         typed(Dtype::F16, 8192, 8192, 8192),
         typed(Dtype::I8, 8192, 8192, 8192),
+        typed(Dtype::Tf32, 8192, 8192, 8192),
+        typed(Dtype::F8, 8192, 8192, 8192),
         bsr(Dtype::Bf16, 16_384, 16_384, 8192, 16, 0.1),
         bsr(Dtype::Bf16, 16_384, 16_384, 8192, 32, 0.1),
         bsr(Dtype::Bf16, 16_384, 16_384, 8192, 64, 0.1),

@@ -1,7 +1,8 @@
 //! Mistakes in the programs for Hopper, and what has to notice each of them.
 
 use super::Small;
-use super::cases::{gemm, window};
+use super::cases::{gemm, typed, window};
+use wattproof::kernels::Dtype;
 
 /// What notices a mistake.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +56,22 @@ pub(crate) const PRODUCT: &[Mistake] = &[
     ("slice > 0 || step > 0);", "true);", Notice::Answer),
     ("place % height", "place % BAND", Notice::Answer),
     ("claim_registers<232>();", "claim_registers<240>();", NEVER),
+];
+
+/// The case that shows mistakes in products whose right operand is transposed before: two tiles of columns, several slices.
+pub(crate) fn turned(bytes: usize) -> Small {
+    if bytes == 1 { typed(Dtype::I8, 20, 272, 208) } else { typed(Dtype::Tf32, 20, 260, 52) }
+}
+
+/// Mistakes in products whose right operand is transposed before, by the size of elements in bytes: what they break is the answer.
+pub(crate) const TURNED: &[(usize, &str, &str)] = &[
+    (1, "__byte_perm(given[2], given[3], 0x5140)};", "__byte_perm(given[3], given[2], 0x5140)};"),
+    (1, "tile[word * 4 + 3][at] = __byte_perm(upper[0], upper[1], 0x7632);", ""),
+    (1, "further(right, step * 32)", "further(right, step * 16)"),
+    (1, "slice * DEPTH, place.column, 0);", "slice * DEPTH, 0, 0);"),
+    (4, "column + at < n && row", "column + at + 1 < n && row"),
+    (4, "= round_tf32(__int_as_float(static_cast<int>(given[0])));", "= given[0] & 0xff800000u;"),
+    (4, "#define DEPTH (LINE_BYTES / 4)", "#define DEPTH (LINE_BYTES / 2)"),
 ];
 
 /// The case that shows mistakes in attention: a tail of queries and keys, and tiles that are cut on both sides.

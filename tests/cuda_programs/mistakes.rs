@@ -7,15 +7,18 @@ use std::cell::Cell;
 use wattproof::backends::Judge;
 use wattproof::kernels;
 
-/// A mistake: the kernel whose program it is in, the text, and what is there instead.
+/// A mistake: the kernel whose program it is in, with the type whose cases show it where others have the same text, the text, and
+/// what is there instead.
 const MISTAKES: &[(&str, &str, &str)] = &[
     ("gemm", "copy_wait<STAGES - 2>();", "copy_wait<STAGES - 1>();"),
     ("gemm", "place % height", "place % BAND"),
-    ("gemm", "multiply_f64(sums[i][j], a[i], b[j]);", "multiply_f64(sums[i][j], a[i], b[0]);"),
-    ("gemm", "lane % 8 / 2 * 4 + lane % 2 + lane / 8 % 2 * 2", "lane % 8 + lane / 8 % 2 * 8"),
-    ("gemm", "0x7531", "0x6420"),
-    ("gemm", "multiply_f16(sums[i][j], a[i], b[j / 2][j % 2 * 2],", "multiply_f16(sums[i][j], a[i], b[j / 2][0],"),
-    ("gemm", "spread<Number>(down, part, Rows)", "(down * SIDE_OF_THREAD + part)"),
+    ("gemm f64", "multiply_f64(sums[i][j], a[i], b[j]);", "multiply_f64(sums[i][j], a[i], b[0]);"),
+    ("gemm i8", "lane % 8 / 2 * 4 + lane % 2 + lane / 8 % 2 * 2", "lane % 8 + lane / 8 % 2 * 8"),
+    ("gemm f8", "0x7531", "0x6420"),
+    ("gemm tf32", "half * 4 + lane % 4", "half * 2 + lane % 4"),
+    ("gemm tf32", "= round_tf32(__int_as_float(static_cast<int>(a[i][part])));", "= a[i][part];"),
+    ("gemm f16", "multiply_f16(sums[i][j], a[i], b[j / 2][j % 2 * 2],", "multiply_f16(sums[i][j], a[i], b[j / 2][0],"),
+    ("gemm f32", "spread<Number>(down, part, Rows)", "(down * SIDE_OF_THREAD + part)"),
     (
         "spmm-bsr",
         "products = (row_ptr[row / SIDE + 1] - first) * SIDE",
@@ -92,9 +95,14 @@ fn a_program_of_experts_with_a_mistake_does_not_pass() {
 
 fn mistakes(group: Group) {
     let Some(emulator) = emulator("mistakes in the CUDA programs") else { return };
-    for (kernel, right, wrong) in MISTAKES.iter().filter(|(kernel, ..)| Group::of(kernel) == group) {
+    for (what, right, wrong) in MISTAKES {
+        let (kernel, dtype) = what.split_once(' ').map_or((*what, None), |(kernel, dtype)| (kernel, Some(dtype)));
+        if Group::of(kernel) != group {
+            continue;
+        }
         let made = Cell::new(false);
-        let caught = cases().into_iter().filter(|c| c.kernel == *kernel).any(|case| {
+        let shows = |c: &Small| c.kernel == kernel && dtype.is_none_or(|dtype| c.params.dtype.name() == dtype);
+        let caught = cases().into_iter().filter(shows).any(|case| {
             let program = program(&case);
             if !program.steps.iter().any(|step| step.source.contains(right)) {
                 return false;
@@ -105,8 +113,8 @@ fn mistakes(group: Group) {
             let answer = emulator.run(&program, &operands, 1, |text| text.replacen(right, wrong, 1));
             answer.is_err() || !judge.check(&answer.unwrap()).passed()
         });
-        assert!(made.get(), "{kernel} has no `{right}`");
-        assert!(caught, "{kernel}: `{wrong}` instead of `{right}` was not noticed");
+        assert!(made.get(), "{what} has no `{right}`");
+        assert!(caught, "{what}: `{wrong}` instead of `{right}` was not noticed");
     }
 }
 
@@ -147,6 +155,23 @@ fn plant(what: &str, case: &Small, mistakes: &[Mistake]) {
 #[test]
 fn mistakes_in_the_product_for_hopper_are_noticed_by_what_they_break() {
     plant("mistakes in the product for Hopper", &hopper::product(), hopper::PRODUCT);
+}
+
+#[test]
+fn mistakes_in_transposed_products_for_hopper_are_noticed() {
+    let Some(emulator) = emulator("mistakes in transposed products for Hopper") else { return };
+    for (bytes, right, wrong) in hopper::TURNED {
+        let case = hopper::turned(*bytes);
+        let program = program_for(&case, (9, 0));
+        assert!(program.steps.iter().any(|step| step.source.contains(right)), "`{right}` is in no text");
+        let mut judge = Judge::new(kernels::find(case.kernel).unwrap(), &case.planned(), 11).unwrap();
+        let operands = judge.take_operands();
+        let answer = emulator.run(&program, &operands, 1, |text| text.replacen(right, wrong, 1));
+        assert!(
+            answer.is_err() || !judge.check(&answer.unwrap()).passed(),
+            "`{wrong}` instead of `{right}` was not noticed"
+        );
+    }
 }
 
 #[test]

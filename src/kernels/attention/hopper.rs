@@ -2,7 +2,7 @@
 
 use super::cuda::Kind;
 use crate::kernels::cuda::{cuda_source, unused, word};
-use crate::kernels::hopper::{GROUP, is_hopper, tensor_map};
+use crate::kernels::hopper::{GROUP, LINE, is_hopper, tensor_map};
 use crate::kernels::{Argument, DeviceBuffer, DeviceProgram, Format, Launch, NoProgram, ParamError, Target};
 
 const SOURCE: &str = cuda_source!("hopper.cu", "attention/walk.cu", "attention/hopper.cu");
@@ -49,7 +49,7 @@ pub(super) fn program(
     #[expect(clippy::cast_possible_truncation, reason = "the program scales in single precision")]
     let scale = (1.0 / (dim as f64).sqrt()) as f32;
     let head = word("dim", dim)?;
-    let map = |buffer, lines| Argument::TensorMap(tensor_map(buffer, [heads, seq, dim], lines));
+    let map = |buffer, lines| Argument::TensorMap(tensor_map(buffer, [heads, seq, dim], [lines, LINE]));
     let launch = Launch {
         source: SOURCE,
         entry: "attention_hopper",

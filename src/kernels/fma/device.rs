@@ -1,11 +1,11 @@
 //! The arithmetic probe on cards: its programs, their operands, and what they have to answer.
 //!
 //! The recurrence is that of the processor ([`super`]), repeated more often; short elements go through `mma.sync`, and
-//! bfloat16 on Hopper through `wgmma`, whose accumulators are checked like the processor's ([`super::dots`]). The result
+//! on Hopper through `wgmma`, whose accumulators are checked like the processor's ([`super::dots`]). The result
 //! is exact, so no operation can be left out.
 
-use crate::kernels::cuda::{cuda_source, needs_ampere};
-use crate::kernels::hopper::{LINE, is_hopper};
+use crate::kernels::cuda::{cuda_source, needs_ada, needs_ampere};
+use crate::kernels::hopper::{LINE_BYTES, is_hopper};
 use crate::kernels::random::SplitMix64;
 use crate::kernels::{
     Api, Argument, Array, DeviceBuffer, DeviceProgram, Dtype, Format, Launch, NoProgram, ParamError, Target, Work,
@@ -34,7 +34,8 @@ pub(super) const TILE: usize = 16 * 8;
 /// Products that one instruction adds to each accumulator of a tile.
 const fn depth(dtype: Dtype) -> usize {
     match dtype {
-        Dtype::I8 => 32,
+        Dtype::I8 | Dtype::F8 => 32,
+        Dtype::Tf32 => 8,
         _ => 16,
     }
 }
@@ -66,7 +67,11 @@ pub(super) fn program(dtype: Dtype, answers: usize, step: f64, target: &Target) 
         (Api::Wgsl, Dtype::F32) => Ok(chains(CHAINS_WGSL, dtype, answers, step, 4)),
         (Api::Cuda, Dtype::F32 | Dtype::F64) => Ok(chains(CHAINS_CUDA, dtype, answers, step, 1)),
         (Api::Cuda, _) => {
-            needs_ampere(target)?;
+            if dtype == Dtype::F8 {
+                needs_ada(target)?
+            } else {
+                needs_ampere(target)?
+            }
             Ok(tiles(dtype, answers, is_hopper(target)))
         }
         (Api::Wgsl, _) => Err(NoProgram::Unwritten),
@@ -107,13 +112,13 @@ fn chains(source: &'static str, dtype: Dtype, answers: usize, step: f64, at_once
 
 #[expect(clippy::cast_possible_truncation, reason = "the answers are a constant far below 2^32")]
 fn tiles(dtype: Dtype, answers: usize, hopper: bool) -> DeviceProgram {
-    // Written for bfloat16 alone.
-    let hopper = hopper && dtype == Dtype::Bf16;
     // Tiles of the answer that a warp writes.
     let each = if hopper { 2 } else { 1 };
     let (format, sums, short) = match dtype {
         Dtype::I8 => (Format::I8, Format::I32, 2),
         Dtype::F16 => (Format::F16, Format::F32, 1),
+        Dtype::Tf32 => (Format::F32, Format::F32, 3),
+        Dtype::F8 => (Format::F8, Format::F32, 4),
         _ => (Format::Bf16, Format::F32, 0),
     };
     let depth = depth(dtype);
@@ -132,9 +137,9 @@ fn tiles(dtype: Dtype, answers: usize, hopper: bool) -> DeviceProgram {
             grid: [(answers / (each * TILE * THREADS as usize / 32)) as u32, 1, 1],
             block: [THREADS, 1, 1],
             // Lines of a, `other` and b.
-            shared: if hopper { (64 + 64 + 128) * 2 * LINE } else { 0 },
+            shared: if hopper { (64 + 64 + 128) * LINE_BYTES } else { 0 },
             buffers: vec![0, 1, 2, 3, 4],
-            constants: if hopper { Vec::new() } else { vec![("SHORT", short)] },
+            constants: vec![("SHORT", short)],
             arguments: vec![Argument::U32(TILE_PAIRS as u32)],
         }],
         output: 4,
@@ -144,6 +149,9 @@ fn tiles(dtype: Dtype, answers: usize, hopper: bool) -> DeviceProgram {
 
 /// Operands of tiles: a and `other` by rows, b by columns, and what accumulators start from. Small whole numbers, which
 /// every short type holds exactly; sums are known beforehand.
+///
+/// e4m3 holds whole numbers up to 16, and its sums have no more than 14 bits on some cards ([`crate::kernels::eight::LIMIT`]): there a and
+/// `other` cancel but for one product of each row, and accumulators stay below 2^13.
 pub(super) struct Operands {
     depth: usize,
     a: Vec<f64>,
@@ -157,10 +165,24 @@ impl Operands {
         let depth = depth(dtype);
         let draw =
             |stream: u64, index: usize, bound: u64| SplitMix64::new(seed, stream).below(index as u64, bound) as f64;
+        let few = dtype == Dtype::F8;
+        // Sizes of a besides the smallest, 4.
+        let sizes = if few { 5 } else { 117 };
         let a: Vec<f64> =
-            (0..16 * depth).map(|i| (4.0 + draw(3, i, 117)) * if draw(4, i, 2) > 0.0 { 1.0 } else { -1.0 }).collect();
-        let other = a.iter().enumerate().map(|(i, a)| 1.0 + draw(5, i, 3) - a).collect();
-        let b = (0..8 * depth).map(|i| 1.0 + draw(6, i, 127)).collect();
+            (0..16 * depth).map(|i| (4.0 + draw(3, i, sizes)) * if draw(4, i, 2) > 0.0 { 1.0 } else { -1.0 }).collect();
+        let grows = |i: usize| match few {
+            true if i % depth != i / depth => 0.0,
+            true => 1.0 + draw(5, i, 2),
+            false => 1.0 + draw(5, i, 3),
+        };
+        let other = a.iter().enumerate().map(|(i, a)| grows(i) - a).collect();
+        let b = (0..8 * depth).map(|i| match few {
+            // Of the products that do not cancel.
+            true if i % depth < 16 => 8.0,
+            true => 1.0 + draw(6, i, 8),
+            false => 1.0 + draw(6, i, 127),
+        });
+        let b = b.collect();
         let from = (0..TILE).map(|i| 1.0 + draw(7, i, 1000)).collect();
         Self { depth, a, other, b, from }
     }
@@ -194,7 +216,8 @@ mod tests {
 
     #[test]
     fn sums_of_tiles_are_exact_and_need_their_type() {
-        for (dtype, limit) in [(Dtype::Bf16, 2f64.powi(24)), (Dtype::F16, 2f64.powi(24)), (Dtype::I8, 2f64.powi(31))] {
+        let [single, whole] = [24, 31].map(|bits| 2f64.powi(bits));
+        for (dtype, limit) in [(Dtype::Bf16, single), (Dtype::F16, single), (Dtype::Tf32, single), (Dtype::I8, whole)] {
             for seed in 0..20 {
                 let operands = Operands::new(dtype, seed);
                 // One step on the way adds at most depth·123·127 to one accumulator.
@@ -203,6 +226,19 @@ mod tests {
                 assert!(operands.a.iter().chain(&operands.other).chain(&operands.b).all(|x| x.abs() <= 127.0));
                 assert!(operands.a.iter().zip(&operands.other).all(|(a, o)| (1.0..=3.0).contains(&(a + o))));
             }
+        }
+    }
+
+    #[test]
+    fn sums_of_e4m3_fit_14_bits_and_not_11() {
+        for seed in 0..20 {
+            let operands = Operands::new(Dtype::F8, seed);
+            let numbers = || operands.a.iter().chain(&operands.other).chain(&operands.b);
+            assert!(numbers().all(|x| (1.0..=16.0).contains(&x.abs())), "{seed}");
+            // Of each accumulator; one step on the way adds at most 32·10·8.
+            let sums: Vec<f64> = operands.answer().iter().map(|sum| sum / TILES as f64).collect();
+            assert!(sums.iter().all(|sum| sum + 2560.0 < 8192.0 && *sum > 2048.0), "{seed}: {sums:?}");
+            assert!(sums.iter().any(|sum| sum % 2.0 == 1.0), "{seed}");
         }
     }
 

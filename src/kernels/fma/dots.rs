@@ -49,8 +49,10 @@ pub(super) fn build(dtype: Dtype, context: &BuildContext<'_>) -> Result<Box<dyn 
     let unit = DotUnit::best(dtype, context.isa);
     Ok(match dtype {
         Dtype::Bf16 => Box::new(Dots::<Bf16>::build(unit, GROUPS, dtype, context.seed)?),
-        // Products of binary16 are made in single precision here, on widened operands, as `gemm` makes them.
-        Dtype::F16 => Box::new(Dots::<Bf16>::build(unit.min(DotUnit::Avx512), GROUPS, dtype, context.seed)?),
+        // Products of these are made in single precision here, on widened operands, as `gemm` makes them.
+        Dtype::F16 | Dtype::Tf32 | Dtype::F8 => {
+            Box::new(Dots::<Bf16>::build(unit.min(DotUnit::Avx512), GROUPS, dtype, context.seed)?)
+        }
         _ => Box::new(Dots::<i8>::build(unit, GROUPS, dtype, context.seed)?),
     })
 }
@@ -282,7 +284,7 @@ mod tests {
     #[test]
     fn an_answer_of_a_card_is_judged_by_its_own_operands() {
         let context = BuildContext { seed: 5, isa: Isa::Portable, team: &Threads(1) };
-        for dtype in [Dtype::Bf16, Dtype::F16, Dtype::I8] {
+        for dtype in [Dtype::Bf16, Dtype::F16, Dtype::I8, Dtype::Tf32, Dtype::F8] {
             let mut program = build(dtype, &context).unwrap();
             let tile = device::Operands::new(dtype, 5).answer();
             let answer = |spoilt: usize| {

@@ -1,4 +1,4 @@
-//! Arithmetic ceiling: independent chains of fused multiply-adds in registers; for bf16 and i8, dot products
+//! Arithmetic ceiling: independent chains of fused multiply-adds in registers; for short types, dot products
 //! with the widest instruction there is ([`dots`]).
 //!
 //! In f32 and f64 each chain alternates x ← 2x + p and x ← x/2 + q with p/2 + q = one step of the type's grid, so
@@ -38,11 +38,11 @@ static INFO: KernelInfo = KernelInfo {
     title: "FMA peak",
     summary: "independent chains of multiply-adds in registers, of the widest instruction: the arithmetic ceiling",
     role: Role::ComputeCeiling,
-    flops: "4·512·chains; 737,280 chains in f32, 368,640 in f64; 2·4096·1,966,080 in bf16 and f16, 2·8192·1,966,080 in i8; \
-            on cards 16 times as much",
+    flops: "4·512·chains; 737,280 chains in f32, 368,640 in f64; 2·4096·1,966,080 in bf16, f16, tf32 and f8, 2·8192·1,966,080 in \
+            i8; on cards 16 times as much, in tf32 8 and in f8 32 times",
     bytes: "2·e·chains; 4·1,966,080 in short types",
     source: "own probe: exact alternating recurrence, see the kernel's documentation",
-    dtypes: &[Dtype::F32, Dtype::F64, Dtype::Bf16, Dtype::F16, Dtype::I8],
+    dtypes: &[Dtype::F32, Dtype::F64, Dtype::Bf16, Dtype::F16, Dtype::I8, Dtype::Tf32, Dtype::F8],
     params: &[],
 };
 

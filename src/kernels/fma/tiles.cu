@@ -1,7 +1,7 @@
 // The arithmetic ceiling of short elements: every warp adds products of small whole numbers to its own accumulators by
 // mma.sync, alternately a·b and other·b with a + other = 1, 2 or 3, so that all sums are exact and grow by a known amount.
 //
-// Macro: SHORT (0 bfloat16, 1 binary16, 2 signed bytes).
+// Macro: SHORT (0 bfloat16, 1 binary16, 2 signed bytes, 3 TF32, 4 e4m3).
 // Grid: any number of blocks; each warp writes a tile of 16×8 sums.
 
 #define THREADS 128
@@ -18,8 +18,12 @@ DEVICE void add_products(SUM (&d)[4], const unsigned (&a)[4], unsigned b0, unsig
     multiply_bf16(d, a, b0, b1);
 #elif SHORT == 1
     multiply_half(d, a, b0, b1);
-#else
+#elif SHORT == 2
     multiply_bytes(d, a, b0, b1);
+#elif SHORT == 3
+    multiply_tf32(d, a, b0, b1);
+#else
+    multiply_e4m3(d, a, b0, b1);
 #endif
 }
 

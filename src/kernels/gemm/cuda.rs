@@ -1,12 +1,8 @@
-//! The CUDA program of the product in bfloat16 (`gemm.cu`), and its canary for devices.
+//! The CUDA program of the product in bfloat16 (`gemm.cu`), and which program computes a case.
 
-use super::short::Demanding;
 use crate::kernels::cuda::{cuda_source, needs_ampere, tile_bytes, word};
-use crate::kernels::reference::Worst;
-use crate::kernels::short::{Bf16, Short, Sum};
 use crate::kernels::{
-    Argument, Array, Canary, DeviceBuffer, DeviceCanary, DeviceProgram, Dtype, Format, Launch, NoProgram, ParamError,
-    ParamValue, Params, Target,
+    Argument, DeviceBuffer, DeviceProgram, Dtype, Format, Launch, NoProgram, ParamError, Params, Target,
 };
 
 const SOURCE: &str = cuda_source!("gemm/gemm.cu");
@@ -19,14 +15,14 @@ const STAGES: u32 = 4;
 
 /// The program of a case.
 pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
+    let [m, n, k] = [params.count("m")?, params.count("n")?, params.count("k")?];
+    if let Some(program) = super::hopper::program(params.dtype, [m, n, k], target)? {
+        return Ok(program);
+    }
     if params.dtype != Dtype::Bf16 {
         return super::types::program(params, target);
     }
     needs_ampere(target)?;
-    let [m, n, k] = [params.count("m")?, params.count("n")?, params.count("k")?];
-    if let Some(program) = super::hopper::program([m, n, k], target)? {
-        return Ok(program);
-    }
     let size = |a: usize, b: usize| a.checked_mul(b).ok_or_else(|| ParamError::TooLarge("a matrix".to_owned()));
     let launch = Launch {
         source: SOURCE,
@@ -49,28 +45,4 @@ pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram,
         output: 2,
         shape: vec![m, n],
     })
-}
-
-/// The canary of bfloat16 as a case for a device.
-pub(super) fn canary() -> DeviceCanary {
-    // No multiples of a tile; rows that every program takes.
-    const M: usize = 33;
-    const N: usize = 40;
-    let (name, k, left, right) = Bf16::canary();
-    let a: Vec<f64> = (0..M * k).map(|index| left(index / k, index % k).to_f64()).collect();
-    let b: Vec<f64> = (0..k * N).map(|index| right(index / N, index % N).to_f64()).collect();
-    let sum = |index: usize| (0..k).map(|q| a[index / N * k + q] * b[q * N + index % N]).sum::<f64>();
-    let exact: Vec<f64> = (0..M * N).map(sum).collect();
-    let sizes = [("m", M), ("n", N), ("k", k)].map(|(name, n)| (name.to_owned(), ParamValue::Integer(n as u64)));
-    let array = |name, shape: [usize; 2], x: &[f64]| Array::of_numbers(name, &shape, true, x.iter().copied());
-    DeviceCanary {
-        params: Params { dtype: Dtype::Bf16, values: sizes.into() },
-        operands: vec![array("A", [M, k], &a), array("B", [k, N], &b)],
-        judge: Box::new(move |answer| {
-            let mut worst = Worst::default();
-            answer.values.numbers().zip(&exact).for_each(|(value, exact)| worst.see(value, *exact, exact.abs()));
-            let error = if answer.values.len() == exact.len() { worst.error() } else { None };
-            Canary { name: name.to_owned(), error, limit: <Bf16 as Short>::Sum::limit() }
-        }),
-    }
 }

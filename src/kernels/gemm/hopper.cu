@@ -1,23 +1,53 @@
-// C = A·B in bfloat16 with sums in binary32 on Hopper: a block makes tiles of 128×256 results, one after another.
+// C = A·B in the types of Hopper's tensor cores: a block makes tiles of 128×256 results, one after another.
 //
 // One warpgroup keeps STAGES slices of A and B coming into shared memory, two multiply them, 64 rows each, and store. While
-// these store a tile, the slices of the next arrive. B is read as it lies, with n innermost. The structure is that of
+// these store a tile, the slices of the next arrive. A slice has 128 bytes of each row of A. The structure is that of
 // CUTLASS's warp-specialised persistent kernels (Hopper, "cooperative").
 //
-// Macros: STAGES. Maps: A as k × m with boxes of 64×128, B as n × k with boxes of 64×64; both need rows of multiples of
-// 16 bytes. C: m × n, n even. Grid: at most one block a multiprocessor.
+// Elements of 16 bits are read from B as it lies, with n innermost. Those of other sizes need B transposed, which a launch before this
+// one makes (turn.cu).
+//
+// Macros: STAGES, KIND (0: bfloat16, 1: binary16, 2: bytes, 3: e4m3, 4: TF32). Maps: A as k × m with boxes of 128 bytes by 128 rows; B
+// as n × k with boxes of 128 bytes by 64 rows, or transposed as k × n with boxes of 128 bytes by 256 rows; both need rows of multiples
+// of 16 bytes. C: m × n, n even. Grid: at most one block a multiprocessor.
 
 #define TILE_ROWS 128
 #define TILE_COLUMNS 256
-#define DEPTH LINE
+#if KIND == 0
+#define MULTIPLY multiply_tiles
+#elif KIND == 1
+#define MULTIPLY multiply_tiles_f16
+#elif KIND == 2
+#define MULTIPLY multiply_tiles_i8
+#elif KIND == 3
+#define MULTIPLY multiply_tiles_f8
+#else
+#define MULTIPLY multiply_tiles_tf32
+#endif
+// Whether B is transposed, products of a slice, sums and pairs of them.
+#define TURNED (KIND > 1)
+#if KIND == 4
+#define DEPTH (LINE_BYTES / 4)
+#elif TURNED
+#define DEPTH LINE_BYTES
+#else
+#define DEPTH (LINE_BYTES / 2)
+#endif
+#if KIND == 2
+typedef int RESULT;
+typedef int2 PAIR;
+#else
+typedef float RESULT;
+typedef float2 PAIR;
+#endif
 #define THREADS (3 * GROUP)
 // Rows of tiles that are gone through together: with 132 tiles under way, they span about as many rows as columns.
 #define BAND 16
 
-#define LEFT_BYTES (TILE_ROWS * DEPTH * 2u)
-#define RIGHT_BYTES (TILE_COLUMNS * DEPTH * 2u)
-// A part of B: 64 products deep, a line wide.
-#define PART_BYTES (DEPTH * LINE * 2u)
+#define LEFT_BYTES (TILE_ROWS * LINE_BYTES)
+#define RIGHT_BYTES (TILE_COLUMNS * LINE_BYTES)
+// A part of B as it lies: 64 products deep, a line wide.
+#define PART_BYTES (DEPTH * LINE_BYTES)
 
 struct Place {
     unsigned row;
@@ -30,7 +60,7 @@ DEVICE Place place_of(unsigned tile, unsigned down, unsigned across) {
     return {(band * BAND + place % height) * TILE_ROWS, place / height * TILE_COLUMNS};
 }
 
-KERNEL(THREADS) gemm_hopper(float* __restrict__ c, TENSOR_MAP a, TENSOR_MAP b, unsigned m, unsigned n, unsigned k) {
+KERNEL(THREADS) gemm_hopper(RESULT* __restrict__ c, TENSOR_MAP a, TENSOR_MAP b, unsigned m, unsigned n, unsigned k) {
     TILES_SHARED(shared);
     unsigned char* lefts = shared;
     unsigned char* rights = lefts + STAGES * LEFT_BYTES;
@@ -63,11 +93,15 @@ KERNEL(THREADS) gemm_hopper(float* __restrict__ c, TENSOR_MAP a, TENSOR_MAP b, u
                     barrier_wait(empty + stage, round ^ 1);
                     barrier_expect(full + stage, LEFT_BYTES + RIGHT_BYTES);
                     load_box(lefts + stage * LEFT_BYTES, &a, full + stage, slice * DEPTH, place.row, 0);
+#if TURNED
+                    load_box(rights + stage * RIGHT_BYTES, &b, full + stage, slice * DEPTH, place.column, 0);
+#else
 #pragma unroll
                     for (unsigned part = 0; part < TILE_COLUMNS / LINE; ++part) {
                         load_box(rights + stage * RIGHT_BYTES + part * PART_BYTES, &b, full + stage, place.column + part * LINE,
                                  slice * DEPTH, 0);
                     }
+#endif
                     if (++stage == STAGES) {
                         stage = 0;
                         round ^= 1;
@@ -81,17 +115,26 @@ KERNEL(THREADS) gemm_hopper(float* __restrict__ c, TENSOR_MAP a, TENSOR_MAP b, u
         unsigned stage = 0, round = 0;
         for (unsigned tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
             const Place place = place_of(tile, down, across);
-            float sums[128];
+            RESULT sums[128];
             for (unsigned slice = 0; slice < slices; ++slice) {
                 barrier_wait(full + stage, round);
                 const u64_t left = operand(lefts + stage * LEFT_BYTES + (group - 1) * (LEFT_BYTES / 2), 0, PATTERN_BYTES);
+#if TURNED
+                const u64_t right = operand(rights + stage * RIGHT_BYTES, 0, PATTERN_BYTES);
+#else
                 const u64_t right = operand(rights + stage * RIGHT_BYTES, PART_BYTES, PATTERN_BYTES);
+#endif
                 pin(sums);
                 products_fence();
 #pragma unroll
-                for (unsigned step = 0; step < DEPTH / 16; ++step) {
-                    // 16 products further: 32 bytes in a line of A, two groups of eight lines of B.
-                    multiply_tiles(sums, further(left, step * 32), further(right, step * 2 * PATTERN_BYTES), slice > 0 || step > 0);
+                for (unsigned step = 0; step < LINE_BYTES / 32; ++step) {
+                    // 32 bytes further in a line of A, and of B transposed; as it lies, 16 products are two groups of eight lines.
+#if TURNED
+                    const u64_t next = further(right, step * 32);
+#else
+                    const u64_t next = further(right, step * 2 * PATTERN_BYTES);
+#endif
+                    MULTIPLY(sums, further(left, step * 32), next, slice > 0 || step > 0);
                 }
                 products_commit();
                 products_wait<1>();
@@ -113,12 +156,12 @@ KERNEL(THREADS) gemm_hopper(float* __restrict__ c, TENSOR_MAP a, TENSOR_MAP b, u
 #pragma unroll
             for (unsigned half = 0; half < 2; ++half) {
                 const unsigned row = place.row + (group - 1) * 64 + warp * 16 + half * 8 + lane / 4;
-                float* to = c + static_cast<u64_t>(row) * n;
+                RESULT* to = c + static_cast<u64_t>(row) * n;
 #pragma unroll
                 for (unsigned part = 0; part < TILE_COLUMNS / 8; ++part) {
                     const unsigned column = place.column + part * 8 + lane % 4 * 2;
                     if (row < m && column < n) {
-                        *reinterpret_cast<float2*>(to + column) = float2{sums[part * 4 + half * 2], sums[part * 4 + half * 2 + 1]};
+                        *reinterpret_cast<PAIR*>(to + column) = PAIR{sums[part * 4 + half * 2], sums[part * 4 + half * 2 + 1]};
                     }
                 }
             }

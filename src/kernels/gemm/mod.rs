@@ -112,7 +112,7 @@ impl Kernel for Gemm {
     }
 
     fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
-        if params.dtype == Dtype::Bf16 { Ok(Some(cuda::canary())) } else { wgsl::canary(params) }
+        wgsl::canary(params)
     }
 }
 

@@ -39,10 +39,11 @@ pub(super) fn work(params: &Params) -> Result<Work, ParamError> {
 
 /// The canary of a type as a case for another device; `S` has operands that `dtype` holds exactly.
 pub(super) fn device_canary<S: Demanding>(dtype: Dtype) -> DeviceCanary {
-    // No multiples of a tile.
+    // No multiples of a tile; rows that every program takes.
     const M: usize = 33;
-    const N: usize = 36;
+    const N: usize = 48;
     let (name, k, left, right) = S::canary();
+    let k = k.next_multiple_of(16);
     let a: Vec<f64> = (0..M * k).map(|index| left(index / k, index % k).to_f64()).collect();
     let b: Vec<f64> = (0..k * N).map(|index| right(index / N, index % N).to_f64()).collect();
     let exact = |index: usize| -> f64 { (0..k).map(|q| a[index / N * k + q] * b[q * N + index % N]).sum() };

@@ -1,14 +1,17 @@
 // C = A·B in the types besides bfloat16: a tile of ROWS×COLUMNS results a block of threads, slices of 64 bytes of each row of A.
 //
 // binary32 is computed on FMA units, for tensor cores would round its operands; binary64 by mma.m8n8k4; binary16 by mma.m16n8k16 with
-// sums in binary32; bytes by mma.m16n8k32 with sums in 32 bits. B lies row by row, and a lane wants four bytes of a column: bytes come as
+// sums in binary32; TF32 by mma.m16n8k8 from binary32 numbers that are rounded in registers; bytes, whole numbers or e4m3, by
+// mma.m16n8k32 with sums in 32 bits. B lies row by row, and a lane wants four bytes of a column: bytes come as
 // pairs of columns by `load_matrices_transposed`, from rows in such an order that two permutations make two columns of them.
 //
-// Macros: KIND (0: binary32, 1: binary64, 2: binary16, 3: bytes), ROWS, COLUMNS, WARP_ROWS, WARP_COLUMNS (tile of a warp), DEPTH,
+// Macros: KIND (0: binary32, 1: binary64, 2: binary16, 3: bytes, 4: TF32, 5: e4m3), ROWS, COLUMNS, WARP_ROWS, WARP_COLUMNS (tile of a warp), DEPTH,
 // STAGES, ALIGNED (rows of A and B start at multiples of 16 bytes, and so do pairs and fours of C). A: m × k. B: k × n.
 // C: m × n. Grid: all tiles, in one dimension.
 
-#if KIND == 0
+#define OF_BYTES (KIND == 3 || KIND == 5)
+
+#if KIND == 0 || KIND == 4
 typedef float NUMBER;
 typedef float RESULT;
 #define CHUNK 4
@@ -20,9 +23,13 @@ typedef double RESULT;
 typedef f16_t NUMBER;
 typedef float RESULT;
 #define CHUNK 8
-#else
+#elif KIND == 3
 typedef signed char NUMBER;
 typedef int RESULT;
+#define CHUNK 16
+#else
+typedef unsigned char NUMBER;
+typedef float RESULT;
 #define CHUNK 16
 #endif
 
@@ -38,9 +45,16 @@ typedef int RESULT;
 // Chunks of 16 bytes as in a tile of elements of 16 bits.
 #define WORDS(elements) ((elements) * sizeof(NUMBER) / 2)
 #define LEFT_PLACE(row, chunk) (chunk_at<WORDS(DEPTH)>(row, chunk) * 2 / sizeof(NUMBER))
-#define RIGHT_PLACE(row, chunk) (chunk_at<WORDS(COLUMNS)>(row, chunk) * 2 / sizeof(NUMBER))
 #define LEFT_SIZE (TILE_ELEMENTS(ROWS, WORDS(DEPTH)) * 2 / sizeof(NUMBER))
+#if KIND == 4
+// Lanes read four rows of eight columns at once: 32 bytes of padding put these into different banks.
+#define RIGHT_WIDTH (COLUMNS + 2 * CHUNK)
+#define RIGHT_PLACE(row, chunk) ((row) * RIGHT_WIDTH + (chunk) * CHUNK)
+#define RIGHT_SIZE (DEPTH * RIGHT_WIDTH)
+#else
+#define RIGHT_PLACE(row, chunk) (chunk_at<WORDS(COLUMNS)>(row, chunk) * 2 / sizeof(NUMBER))
 #define RIGHT_SIZE (TILE_ELEMENTS(DEPTH, WORDS(COLUMNS)) * 2 / sizeof(NUMBER))
+#endif
 #endif
 #if KIND == 0
 #define THREADS (ROWS / SIDE_OF_THREAD * (COLUMNS / SIDE_OF_THREAD))
@@ -94,11 +108,43 @@ DEVICE void multiply_tiles(double (&sums)[WARP_ROWS / 8][WARP_COLUMNS / 8][2], c
         }
     }
 }
-#elif KIND == 3
+#elif KIND == 4
+// sums += a slice, in tiles of 16×8. Four numbers of A are a row of 16 bytes to `load_matrices`, which gives a lane one of them.
+DEVICE void multiply_tiles(float (&sums)[WARP_ROWS / 16][WARP_COLUMNS / 8][4], const float* left, const float* right, unsigned row,
+                           unsigned column) {
+    const unsigned lane = threadIdx.x % WARP;
+#pragma unroll
+    for (int step = 0; step < DEPTH / 8; ++step) {
+        unsigned a[WARP_ROWS / 16][4], b[WARP_COLUMNS / 8][2];
+#pragma unroll
+        for (int i = 0; i < WARP_ROWS / 16; ++i) {
+            load_matrices(a[i], left + LEFT_PLACE(row + i * 16 + lane % 16, step * 2 + lane / 16));
+#pragma unroll
+            for (int part = 0; part < 4; ++part) {
+                a[i][part] = round_tf32(__int_as_float(static_cast<int>(a[i][part])));
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < WARP_COLUMNS / 8; ++j) {
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                b[j][half] = round_tf32(right[(step * 8 + half * 4 + lane % 4) * RIGHT_WIDTH + column + j * 8 + lane / 4]);
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < WARP_ROWS / 16; ++i) {
+#pragma unroll
+            for (int j = 0; j < WARP_COLUMNS / 8; ++j) {
+                multiply_tf32(sums[i][j], a[i], b[j][0], b[j][1]);
+            }
+        }
+    }
+}
+#elif OF_BYTES
 // sums += a slice, in tiles of 16×8. Of 16 columns of B the even ones make one tile and the odd ones the next, so that a lane's
 // results are four neighbours.
-DEVICE void multiply_tiles(int (&sums)[WARP_ROWS / 16][WARP_COLUMNS / 8][4], const signed char* left, const signed char* right,
-                           unsigned row, unsigned column) {
+DEVICE void multiply_tiles(RESULT (&sums)[WARP_ROWS / 16][WARP_COLUMNS / 8][4], const NUMBER* left, const NUMBER* right, unsigned row,
+                           unsigned column) {
     const unsigned lane = threadIdx.x % WARP;
 #pragma unroll
     for (int step = 0; step < DEPTH / 32; ++step) {
@@ -123,7 +169,11 @@ DEVICE void multiply_tiles(int (&sums)[WARP_ROWS / 16][WARP_COLUMNS / 8][4], con
         for (int i = 0; i < WARP_ROWS / 16; ++i) {
 #pragma unroll
             for (int j = 0; j < WARP_COLUMNS / 8; ++j) {
+#if KIND == 3
                 multiply_i8(sums[i][j], a[i], b[j][0], b[j][1]);
+#else
+                multiply_e4m3(sums[i][j], a[i], b[j][0], b[j][1]);
+#endif
             }
         }
     }
@@ -210,13 +260,13 @@ KERNEL(THREADS) gemm_type(const NUMBER* __restrict__ a, const NUMBER* __restrict
             RESULT* to = c + static_cast<u64_t>(at) * n;
             if (at < m) {
 #pragma unroll
-                for (int j = 0; j < WARP_COLUMNS / 8; j += KIND - 1) {
-                    const unsigned first = column + own_column + j * 8 + lane % 4 * 2 * (KIND - 1);
-#if KIND == 2
+                for (int j = 0; j < WARP_COLUMNS / 8; j += 1 + OF_BYTES) {
+                    const unsigned first = column + own_column + j * 8 + lane % 4 * 2 * (1 + OF_BYTES);
+#if !OF_BYTES
                     store_pair<ALIGNED>(to, first, n, sums[i][j][2 * half], sums[i][j][2 * half + 1]);
 #else
-                    __align__(16) const int four[4] = {sums[i][j][2 * half], sums[i][j + 1][2 * half], sums[i][j][2 * half + 1],
-                                                       sums[i][j + 1][2 * half + 1]};
+                    __align__(16) const RESULT four[4] = {sums[i][j][2 * half], sums[i][j + 1][2 * half], sums[i][j][2 * half + 1],
+                                                          sums[i][j + 1][2 * half + 1]};
                     store_sixteen<ALIGNED>(to, first, n, four);
 #endif
                 }

@@ -1,6 +1,6 @@
 //! The CUDA program of the product in the types besides bfloat16 (`types.cu`), for machines without libraries that have one.
 
-use crate::kernels::cuda::{WARP, cuda_source, needs_ampere, tile_bytes, word};
+use crate::kernels::cuda::{WARP, cuda_source, needs_ada, needs_ampere, tile_bytes, word};
 use crate::kernels::{
     Argument, DeviceBuffer, DeviceProgram, Dtype, Format, Launch, NoProgram, ParamError, Params, Target,
 };
@@ -71,7 +71,18 @@ impl Kind {
                 slices: tile_bytes(TILE, 32) + tile_bytes(64, TILE / 2),
                 ..base
             },
-            _ => return None,
+            // Rows of A as of any tile, rows of B padded by 32 bytes.
+            Dtype::Tf32 => Self { number: 4, slices: tile_bytes(TILE, 32) + 4 * 16 * (TILE + 8), ..base },
+            // Where e4m3 is multiplied as binary16, operands take twice the registers: tiles of half as many columns.
+            Dtype::F8 => Self {
+                number: 5,
+                format: Format::F8,
+                result: Format::F32,
+                warp_columns: 32,
+                threads: 8 * WARP,
+                ..Self::of(Dtype::I8)?
+            },
+            Dtype::Bf16 => return None,
         })
     }
 }
@@ -79,7 +90,11 @@ impl Kind {
 /// The program of a case.
 pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
     let kind = Kind::of(params.dtype).ok_or(NoProgram::Unwritten)?;
-    needs_ampere(target)?;
+    if params.dtype == Dtype::F8 {
+        needs_ada(target)?
+    } else {
+        needs_ampere(target)?
+    }
     let [m, n, k] = [params.count("m")?, params.count("n")?, params.count("k")?];
     let size = |a: usize, b: usize| a.checked_mul(b).ok_or_else(|| ParamError::TooLarge("a matrix".to_owned()));
     let tiles = |n: usize| n.div_ceil(TILE as usize);

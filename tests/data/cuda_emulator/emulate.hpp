@@ -42,6 +42,9 @@ struct uint2 {
 struct __align__(16) uint4 {
     unsigned x, y, z, w;
 };
+struct int2 {
+    int x, y;
+};
 struct float2 {
     float x, y;
 };
@@ -587,6 +590,38 @@ inline void multiply_f16(float (&d)[4], const unsigned (&a)[4], unsigned b0, uns
 inline void multiply_i8(int (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
     emulator::multiply<4, int, long long>(d, a, b0, b1, [](unsigned word, unsigned e) {
         return static_cast<long long>(static_cast<signed char>(word >> (8 * e)));
+    });
+}
+// Rounds to 10 explicit bits, ties away from zero.
+inline unsigned round_tf32(float x) {
+    unsigned bits;
+    std::memcpy(&bits, &x, 4);
+    return (bits + 0x1000u) & 0xffffe000u;
+}
+inline void multiply_tf32(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    if (((a[0] | a[1] | a[2] | a[3] | b0 | b1) & 0x1fff) != 0) {
+        emulator::fail("an operand in TF32 with more bits than that");
+    }
+    emulator::multiply<1, float, double>(d, a, b0, b1, [](unsigned word, unsigned) {
+        float value;
+        std::memcpy(&value, &word, 4);
+        return static_cast<double>(value);
+    });
+}
+namespace emulator {
+// OCP 8-bit Floating Point Specification 1.0: bias 7, NaN where all bits but the sign are set.
+inline float of_e4m3(std::uint8_t x) {
+    const int exponent = x >> 3 & 15, mantissa = x & 7;
+    float size = exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -9) : std::ldexp(static_cast<float>(8 + mantissa), exponent - 10);
+    if ((x & 0x7f) == 0x7f) {
+        size = NAN;
+    }
+    return x & 0x80 ? -size : size;
+}
+}  // namespace emulator
+inline void multiply_e4m3(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+    emulator::multiply<4, float, double>(d, a, b0, b1, [](unsigned word, unsigned e) {
+        return static_cast<double>(emulator::of_e4m3(static_cast<std::uint8_t>(word >> (8 * e))));
     });
 }
 // PTX ISA, "Matrix Fragments for sparse mma.m16n8k32 with .f16 and .bf16 types", selector 0.

@@ -6,7 +6,7 @@
 // every barrier. Operands are found by the bits of their descriptors alone.
 //
 // Source: PTX ISA 8.x, "Matrix Descriptor Format", "Strides", "Swizzling Modes" (of the copies), "Register Fragments for
-// wgmma.mma_async.m64nNk16", "Contents of the mbarrier object"; canonical layouts of swizzled operands as CUTLASS states them
+// wgmma.mma_async.m64nNk16" (k8 and k32 have the same sums), "Contents of the mbarrier object"; canonical layouts of swizzled operands as CUTLASS states them
 // (include/cute/atom/mma_traits_sm90_gmma.hpp).
 
 #pragma once
@@ -47,8 +47,16 @@ struct Turn {
     unsigned threads = 0, arrived = 0, generation = 0;
 };
 
+// What operands are; sums are whole numbers for bytes.
+enum class Type { Bf16, F16, I8, F8, Tf32 };
+
+inline unsigned size_of(Type type) { return type == Type::Tf32 ? 4 : type == Type::I8 || type == Type::F8 ? 1 : 2; }
+// Every product takes 32 bytes of each line.
+inline unsigned depth_of(Type type) { return 32 / size_of(type); }
+
 // One warp's part of a product.
 struct Product {
+    Type type;
     float* sums[kWarp];
     const unsigned* registers[kWarp];
     unsigned held[kWarp][4];
@@ -80,6 +88,7 @@ struct WarpState {
 };
 
 struct Issued {
+    Type type;
     std::uint64_t left, right;
     unsigned columns;
     bool wide, accumulate;
@@ -229,22 +238,33 @@ inline void perform(const Load& load) {
     end_phase(barrier);
 }
 
-// Two bytes of an operand.
-inline float fetch(unsigned address) {
-    const unsigned at = address - kBase;
-    if (address < kBase || at + 2 > state().limit) {
+// An element of an operand.
+inline double fetch(unsigned address, Type type) {
+    const unsigned at = address - kBase, size = size_of(type);
+    if (address < kBase || at + size > state().limit) {
         fail("an operand that lies outside of the shared memory of the block");
     }
-    if (std::memcmp(block().shared.get() + at, state().known.get() + at, 2) != 0) {
+    if (std::memcmp(block().shared.get() + at, state().known.get() + at, size) != 0) {
         fail("an operand that threads wrote, without a fence before the tensor cores read it");
     }
-    std::uint16_t bits;
-    std::memcpy(&bits, block().shared.get() + at, 2);
-    return of_bf16(bits);
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, block().shared.get() + at, size);
+    float value;
+    switch (type) {
+        case Type::Bf16: return of_bf16(static_cast<std::uint16_t>(bits));
+        case Type::F16: return of_f16(static_cast<std::uint16_t>(bits));
+        case Type::I8: return static_cast<std::int8_t>(bits);
+        case Type::F8: return of_e4m3(static_cast<std::uint8_t>(bits));
+        default:
+            // Bits that TF32 has not are cut off.
+            bits &= 0xffffe000u;
+            std::memcpy(&value, &bits, 4);
+            return value;
+    }
 }
 
-// Address of element `k` of line `major` of an operand. `wide`: the other dimension than k is innermost.
-inline unsigned element_at(std::uint64_t descriptor, bool wide, unsigned major, unsigned k) {
+// Address of element `k`, of `size` bytes, of line `major` of an operand. `wide`: the other dimension than k is innermost.
+inline unsigned element_at(std::uint64_t descriptor, bool wide, unsigned major, unsigned k, unsigned size) {
     const unsigned start = static_cast<unsigned>(descriptor & 0x3fff) << 4;
     const unsigned leading = static_cast<unsigned>(descriptor >> 16 & 0x3fff) << 4;
     const unsigned stride = static_cast<unsigned>(descriptor >> 32 & 0x3fff) << 4;
@@ -255,21 +275,25 @@ inline unsigned element_at(std::uint64_t descriptor, bool wide, unsigned major, 
     const unsigned mode = static_cast<unsigned>(descriptor >> 62);
     const unsigned line = mode == 0 ? 16 : 256 >> mode, bits = mode == 0 ? 0 : 4 - mode;
     unsigned offset;
+    if (wide && size != 2) {
+        fail("an operand whose elements are not of 16 bits and whose innermost dimension is not k");
+    }
     if (wide) {
         const unsigned width = line / 2, outer = major / width, group = k / 8;
         offset = major % width * 2 + k % 8 * line + (mode == 0 ? outer * stride + group * leading : outer * leading + group * stride);
     } else {
-        offset = major / 8 * stride + major % 8 * line + k % 8 * 2 + k / 8 * (mode == 0 ? leading : 16);
+        offset = major / 8 * stride + major % 8 * line + k * size % 16 + k * size / 16 * (mode == 0 ? leading : 16);
     }
     return swizzled(start + offset, bits);
 }
 
 inline void run(WarpState& state, const Product& product, unsigned warp) {
-    float left[16][16];
-    std::vector<float> right(16 * product.columns);
-    for (unsigned k = 0; k < 16; ++k) {
+    const unsigned size = size_of(product.type), depth = depth_of(product.type);
+    double left[16][32];
+    std::vector<double> right(depth * product.columns);
+    for (unsigned k = 0; k < depth; ++k) {
         for (unsigned n = 0; n < product.columns; ++n) {
-            right[k * product.columns + n] = fetch(element_at(product.right, product.wide, n, k));
+            right[k * product.columns + n] = fetch(element_at(product.right, product.wide, n, k, size), product.type);
         }
     }
     for (unsigned lane = 0; product.from_registers && lane < kWarp; ++lane) {
@@ -284,8 +308,8 @@ inline void run(WarpState& state, const Product& product, unsigned warp) {
         }
     }
     for (unsigned row = 0; !product.from_registers && row < 16; ++row) {
-        for (unsigned k = 0; k < 16; ++k) {
-            left[row][k] = fetch(element_at(product.left, false, warp % 4 * 16 + row, k));
+        for (unsigned k = 0; k < depth; ++k) {
+            left[row][k] = fetch(element_at(product.left, false, warp % 4 * 16 + row, k, size), product.type);
         }
     }
     Sums& sums = state.sums.at(product.sums[0]);
@@ -293,11 +317,18 @@ inline void run(WarpState& state, const Product& product, unsigned warp) {
         for (unsigned i = 0; i < sums.count; ++i) {
             const unsigned row = lane / 4 + i % 4 / 2 * 8, column = i / 4 * 8 + lane % 4 * 2 + i % 2;
             float& value = sums.values[lane * sums.count + i];
-            double sum = product.accumulate ? value : 0.0;
-            for (unsigned k = 0; k < 16; ++k) {
-                sum += static_cast<double>(left[row][k]) * static_cast<double>(right[k * product.columns + column]);
+            const bool whole = product.type == Type::I8;
+            std::int32_t bits;
+            std::memcpy(&bits, &value, 4);
+            double sum = !product.accumulate ? 0.0 : whole ? bits : value;
+            for (unsigned k = 0; k < depth; ++k) {
+                sum += left[row][k] * right[k * product.columns + column];
             }
+            bits = whole ? static_cast<std::int32_t>(sum) : 0;
             value = static_cast<float>(sum);
+            if (whole) {
+                std::memcpy(&value, &bits, 4);
+            }
         }
     }
 }
@@ -310,8 +341,8 @@ inline void run_until(WarpState& state, unsigned warp, unsigned count) {
 }
 
 // All lanes begin a product of their warp.
-inline void multiply(float* sums, unsigned count, std::uint64_t left, const unsigned* registers, std::uint64_t right, bool wide,
-                     bool accumulate) {
+inline void multiply(Type type, float* sums, unsigned count, std::uint64_t left, const unsigned* registers, std::uint64_t right,
+                     bool wide, bool accumulate) {
     struct Given {
         float* sums;
         const unsigned* registers;
@@ -337,6 +368,7 @@ inline void multiply(float* sums, unsigned count, std::uint64_t left, const unsi
                 std::memcpy(product.held[lane], g.registers, sizeof product.held[lane]);
             }
         }
+        product.type = type;
         product.left = left;
         product.right = right;
         product.columns = count * 2;
@@ -345,10 +377,10 @@ inline void multiply(float* sums, unsigned count, std::uint64_t left, const unsi
         product.accumulate = accumulate;
         auto& issued = s.issued[warp * kWarp / kGroup];
         if (own.issued == issued.size()) {
-            issued.push_back({left, right, count, wide, accumulate});
+            issued.push_back({type, left, right, count, wide, accumulate});
         } else {
             const Issued& first = issued[own.issued];
-            if (first.left != left || first.right != right || first.columns != count || first.wide != wide ||
+            if (first.type != type || first.left != left || first.right != right || first.columns != count || first.wide != wide ||
                 first.accumulate != accumulate) {
                 fail("the warps of a warpgroup begin different products");
             }
@@ -540,13 +572,23 @@ inline void products_wait() {
 template <class Registers>
 inline void pin(Registers&) {}
 
-inline void multiply_tiles(float (&d)[128], unsigned long long a, unsigned long long b, bool accumulate) {
-    emulator::hopper::multiply(d, 128, a, nullptr, b, true, accumulate);
-}
-inline void multiply_transposed(float (&d)[64], unsigned long long a, unsigned long long b, bool accumulate) {
-    emulator::hopper::multiply(d, 64, a, nullptr, b, false, accumulate);
-}
+// Products of two operands in shared memory: their name, sums, and whether b has its columns innermost.
+#define EMULATED_PRODUCT(name, number, count, type, wide)                                                                       \
+    inline void name(number (&d)[count], unsigned long long a, unsigned long long b, bool accumulate) {                          \
+        emulator::hopper::multiply(emulator::hopper::Type::type, reinterpret_cast<float*>(d), count, a, nullptr, b, wide, accumulate); \
+    }
+EMULATED_PRODUCT(multiply_tiles, float, 128, Bf16, true)
+EMULATED_PRODUCT(multiply_tiles_f16, float, 128, F16, true)
+EMULATED_PRODUCT(multiply_tiles_i8, int, 128, I8, false)
+EMULATED_PRODUCT(multiply_tiles_f8, float, 128, F8, false)
+EMULATED_PRODUCT(multiply_tiles_tf32, float, 128, Tf32, false)
+EMULATED_PRODUCT(multiply_transposed, float, 64, Bf16, false)
+EMULATED_PRODUCT(multiply_transposed_f16, float, 64, F16, false)
+EMULATED_PRODUCT(multiply_transposed_i8, int, 64, I8, false)
+EMULATED_PRODUCT(multiply_transposed_f8, float, 64, F8, false)
+EMULATED_PRODUCT(multiply_transposed_tf32, float, 64, Tf32, false)
+
 template <int Count>
 inline void multiply_weights(float (&d)[Count], const unsigned (&a)[4], unsigned long long b, bool accumulate) {
-    emulator::hopper::multiply(d, Count, 0, a, b, true, accumulate);
+    emulator::hopper::multiply(emulator::hopper::Type::Bf16, d, Count, 0, a, b, true, accumulate);
 }
