@@ -165,7 +165,7 @@ fn headline(environment: &Environment) -> String {
 }
 
 fn isa_names() -> String {
-    [Isa::Avx512, Isa::Avx2, Isa::Portable].map(Isa::name).join(", ")
+    Isa::of_this_architecture().rev().map(Isa::name).collect::<Vec<_>>().join(", ")
 }
 
 fn channel_row(channel: &sensors::Channel) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! The CPU: brand, topology, caches.
 
-use super::{Host, kernel_text};
+use super::{Host, arm, kernel_text};
 use crate::record::{Cache, Cpu};
 use crate::units::Hertz;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,10 +65,13 @@ pub(super) fn cpu(host: &Host) -> Cpu {
         (Some(family), Some(model), Some(stepping)) => Some(format!("{family}-{model}-{stepping}")),
         _ => None,
     };
+    let arm = arm::identity(&info);
+    let vendor = field("vendor_id").or_else(|| arm.as_ref()?.vendor.clone());
+    let model = brand(host).or_else(|| field("model name")).or_else(|| Some(arm.as_ref()?.model.clone()));
     Cpu {
-        vendor: field("vendor_id"),
-        model: brand(host).or_else(|| field("model name")),
-        signature,
+        vendor,
+        model,
+        signature: signature.or_else(|| Some(arm?.signature)),
         microcode: field("microcode"),
         sockets: topology.sockets,
         cores: topology.cores,

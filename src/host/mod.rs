@@ -4,6 +4,7 @@
 //! nonsense makes its figure unknown; it never ends the program.
 
 pub mod activity;
+mod arm;
 mod build_facts;
 mod caches;
 mod cpu;
@@ -56,12 +57,12 @@ impl Host {
         self.nvml_library.as_deref()
     }
 
-    /// Why a record of this host is simulated, for people; empty for the real machine.
+    /// Why a record of this host is simulated, for people; empty for the real machine, unless its processor is emulated.
     #[must_use]
     pub fn simulated(&self) -> Vec<String> {
         let root = self.is_redirected().then(|| format!("the root is redirected to {}", self.root.display()));
         let library = self.nvml_library().map(|p| format!("the NVML library is {}", p.display()));
-        root.into_iter().chain(library).collect()
+        root.into_iter().chain(library).chain(arm::emulated(self)).collect()
     }
 
     /// Whether sysfs and procfs are not those of the real machine.
@@ -148,9 +149,12 @@ mod tests {
         let host = Host::at("/tmp/machine");
         assert_eq!(host.path("/proc/stat"), Path::new("/tmp/machine/proc/stat"));
         assert!(host.is_redirected() && !Host::real().is_redirected());
-        assert!(Host::real().simulated().is_empty());
+        let of_machine = Host::real().simulated();
+        assert!(of_machine.iter().all(|reason| reason.contains("emulated")), "{of_machine:?}");
         assert_eq!(host.simulated(), ["the root is redirected to /tmp/machine"]);
-        assert_eq!(Host::real().with_nvml_library("/x.so").simulated(), ["the NVML library is /x.so"]);
+        let library = "the NVML library is /x.so".to_owned();
+        let expected: Vec<String> = std::iter::once(library).chain(of_machine).collect();
+        assert_eq!(Host::real().with_nvml_library("/x.so").simulated(), expected);
         assert_eq!(Host::real().path("proc/stat"), Path::new("/proc/stat"));
         assert!(host.list("nowhere").is_empty() && host.read("nowhere").is_none());
     }

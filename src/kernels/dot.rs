@@ -5,11 +5,18 @@ use super::{Dtype, Isa};
 #[cfg(target_arch = "x86_64")]
 use super::simd::amx;
 
-/// Instructions for dot products of bf16 or of 8-bit integers, narrowest first.
+/// Instructions for dot products of bf16 or of 8-bit integers, narrowest first; units of other processors than this one
+/// stand in the order too, and are never available.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum DotUnit {
     /// Any processor: operands are widened (bf16 to binary32, 8 to 16 bits).
     Portable,
+    /// NEON, on widened operands.
+    Neon,
+    /// FEAT_BF16's `bfdot` or FEAT_DotProd's `sdot`, on registers of NEON.
+    Dot128,
+    /// FEAT_BF16's `bfmmla` or FEAT_I8MM's `smmla`: products of two rows and two columns.
+    Mmla,
     /// AVX2 with FMA, on widened operands.
     Avx2,
     /// AVX-512 F, BW, DQ and VL, on widened operands.
@@ -26,6 +33,15 @@ impl DotUnit {
     pub(crate) fn available(dtype: Dtype, widest: Isa) -> Vec<Self> {
         let mut units = vec![Self::Portable];
         let widest = widest.at_most_detected();
+        if widest == Isa::Neon {
+            units.push(Self::Neon);
+            if dot128(dtype) {
+                units.push(Self::Dot128);
+            }
+            if mmla(dtype) {
+                units.push(Self::Mmla);
+            }
+        }
         if widest >= Isa::Avx2 {
             units.push(Self::Avx2);
         }
@@ -46,10 +62,24 @@ impl DotUnit {
         Self::available(dtype, widest).last().copied().unwrap_or(Self::Portable)
     }
 
+    /// The unit of the same instruction set that computes on widened operands.
+    pub(crate) const fn widened(self) -> Self {
+        match self {
+            Self::Dot128 | Self::Mmla => Self::Neon,
+            Self::Dot512 | Self::Amx => Self::Avx512,
+            Self::Portable | Self::Neon | Self::Avx2 | Self::Avx512 => self,
+        }
+    }
+
     /// The name that stands in the record.
     pub(crate) const fn name(self, dtype: Dtype) -> &'static str {
         match (self, dtype) {
             (Self::Portable, _) => "portable",
+            (Self::Neon, _) => "neon",
+            (Self::Dot128, Dtype::Bf16) => "neon-bfdot",
+            (Self::Dot128, _) => "neon-sdot",
+            (Self::Mmla, Dtype::Bf16) => "neon-bfmmla",
+            (Self::Mmla, _) => "neon-smmla",
             (Self::Avx2, _) => "avx2",
             (Self::Avx512, _) => "avx512",
             (Self::Dot512, Dtype::Bf16) => "avx512-bf16",
@@ -71,6 +101,34 @@ fn dot512(dtype: Dtype) -> bool {
 
 #[cfg(not(target_arch = "x86_64"))]
 fn dot512(_dtype: Dtype) -> bool {
+    false
+}
+
+#[cfg(target_arch = "aarch64")]
+fn dot128(dtype: Dtype) -> bool {
+    match dtype {
+        Dtype::Bf16 => std::arch::is_aarch64_feature_detected!("bf16"),
+        Dtype::I8 => std::arch::is_aarch64_feature_detected!("dotprod"),
+        _ => false,
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+fn mmla(dtype: Dtype) -> bool {
+    match dtype {
+        Dtype::Bf16 => std::arch::is_aarch64_feature_detected!("bf16"),
+        Dtype::I8 => std::arch::is_aarch64_feature_detected!("i8mm"),
+        _ => false,
+    }
+}
+
+#[cfg(not(target_arch = "aarch64"))]
+fn dot128(_dtype: Dtype) -> bool {
+    false
+}
+
+#[cfg(not(target_arch = "aarch64"))]
+fn mmla(_dtype: Dtype) -> bool {
     false
 }
 
@@ -105,7 +163,22 @@ mod tests {
     }
 
     #[test]
+    fn no_processor_claims_the_units_of_another() {
+        let arm = [DotUnit::Neon, DotUnit::Dot128, DotUnit::Mmla];
+        for dtype in [Dtype::Bf16, Dtype::I8] {
+            for unit in DotUnit::available(dtype, Isa::Avx512) {
+                let here =
+                    if arm.contains(&unit) { cfg!(target_arch = "aarch64") } else { cfg!(target_arch = "x86_64") };
+                assert!(here || unit == DotUnit::Portable, "{unit:?}");
+                assert!(DotUnit::available(dtype, Isa::Avx512).contains(&unit.widened()));
+                assert!(unit.widened() <= unit && unit.widened().widened() == unit.widened());
+            }
+        }
+    }
+
+    #[test]
     fn wide_numbers_have_no_units_of_their_own() {
-        assert!(DotUnit::best(Dtype::F32, Isa::Avx512) <= DotUnit::Avx512);
+        let best = DotUnit::best(Dtype::F32, Isa::Avx512);
+        assert_eq!(best, best.widened());
     }
 }

@@ -47,7 +47,7 @@ pub struct Cpu {
     pub vendor: Option<String>,
     /// Brand string.
     pub model: Option<String>,
-    /// `family-model-stepping`, decimal.
+    /// `family-model-stepping`, decimal; on Arm `implementer-part-rVpR`, hexadecimal but for V and R.
     pub signature: Option<String>,
     /// Microcode revision as the kernel prints it.
     pub microcode: Option<String>,

@@ -36,7 +36,7 @@ const fn lanes(isa: Isa) -> usize {
     match isa {
         Isa::Avx512 => 16,
         Isa::Avx2 => 8,
-        Isa::Portable => 4,
+        Isa::Neon | Isa::Portable => 4,
     }
 }
 
@@ -146,8 +146,8 @@ unsafe fn attention<S: SimdExp + Transpose, const N: usize>(args: &Args<'_, f32>
         let (head, group) = (claimed / groups.per_head, groups.per_head - 1 - claimed % groups.per_head);
         // SAFETY: passed on to the caller. Tile heights keep the sums in the registers there are.
         unsafe {
-            match (S::LANES, N) {
-                (16, _) => attend::<S, 8, N>(groups, head, group * groups.group, args.scratch),
+            match (S::REGISTERS, N) {
+                (32, _) => attend::<S, 8, N>(groups, head, group * groups.group, args.scratch),
                 (_, 2) => attend::<S, 6, N>(groups, head, group * groups.group, args.scratch),
                 _ => attend::<S, 4, N>(groups, head, group * groups.group, args.scratch),
             }

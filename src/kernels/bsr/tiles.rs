@@ -30,7 +30,7 @@ const FEW_TILES: usize = 16;
 
 /// Rows of a register tile.
 const fn tile_rows(isa: Isa) -> usize {
-    if matches!(isa, Isa::Avx512) { 8 } else { 4 }
+    if matches!(isa, Isa::Avx512 | Isa::Neon) { 8 } else { 4 }
 }
 
 /// Elements in the width of a strip.
@@ -38,6 +38,7 @@ const fn strip_width<T: Element>(isa: Isa) -> usize {
     let bytes = match isa {
         Isa::Avx512 => 3 * 64,
         Isa::Avx2 => 2 * 32,
+        Isa::Neon => 3 * 16,
         Isa::Portable => 2 * 16,
     };
     bytes / size_of::<T>()

@@ -27,7 +27,7 @@ const fn lanes(isa: Isa) -> usize {
     match isa {
         Isa::Avx512 => 16,
         Isa::Avx2 => 8,
-        Isa::Portable => 4,
+        Isa::Neon | Isa::Portable => 4,
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn build(dtype: Dtype, context: &BuildContext<'_>) -> Result<Box<dyn 
         Dtype::Bf16 => Box::new(Dots::<Bf16>::build(unit, GROUPS, dtype, context.seed)?),
         // Products of these are made in single precision here, on widened operands, as `gemm` makes them.
         Dtype::F16 | Dtype::Tf32 | Dtype::F8 => {
-            Box::new(Dots::<Bf16>::build(unit.min(DotUnit::Avx512), GROUPS, dtype, context.seed)?)
+            Box::new(Dots::<Bf16>::build(unit.widened(), GROUPS, dtype, context.seed)?)
         }
         _ => Box::new(Dots::<i8>::build(unit, GROUPS, dtype, context.seed)?),
     })
@@ -64,19 +64,19 @@ pub(super) enum Encoding {
     F32,
     /// As 16-bit integers: two products a step.
     I16,
-    /// As bf16: two products a step in a vector, 32 in a tile.
+    /// As bf16: two products a step in a vector, four where an instruction multiplies matrices, 32 in a tile.
     Bf16,
-    /// As 8-bit integers: four products a step in a vector, 64 in a tile.
+    /// As 8-bit integers: four products a step in a vector, eight where an instruction multiplies matrices, 64 in a tile.
     I8,
 }
 
 impl Encoding {
-    const fn of(dtype: Dtype, unit: DotUnit) -> Self {
+    fn of(dtype: Dtype, unit: DotUnit) -> Self {
         match (dtype, unit) {
-            (Dtype::Bf16, DotUnit::Dot512 | DotUnit::Amx) => Self::Bf16,
-            (Dtype::Bf16, _) => Self::F32,
-            (_, DotUnit::Dot512 | DotUnit::Amx) => Self::I8,
-            _ => Self::I16,
+            (Dtype::Bf16, unit) if unit.widened() == unit => Self::F32,
+            (Dtype::Bf16, _) => Self::Bf16,
+            (_, unit) if unit.widened() == unit => Self::I16,
+            _ => Self::I8,
         }
     }
 
@@ -100,6 +100,15 @@ impl Encoding {
             Self::Bf16 => put(operand, &Bf16::round(f64::from(value)).bits().to_ne_bytes()),
             Self::I8 => put(operand, &value.to_ne_bytes()[if cfg!(target_endian = "big") { 1..2 } else { 0..1 }]),
         }
+    }
+}
+
+/// Words of 32 bits of each operand that one step multiplies for an accumulator.
+const fn words(unit: DotUnit) -> usize {
+    match unit {
+        DotUnit::Amx => 16,
+        DotUnit::Mmla => 2,
+        _ => 1,
     }
 }
 
@@ -180,7 +189,7 @@ fn operands(encoding: Encoding, unit: DotUnit, products: usize, generator: Split
         encoding.write(b, index, right);
     }
     // What a pair of steps adds, by accumulator. A tile of a has rows of 16·width elements; one of b has rows
-    // of `width` elements for each of 16 columns.
+    // of `width` elements for each of 16 columns. Two rows and two columns in registers lie one behind the other.
     let pair = |accumulator: usize| -> i32 {
         let (row, column) = (accumulator / 16, accumulator % 16);
         let term = |left: usize, right: usize| i32::from(draw(left).1) * i32::from(draw(right).2);
@@ -188,10 +197,11 @@ fn operands(encoding: Encoding, unit: DotUnit, products: usize, generator: Split
             DotUnit::Amx => (0..16 * width)
                 .map(|k| term(row * 16 * width + k, k / width * 16 * width + column * width + k % width))
                 .sum(),
+            DotUnit::Mmla => (0..2 * width).map(|k| term(column / 2 * 2 * width + k, column % 2 * 2 * width + k)).sum(),
             _ => (0..width).map(|q| term(column * width + q, column * width + q)).sum(),
         }
     };
-    let pairs = products / (2 * width * if unit == DotUnit::Amx { 16 } else { 1 });
+    let pairs = products / (2 * width * words(unit));
     let lane = |index: usize| if unit == DotUnit::Amx { index % 256 } else { index % steps::lanes(unit) };
     let growth = (0..GROUP).map(|index| f64::from(pair(lane(index))) * pairs as f64).collect();
     (operands, growth)
@@ -209,7 +219,7 @@ impl<T: Short> Program for Dots<T> {
     fn run(&mut self, team: &dyn Team) {
         self.of_card = false;
         let encoding = Encoding::of(T::DTYPE, self.unit);
-        let width = encoding.elements() * if self.unit == DotUnit::Amx { 16 } else { 1 };
+        let width = encoding.elements() * words(self.unit);
         let pairs = products(T::DTYPE) / (2 * width);
         let ranges = even(self.to.len() / GROUP, team.threads(), 1);
         let (operands, from, unit, to) = (&*self.operands, &self.from, self.unit, Parts::of(&mut self.to));
@@ -271,7 +281,7 @@ mod tests {
     #[test]
     fn sums_are_exact_and_need_their_type() {
         for (dtype, limit) in [(Dtype::Bf16, f64::from(1 << 24)), (Dtype::I8, f64::from(i32::MAX))] {
-            for unit in [DotUnit::Portable, DotUnit::Dot512, DotUnit::Amx] {
+            for unit in [DotUnit::Portable, DotUnit::Mmla, DotUnit::Dot512, DotUnit::Amx] {
                 let encoding = Encoding::of(dtype, unit);
                 let (_, growth) = operands(encoding, unit, products(dtype), SplitMix64::new(3, 1));
                 // A step on the way adds at most 16·width·120·127 besides.

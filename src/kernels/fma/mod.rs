@@ -28,7 +28,7 @@ pub(super) struct FmaPeak;
 const GROUPS: usize = 3840;
 /// Bytes of the chains of one group: twelve of the widest registers. Twelve accumulators hide the
 /// latency of two fused units of four cycles, and leave room for the four coefficients in the
-/// sixteen registers of AVX2.
+/// sixteen registers of AVX2. NEON, of which some processors have four units, takes 24 at once.
 const GROUP_BYTES: usize = 12 * 64;
 /// Pairs of operations of each chain in one iteration.
 const PAIRS: usize = 512;
@@ -167,7 +167,7 @@ unsafe fn chains<S: Simd, const R: usize>(args: &Args<'_, S::Elem>) {
         }
     }
 }
-paths!(trait ChainsPath: chains(Args), registers = [12, 12, 12], for f32, f64);
+paths!(trait ChainsPath: chains(Args), registers = [12, 12, 12], neon = 24, for f32, f64);
 
 /// A probe ready to run.
 struct Chains<T: Element> {

@@ -13,7 +13,7 @@ pub(super) const fn lanes(unit: DotUnit) -> usize {
     match unit {
         DotUnit::Avx512 | DotUnit::Dot512 => 16,
         DotUnit::Avx2 => 8,
-        DotUnit::Portable | DotUnit::Amx => 4,
+        DotUnit::Portable | DotUnit::Neon | DotUnit::Dot128 | DotUnit::Mmla | DotUnit::Amx => 4,
     }
 }
 
@@ -61,10 +61,20 @@ pub(super) unsafe fn group(
             (DotUnit::Avx512, _) => x86::int16_512(operands, from, to, pairs),
             (DotUnit::Avx2, Encoding::F32) => x86::single_256(operands, from, to, pairs),
             (DotUnit::Avx2, _) => x86::int16_256(operands, from, to, pairs),
-            (DotUnit::Portable, Encoding::F32) => x86::single_128(operands, from, to, pairs),
-            (DotUnit::Portable, _) => x86::int16_128(operands, from, to, pairs),
+            (_, Encoding::F32) => x86::single_128(operands, from, to, pairs),
+            (_, _) => x86::int16_128(operands, from, to, pairs),
         }
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        match (unit, encoding) {
+            (DotUnit::Mmla, Encoding::Bf16) => arm::bf16_matrices(operands, from, to, pairs),
+            (DotUnit::Mmla, _) => arm::int8_matrices(operands, from, to, pairs),
+            (DotUnit::Dot128, Encoding::Bf16) => arm::bf16_dots(operands, from, to, pairs),
+            (DotUnit::Dot128, _) => arm::int8_dots(operands, from, to, pairs),
+            (DotUnit::Neon, Encoding::F32) => arm::single(operands, from, to, pairs),
+            (DotUnit::Neon, _) => arm::int16(operands, from, to, pairs),
+            _ => plain(encoding, operands, from, to, pairs),
+        }
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         {
             let _ = unit;
             plain(encoding, operands, from, to, pairs);
@@ -110,6 +120,100 @@ pub(super) unsafe fn plain(encoding: Encoding, operands: &Operands, from: *const
             unsafe { to.add(first + lane).write(*sum) };
         }
     }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::{GROUP, Operands};
+    use std::arch::asm;
+
+    /// A loop over sixteen registers of a group, which hide the latency of four units of four cycles. `$step` is a macro
+    /// of one accumulator's step with an operand; `$before` makes the operands in v16 to v18 ready.
+    macro_rules! vector {
+        ($name:ident, $feature:literal, $step:ident, $before:expr) => {
+            vector!(@ $name, $feature, $step, $before, [0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15]);
+        };
+        (@ $name:ident, $feature:literal, $step:ident, $before:expr, [$($n:literal)+]) => {
+            /// # Safety
+            /// As for [`super::group`].
+            #[target_feature(enable = $feature)]
+            pub(super) unsafe fn $name(operands: &Operands, from: *const u32, to: *mut u32, pairs: usize) {
+                const REGISTERS: usize = [$($n),+].len();
+                for first in (0..GROUP).step_by(REGISTERS * 4) {
+                    // SAFETY: the caller promises the instruction set and a group at both ends, which the registers
+                    // divide; the operands are longer than a register. All registers written are named.
+                    unsafe {
+                        asm!(
+                            "ldr q16, [{operands}]",
+                            "ldr q17, [{operands}, 1024]",
+                            "ldr q18, [{operands}, 2048]",
+                            $before,
+                            $(concat!("ldr q", $n, ", [{from}, ", $n, "*16]"),)+
+                            "2:",
+                            $($step!($n, "v16"),)+
+                            $($step!($n, "v17"),)+
+                            "subs {pairs}, {pairs}, #1",
+                            "b.ne 2b",
+                            $(concat!("str q", $n, ", [{to}, ", $n, "*16]"),)+
+                            operands = in(reg) operands, from = in(reg) from.add(first), to = in(reg) to.add(first),
+                            pairs = inout(reg) pairs => _, out("v0") _, out("v1") _, out("v2") _, out("v3") _,
+                            out("v4") _, out("v5") _, out("v6") _, out("v7") _, out("v8") _, out("v9") _, out("v10") _,
+                            out("v11") _, out("v12") _, out("v13") _, out("v14") _, out("v15") _, out("v16") _,
+                            out("v17") _, out("v18") _, out("v19") _, options(nostack),
+                        );
+                    }
+                }
+            }
+        };
+    }
+
+    macro_rules! single {
+        ($sum:literal, $a:expr) => {
+            concat!("fmla v", $sum, ".4s, v18.4s, ", $a, ".4s")
+        };
+    }
+    macro_rules! int16 {
+        ($sum:literal, $a:expr) => {
+            concat!("smlal v", $sum, ".4s, v18.4h, ", $a, ".4h\nsmlal2 v", $sum, ".4s, v18.8h, ", $a, ".8h")
+        };
+    }
+    macro_rules! bf16_dots {
+        ($sum:literal, $a:expr) => {
+            concat!("bfdot v", $sum, ".4s, v18.8h, ", $a, ".8h")
+        };
+    }
+    macro_rules! int8_dots {
+        ($sum:literal, $a:expr) => {
+            concat!("sdot v", $sum, ".4s, v18.16b, ", $a, ".16b")
+        };
+    }
+    macro_rules! bf16_matrices {
+        ($sum:literal, $a:expr) => {
+            concat!("bfmmla v", $sum, ".4s, ", $a, ".8h, v18.8h")
+        };
+    }
+    macro_rules! int8_matrices {
+        ($sum:literal, $a:expr) => {
+            concat!("smmla v", $sum, ".4s, ", $a, ".16b, v18.16b")
+        };
+    }
+    /// Products of the lower half of a register go to the same sums as those of the upper half, so the first elements
+    /// of all pairs have to lie in the one and the second ones in the other.
+    macro_rules! apart {
+        ($($register:literal)+) => {
+            concat!($(
+                "uzp2 v19.8h, v", $register, ".8h, v", $register, ".8h\n",
+                "uzp1 v", $register, ".8h, v", $register, ".8h, v", $register, ".8h\n",
+                "trn1 v", $register, ".2d, v", $register, ".2d, v19.2d\n",
+            )+)
+        };
+    }
+    vector!(single, "neon", single, "");
+    vector!(int16, "neon", int16, apart!(16 17 18));
+    vector!(bf16_dots, "neon,bf16", bf16_dots, "");
+    vector!(int8_dots, "neon,dotprod", int8_dots, "");
+    vector!(bf16_matrices, "neon,bf16", bf16_matrices, "");
+    vector!(int8_matrices, "neon,i8mm", int8_matrices, "");
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -285,9 +389,10 @@ mod tests {
             }
             let from = vec![5.0_f32.to_bits(); GROUP];
             let (mut to, mut expected) = (vec![0_u32; GROUP], vec![0_u32; GROUP]);
-            // SAFETY: the portable unit runs everywhere, and all arrays hold a group.
+            // SAFETY: every processor of these architectures has the unit, and all arrays hold a group.
             unsafe {
-                group(DotUnit::Portable, encoding, &operands, from.as_ptr(), to.as_mut_ptr(), 3);
+                let unit = if cfg!(target_arch = "aarch64") { DotUnit::Neon } else { DotUnit::Portable };
+                group(unit, encoding, &operands, from.as_ptr(), to.as_mut_ptr(), 3);
                 plain(encoding, &operands, from.as_ptr(), expected.as_mut_ptr(), 3);
             }
             assert_eq!(to, expected, "{encoding:?}");

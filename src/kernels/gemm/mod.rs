@@ -11,6 +11,8 @@ mod amx;
 mod cuda;
 mod eight;
 mod hopper;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod nest;
 mod panels;
 mod short;

@@ -34,7 +34,7 @@ const AHEAD: usize = 8;
 /// Rows of a tile.
 const fn tile_rows(isa: Isa) -> usize {
     match isa {
-        Isa::Avx512 => 9,
+        Isa::Avx512 | Isa::Neon => 9,
         _ => 4,
     }
 }
@@ -164,7 +164,8 @@ const fn block_columns(cache: usize) -> usize {
     }
 }
 
-/// Size of the second-level cache; 256 KiB where it is not known.
+/// Size of the second-level cache; 256 KiB where it is not known. Other processors than x86-64 have no instruction that
+/// tells it to programs; Linux does.
 pub(in crate::kernels) fn second_level_bytes() -> usize {
     const UNKNOWN: usize = 256 << 10;
     #[cfg(target_arch = "x86_64")]
@@ -181,7 +182,12 @@ pub(in crate::kernels) fn second_level_bytes() -> usize {
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
-        UNKNOWN
+        static BYTES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+        *BYTES.get_or_init(|| {
+            let text = std::fs::read_to_string("/sys/devices/system/cpu/cpu0/cache/index2/size").unwrap_or_default();
+            let kilobytes = text.trim().strip_suffix('K').and_then(|digits| digits.parse::<usize>().ok());
+            kilobytes.and_then(|n| n.checked_mul(1 << 10)).filter(|bytes| *bytes > 0).unwrap_or(UNKNOWN)
+        })
     }
 }
 

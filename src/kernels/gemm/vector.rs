@@ -6,12 +6,12 @@ use super::words::Micro;
 use crate::kernels::short::Bf16;
 
 /// One bf16 as binary32.
-fn widened(x: Bf16) -> u32 {
+pub(super) fn widened(x: Bf16) -> u32 {
     x.to_f32().to_bits()
 }
 
 /// Two bytes as integers of 16 bits.
-fn widened_pair(low: i8, high: i8) -> u32 {
+pub(super) fn widened_pair(low: i8, high: i8) -> u32 {
     u32::from(i16::from(low).cast_unsigned()) | u32::from(i16::from(high).cast_unsigned()) << 16
 }
 

@@ -449,9 +449,28 @@ mod x86 {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::{Micro, Part, walk};
+    use crate::kernels::gemm::neon::{BfDot, BfMmla, F32Lanes, I16Lanes, SDot, SMmla};
+
+    compiled!(neon_bf16, F32Lanes, "neon");
+    compiled!(neon_int8, I16Lanes, "neon");
+    compiled!(dot_bf16, BfDot, "neon,bf16");
+    compiled!(dot_int8, SDot, "neon,dotprod");
+    compiled!(mmla_bf16, BfMmla, "neon,bf16");
+    compiled!(mmla_int8, SMmla, "neon,i8mm");
+}
+
 impl NestPath for Bf16 {
     fn pick(unit: DotUnit) -> (Compiled<Self>, Sizes) {
         match unit {
+            #[cfg(target_arch = "aarch64")]
+            DotUnit::Neon => (arm::neon_bf16, sizes::<super::neon::F32Lanes>),
+            #[cfg(target_arch = "aarch64")]
+            DotUnit::Dot128 => (arm::dot_bf16, sizes::<super::neon::BfDot>),
+            #[cfg(target_arch = "aarch64")]
+            DotUnit::Mmla => (arm::mmla_bf16, sizes::<super::neon::BfMmla>),
             #[cfg(target_arch = "x86_64")]
             DotUnit::Avx2 => (x86::avx2_bf16, sizes::<super::vector::F32x256>),
             #[cfg(target_arch = "x86_64")]
@@ -468,6 +487,12 @@ impl NestPath for Bf16 {
 impl NestPath for i8 {
     fn pick(unit: DotUnit) -> (Compiled<Self>, Sizes) {
         match unit {
+            #[cfg(target_arch = "aarch64")]
+            DotUnit::Neon => (arm::neon_int8, sizes::<super::neon::I16Lanes>),
+            #[cfg(target_arch = "aarch64")]
+            DotUnit::Dot128 => (arm::dot_int8, sizes::<super::neon::SDot>),
+            #[cfg(target_arch = "aarch64")]
+            DotUnit::Mmla => (arm::mmla_int8, sizes::<super::neon::SMmla>),
             #[cfg(target_arch = "x86_64")]
             DotUnit::Avx2 => (x86::avx2_int8, sizes::<super::vector::I16x256>),
             #[cfg(target_arch = "x86_64")]

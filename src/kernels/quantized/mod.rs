@@ -370,7 +370,7 @@ mod tests {
     }
 
     fn units() -> Vec<DotUnit> {
-        DotUnit::available(Dtype::Bf16, Isa::Avx512).into_iter().filter(|unit| *unit <= DotUnit::Avx512).collect()
+        DotUnit::available(Dtype::Bf16, Isa::Avx512).into_iter().filter(|unit| *unit == unit.widened()).collect()
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Rows {
             return Err(KernelError::Structure(found));
         }
         // Weights are widened, so what multiplies short elements has no use here.
-        let unit = unit.min(DotUnit::Avx512);
+        let unit = unit.widened();
         let row_bytes = k / CHUNK * width.chunk_bytes();
         let mut weights = Buffer::<u8>::zeroed(n * row_bytes, "the weights")?;
         let ranges = even(n, team.threads(), STREAMS);
@@ -295,12 +295,41 @@ compiled!(portable, Portable<f32>,);
 /// The program of a unit.
 fn pick(unit: DotUnit, width: Width, m: usize) -> Compiled {
     match unit {
+        #[cfg(target_arch = "aarch64")]
+        DotUnit::Neon => arm::neon(width, m),
         #[cfg(target_arch = "x86_64")]
         DotUnit::Avx512 => x86::avx512(width, m),
         #[cfg(target_arch = "x86_64")]
         DotUnit::Avx2 => x86::avx2(width, m),
         _ => portable(width, m),
     }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::{Compiled, Part, Unpack, Width, walk};
+    use crate::kernels::simd::{Neon, neon};
+    use std::arch::aarch64::*;
+
+    impl Unpack for Neon<f32> {
+        #[inline(always)]
+        unsafe fn bytes(from: *const u8) -> float32x4_t {
+            // SAFETY: the caller promises four readable bytes.
+            unsafe { neon::widen_bytes(from.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn nibbles(from: *const u8, at: u32) -> float32x4_t {
+            // SAFETY: the caller promises the instruction set and four readable words. A shift by a negative number is
+            // one to the right.
+            unsafe {
+                let words = vshlq_u32(vld1q_u32(from.cast()), vdupq_n_s32(-(4 * at).cast_signed()));
+                let codes = vandq_u32(words, vdupq_n_u32(15));
+                vsubq_f32(vcvtq_f32_u32(codes), vdupq_n_f32(8.0))
+            }
+        }
+    }
+
+    compiled!(neon, Neon<f32>, "neon");
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -165,9 +165,40 @@ macro_rules! sum_vectors {
 sum_vectors!(sum_avx2, "avx2", 4, _mm256_setzero_si256, _mm256_loadu_si256, _mm256_add_epi64, _mm256_storeu_si256);
 sum_vectors!(sum_avx512, "avx512f", 8, _mm512_setzero_si512, _mm512_loadu_si512, _mm512_add_epi64, _mm512_storeu_si512);
 
+/// Four sums a stream, so that all fit the 32 registers together.
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn sum_neon(words: &[u64]) -> u64 {
+    use super::simd::neon;
+    use std::arch::aarch64::{vaddq_u64, vaddvq_u64, vdupq_n_u64, vld1q_u64};
+    const SUMS: usize = 4;
+    let (streams, rest) = streams(words);
+    let mut chains = [[vdupq_n_u64(0); SUMS]; STREAMS];
+    for at in (0..streams[0].len()).step_by(STEP) {
+        for (chain, stream) in chains.iter_mut().zip(streams) {
+            let from = stream[at..at + STEP].as_ptr();
+            let ahead = from.cast::<u8>().wrapping_add(AHEAD);
+            neon::prefetch(ahead);
+            neon::prefetch(ahead.wrapping_add(64));
+            for (part, sum) in chain.iter_mut().enumerate() {
+                // SAFETY: four sums of four words each are a step, which the slice has.
+                unsafe {
+                    let pair = vaddq_u64(vld1q_u64(from.add(4 * part)), vld1q_u64(from.add(4 * part + 2)));
+                    *sum = vaddq_u64(*sum, pair);
+                }
+            }
+        }
+    }
+    let total = chains.as_flattened().iter().fold(vdupq_n_u64(0), |total, sum| vaddq_u64(total, *sum));
+    rest.iter().fold(vaddvq_u64(total), |sum, word| sum.wrapping_add(*word))
+}
+
 /// The sum with an instruction set, which must be available.
 fn sum(words: &[u64], isa: Isa) -> u64 {
     match isa {
+        // SAFETY: the backend chose an available instruction set.
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => unsafe { sum_neon(words) },
         // SAFETY: the backend chose an available instruction set.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => unsafe { sum_avx512(words) },

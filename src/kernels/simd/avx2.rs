@@ -65,6 +65,7 @@ impl Simd for Avx2<f32> {
     type Elem = f32;
     type V = __m256;
     const LANES: usize = 8;
+    const REGISTERS: usize = 16;
 
     operations! {
         fn splat(x: f32) -> __m256 = _mm256_set1_ps(x);
@@ -107,6 +108,7 @@ impl Simd for Avx2<f64> {
     type Elem = f64;
     type V = __m256d;
     const LANES: usize = 4;
+    const REGISTERS: usize = 16;
 
     operations! {
         fn splat(x: f64) -> __m256d = _mm256_set1_pd(x);

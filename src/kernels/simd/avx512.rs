@@ -14,6 +14,7 @@ impl Simd for Avx512<f32> {
     type Elem = f32;
     type V = __m512;
     const LANES: usize = 16;
+    const REGISTERS: usize = 32;
 
     operations! {
         fn splat(x: f32) -> __m512 = _mm512_set1_ps(x);
@@ -50,6 +51,7 @@ impl Simd for Avx512<f64> {
     type Elem = f64;
     type V = __m512d;
     const LANES: usize = 8;
+    const REGISTERS: usize = 32;
 
     operations! {
         fn splat(x: f64) -> __m512d = _mm512_set1_pd(x);

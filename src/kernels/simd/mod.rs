@@ -1,8 +1,8 @@
 //! Vectors: one definition of each kernel, compiled for every instruction set.
 //!
 //! A kernel is written once as a generic function over [`Simd`], marked `#[inline(always)]`. The
-//! [`paths!`](super::simd::paths) macro compiles it three times inside functions that enable the
-//! instruction set, and picks one at run time. The operations are `#[inline(always)]` as well, so
+//! [`paths!`](super::simd::paths) macro compiles it for each instruction set of the architecture, inside functions that
+//! enable the set, and picks one at run time. The operations are `#[inline(always)]` as well, so
 //! the compiler sees them inside those functions and uses registers throughout.
 
 #![expect(unsafe_code, reason = "vector instructions and raw loads")]
@@ -13,6 +13,8 @@ pub(crate) mod amx;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
 mod portable;
 mod transpose;
 mod widen;
@@ -21,6 +23,8 @@ mod widen;
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
 pub(crate) use transpose::Transpose;
 pub(crate) use widen::{Cell, Widen};
@@ -39,6 +43,8 @@ pub(crate) trait Simd: Copy + 'static {
     type V: Copy;
     /// Elements in a register.
     const LANES: usize;
+    /// Registers that a kernel can count on.
+    const REGISTERS: usize;
 
     /// All lanes `x`.
     unsafe fn splat(x: Self::Elem) -> Self::V;
@@ -52,6 +58,16 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn store_first(to: *mut Self::Elem, v: Self::V, n: usize);
     /// Stores past the caches, to an address aligned to the register.
     unsafe fn stream(to: *mut Self::Elem, v: Self::V);
+    /// Stores two registers one behind the other past the caches, to an address aligned to the register: one instruction
+    /// where there is one for two registers only.
+    #[inline(always)]
+    unsafe fn stream_pair(to: *mut Self::Elem, a: Self::V, b: Self::V) {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            Self::stream(to, a);
+            Self::stream(to.add(Self::LANES), b);
+        }
+    }
     /// Orders streaming stores before what follows.
     unsafe fn fence();
     /// Asks for a cache line, which may lie anywhere: a hint without effect on results.
@@ -62,7 +78,9 @@ pub(crate) trait Simd: Copy + 'static {
         unsafe {
             std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
         }
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        neon::prefetch(at);
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let _ = at;
     }
     /// a + b.
@@ -120,10 +138,14 @@ pub(crate) unsafe fn exp2_non_positive<S: SimdExp>(x: S::V) -> S::V {
 /// Compiles one generic kernel for every instruction set and picks at run time.
 ///
 /// `paths!(trait Name: body(Args), registers = [a, b, c])` makes a trait implemented for `f32` and
-/// `f64`; `T::pick(isa)` is the compiled `body::<S, R>(&Args<T>)`, where `R` is `a` for AVX-512,
-/// `b` for AVX2 and `c` for portable code (a tile height, mostly).
+/// `f64`; `T::pick(isa)` is the compiled `body::<S, R>(&Args<T>)`, where `R` is `a` for sets with 32 registers (AVX-512,
+/// NEON), `b` for AVX2 and `c` for portable code (a tile height, mostly). `registers = [a, b, c], neon = d` gives NEON
+/// one of its own.
 macro_rules! paths {
     ($vis:vis trait $name:ident: $body:ident($args:ident), registers = [$r512:literal, $r2:literal, $r0:literal], for $($t:ty),+) => {
+        $crate::kernels::simd::paths!($vis trait $name: $body($args), registers = [$r512, $r2, $r0], neon = $r512, for $($t),+);
+    };
+    ($vis:vis trait $name:ident: $body:ident($args:ident), registers = [$r512:literal, $r2:literal, $r0:literal], neon = $neon:literal, for $($t:ty),+) => {
         /// The compiled paths of this kernel.
         $vis trait $name: $crate::kernels::element::Element {
             /// The program for an instruction set, which must be available here.
@@ -147,7 +169,15 @@ macro_rules! paths {
                     // SAFETY: the features are enabled on this function; the rest is the caller's promise.
                     unsafe { $body::<$crate::kernels::simd::Avx512<$t>, $r512>(args) }
                 }
+                #[cfg(target_arch = "aarch64")]
+                #[target_feature(enable = "neon")]
+                unsafe fn neon(args: &$args<'_, $t>) {
+                    // SAFETY: the feature is enabled on this function; the rest is the caller's promise.
+                    unsafe { $body::<$crate::kernels::simd::Neon<$t>, $neon>(args) }
+                }
                 match isa {
+                    #[cfg(target_arch = "aarch64")]
+                    $crate::kernels::Isa::Neon => neon,
                     #[cfg(target_arch = "x86_64")]
                     $crate::kernels::Isa::Avx512 => avx512,
                     #[cfg(target_arch = "x86_64")]
@@ -177,7 +207,7 @@ use operations;
 #[expect(clippy::float_cmp, reason = "exact numbers are compared exactly")]
 mod tests {
     use super::*;
-    use crate::kernels::Isa;
+    use crate::kernels::{Buffer, Isa};
 
     struct ExpArgs<'a, T> {
         x: &'a [T],
@@ -221,7 +251,10 @@ mod tests {
         y: *mut T,
     }
 
-    /// For each count n below the width: load_first, store_first; then sum and both gathers.
+    /// Where streamed registers go: behind what the widest register writes, aligned to it.
+    const STREAMED: usize = 17 * 16;
+
+    /// For each count n below the width: load_first, store_first; then sum and both gathers; then stores past the caches.
     #[inline(always)]
     unsafe fn all_operations<S: Simd, const R: usize>(args: &OpsArgs<'_, S::Elem>) {
         // SAFETY: the test's arrays are longer than 32 elements.
@@ -233,6 +266,11 @@ mod tests {
             let g = S::add(S::gather_u16(x, args.index16.as_ptr()), S::gather_u32(x, args.index32.as_ptr()));
             let top = S::max(g, S::splat(S::Elem::from_f64(20.0)));
             y.add(S::LANES * S::LANES).write(S::sum(top));
+            // The first address behind that is aligned to the widest register.
+            let streamed = y.add(STREAMED);
+            S::stream(streamed, S::load(x));
+            S::stream_pair(streamed.add(S::LANES), S::load(x.add(1)), S::load(x.add(2)));
+            S::fence();
         }
     }
     paths!(trait OpsPath: all_operations(OpsArgs), registers = [1, 1, 1], for f32, f64);
@@ -243,7 +281,8 @@ mod tests {
         let index32: Vec<u32> = (0..32).map(|i| (i * 5) % 32).collect();
         for isa in Isa::available() {
             let width = lanes(isa);
-            let mut y = vec![T::NAN; 16 * 16 + 1];
+            let mut y = Buffer::zeroed(STREAMED + 3 * 16, "a test").unwrap();
+            y.fill(T::NAN);
             let args = OpsArgs { x: &x, index16: &index16, index32: &index32, y: y.as_mut_ptr() };
             // SAFETY: the set is available; every array is long enough for 16 lanes.
             unsafe { <T as OpsPath>::pick(isa)(&args) };
@@ -256,6 +295,8 @@ mod tests {
                 .map(|v| v.max(20.0))
                 .sum();
             assert_eq!(y[width * width].to_f64(), expected, "{isa} gathers, maximum and sum");
+            let streamed = [&x[..width], &x[1..=width], &x[2..2 + width]].concat();
+            assert!(y[STREAMED..STREAMED + 3 * width] == streamed, "{isa} streams");
         }
     }
 
@@ -264,12 +305,12 @@ mod tests {
         operations_agree::<f32>(&|isa| match isa {
             Isa::Avx512 => 16,
             Isa::Avx2 => 8,
-            Isa::Portable => Portable::<f32>::LANES,
+            Isa::Neon | Isa::Portable => Portable::<f32>::LANES,
         });
         operations_agree::<f64>(&|isa| match isa {
             Isa::Avx512 => 8,
             Isa::Avx2 => 4,
-            Isa::Portable => Portable::<f64>::LANES,
+            Isa::Neon | Isa::Portable => Portable::<f64>::LANES,
         });
     }
 }

@@ -15,6 +15,7 @@ macro_rules! portable {
             type Elem = $t;
             type V = [$t; $lanes];
             const LANES: usize = $lanes;
+            const REGISTERS: usize = 16;
 
             #[inline(always)]
             unsafe fn splat(x: $t) -> Self::V {

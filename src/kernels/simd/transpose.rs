@@ -2,9 +2,13 @@
 
 #![expect(unsafe_code, reason = "vector instructions and raw loads")]
 
+#[cfg(target_arch = "aarch64")]
+use super::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::{Avx2, Avx512};
 use super::{Portable, Simd};
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
@@ -25,6 +29,31 @@ impl Transpose for Portable<f32> {
             for column in 0..Self::LANES {
                 // SAFETY: the caller promises both tiles.
                 unsafe { to.0.add(column * to.1 + row).write(*from.0.add(row * from.1 + column)) };
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+impl Transpose for Neon<f32> {
+    #[inline(always)]
+    unsafe fn transpose(from: (*const f32, usize), to: (*mut f32, usize)) {
+        // SAFETY: the caller promises the instruction set and both tiles.
+        unsafe {
+            let row = |index: usize| from.0.add(index * from.1);
+            let [a, b] = [vld1q_f32(row(0)), vld1q_f32(row(1))];
+            let [c, d] = [vld1q_f32(row(2)), vld1q_f32(row(3))];
+            // Columns 0 and 2, and 1 and 3, of two rows each.
+            let [even, odd] = [vtrn1q_f32(a, b), vtrn2q_f32(a, b)].map(|v| vreinterpretq_f64_f32(v));
+            let [even_cd, odd_cd] = [vtrn1q_f32(c, d), vtrn2q_f32(c, d)].map(|v| vreinterpretq_f64_f32(v));
+            let columns = [
+                vtrn1q_f64(even, even_cd),
+                vtrn1q_f64(odd, odd_cd),
+                vtrn2q_f64(even, even_cd),
+                vtrn2q_f64(odd, odd_cd),
+            ];
+            for (index, column) in columns.into_iter().enumerate() {
+                vst1q_f32(to.0.add(index * to.1), vreinterpretq_f32_f64(column));
             }
         }
     }
@@ -118,7 +147,7 @@ mod tests {
     #[test]
     fn every_path_transposes_strided_tiles_and_writes_nothing_else() {
         let from: Vec<f32> = (0_u8..=255).cycle().take(16 * 19).map(f32::from).collect();
-        for (isa, lanes) in [(Isa::Portable, 4), (Isa::Avx2, 8), (Isa::Avx512, 16)] {
+        for (isa, lanes) in [(Isa::Portable, 4), (Isa::Neon, 4), (Isa::Avx2, 8), (Isa::Avx512, 16)] {
             if !Isa::available().contains(&isa) {
                 continue;
             }

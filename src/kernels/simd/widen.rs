@@ -2,10 +2,14 @@
 
 #![expect(unsafe_code, reason = "vector instructions and raw loads")]
 
+#[cfg(target_arch = "aarch64")]
+use super::neon::{self, Neon};
 #[cfg(target_arch = "x86_64")]
 use super::{Avx2, Avx512};
 use super::{Portable, Simd};
 use crate::kernels::short::{Bf16, Short};
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
@@ -117,6 +121,34 @@ impl Widen for Portable<f32> {
     unsafe fn widen_bf16(from: *const Bf16) -> Self::V {
         // SAFETY: the caller promises `LANES` elements.
         std::array::from_fn(|lane| unsafe { *from.add(lane) }.to_f32())
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+impl Widen for Neon<f32> {
+    #[inline(always)]
+    unsafe fn widen_i8(from: *const i8) -> Self::V {
+        // SAFETY: the caller promises four bytes.
+        unsafe { neon::widen_bytes(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn widen_bf16(from: *const Bf16) -> Self::V {
+        // SAFETY: the caller promises the instruction set and four numbers of 16 bits.
+        unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(from.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn sum4([a, b, c, d]: [float32x4_t; 4]) -> [f32; 4] {
+        let mut sums = [0.0; 4];
+        // SAFETY: the caller promises the instruction set; the array holds four sums.
+        unsafe { vst1q_f32(sums.as_mut_ptr(), vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d))) };
+        sums
+    }
+
+    #[inline(always)]
+    fn ask<T>(line: *const T) {
+        neon::prefetch(line);
     }
 }
 

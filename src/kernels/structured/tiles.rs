@@ -18,11 +18,12 @@ const PANEL_BYTES: usize = 24 << 10;
 /// Rows whose sums rest together: 256 KiB with the widest strips.
 const BLOCK_ROWS: usize = 512;
 
-/// Bytes of one packed row of B: eight of the widest registers, four of the others.
+/// Bytes of one packed row of B: eight registers where there are 32, else four.
 const fn packed_row(isa: Isa) -> usize {
     match isa {
         Isa::Avx512 => 8 * 64,
         Isa::Avx2 => 4 * 32,
+        Isa::Neon => 8 * 16,
         Isa::Portable => 4 * 16,
     }
 }

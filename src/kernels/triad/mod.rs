@@ -153,9 +153,11 @@ unsafe fn triad<S: Simd, const R: usize>(args: &Args<'_, S::Elem>) {
                 i += 1;
             }
             while i + 4 * S::LANES <= range.end {
-                for u in 0..4 {
+                for u in [0, 2] {
                     let j = i + u * S::LANES;
-                    S::stream(a.add(j), S::fma(s, S::load(c.add(j)), S::load(b.add(j))));
+                    let first = S::fma(s, S::load(c.add(j)), S::load(b.add(j)));
+                    let second = S::fma(s, S::load(c.add(j + S::LANES)), S::load(b.add(j + S::LANES)));
+                    S::stream_pair(a.add(j), first, second);
                 }
                 i += 4 * S::LANES;
             }
