@@ -119,10 +119,22 @@ pub struct Limits {
     pub subgroup: Option<(u32, u32)>,
     /// Whether 16-bit floating-point numbers can be stored and computed with.
     pub half: bool,
+    /// Matrices that threads in step multiply together (WGSL).
+    pub cooperative: Cooperative,
     /// Compute capability of a CUDA device, e.g. `(9, 0)`.
     pub capability: Option<(u32, u32)>,
     /// Multiprocessors of a CUDA device.
     pub multiprocessors: Option<u32>,
+}
+
+/// Square matrices that the threads of a subgroup hold and multiply together, with sums in single precision: the rows of
+/// one (8 or 16) by the type of the operands, `None` where the adapter offers none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cooperative {
+    /// Of operands in binary16.
+    pub half: Option<u32>,
+    /// Of operands in binary32.
+    pub single: Option<u32>,
 }
 
 /// What a buffer holds before the first launch.
@@ -203,7 +215,8 @@ pub struct Launch {
     pub grid: [u32; 3],
     /// Threads of a workgroup (block) in each direction. WGSL states them in the source.
     pub block: [u32; 3],
-    /// Shared memory asked for at the launch, in bytes (CUDA).
+    /// Shared memory of a workgroup (block) in bytes: what the text declares (WGSL), or what is asked for at the launch beyond
+    /// that (CUDA).
     pub shared: u32,
     /// Indices of the buffers that it sees, in the order of its bindings (WGSL: group 0, binding 0, 1, …; CUDA: its
     /// first parameters).
@@ -351,6 +364,7 @@ mod tests {
             buffers: 8,
             subgroup: None,
             half: false,
+            cooperative: Cooperative::default(),
             capability: None,
             multiprocessors: None,
         };

@@ -10,6 +10,7 @@ mod bsr;
 mod buffer;
 mod canary;
 mod copy;
+pub(crate) mod cooperative;
 mod correctness;
 mod csr;
 mod cuda;
@@ -50,8 +51,8 @@ mod verify;
 pub(crate) use buffer::Buffer;
 pub use correctness::{Canary, Correctness, Coverage};
 pub use device::{
-    Api, Argument, Chosen, DeviceBuffer, DeviceCanary, DeviceProgram, Init, Judge, Launch, Library, Limits, NoProgram,
-    Target, TensorMap, operand,
+    Api, Argument, Chosen, Cooperative, DeviceBuffer, DeviceCanary, DeviceProgram, Init, Judge, Launch, Library,
+    Limits, NoProgram, Target, TensorMap, operand,
 };
 pub use format::Format;
 pub use isa::Isa;

@@ -181,7 +181,7 @@ proptest! {
 
 /// A device of this id that runs `gemm` in single precision by a library.
 fn device(id: &str, gib: Option<f64>) -> PlannedDevice {
-    use crate::kernels::{Api, Dtype, Library, Limits, Target};
+    use crate::kernels::{Api, Cooperative, Dtype, Library, Limits, Target};
     let id = DeviceId(id.to_owned());
     let limits = Limits {
         shared_bytes: 16 << 10,
@@ -191,6 +191,7 @@ fn device(id: &str, gib: Option<f64>) -> PlannedDevice {
         buffers: 8,
         subgroup: None,
         half: false,
+        cooperative: Cooperative::default(),
         capability: None,
         multiprocessors: None,
     };

@@ -1,6 +1,6 @@
 //! Cases for the CUDA programs: small odd ones whose answers are compared, and large ones that are compiled only.
 
-use wattproof::kernels::{Api, Dtype, Limits, ParamValue, Params, Target, find};
+use wattproof::kernels::{Api, Cooperative, Dtype, Limits, ParamValue, Params, Target, find};
 use wattproof::suite::{CacheState, Case, DeviceId, Threads};
 
 /// A case on a device.
@@ -35,6 +35,7 @@ pub(crate) fn target(major: u32, minor: u32) -> Target {
         buffers: 64,
         subgroup: Some((32, 32)),
         half: true,
+        cooperative: Cooperative::default(),
         capability: Some((major, minor)),
         multiprocessors: Some(3),
     };

@@ -5,7 +5,7 @@
 use super::driver::{self, CudaError, attribute, call};
 use super::nvrtc::Architecture;
 use crate::backends::{DeviceId, DeviceInfo};
-use crate::kernels::{Api, Limits, Target};
+use crate::kernels::{Api, Cooperative, Limits, Target};
 use crate::units::Bytes;
 use cudarc::driver::result;
 use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute};
@@ -92,6 +92,7 @@ impl Gpu {
             buffers: 64,
             subgroup: Some((32, 32)),
             half: true,
+            cooperative: Cooperative::default(),
             capability: Some(capability),
             multiprocessors: Some(multiprocessors).filter(|n| *n > 0),
         };

@@ -3,9 +3,9 @@
 #![expect(unsafe_code, reason = "a layer of Mesa takes its orders from the environment")]
 
 use crate::backends::{DeviceId, DeviceInfo};
-use crate::kernels::{Api, Limits, Target};
+use crate::kernels::{Api, Cooperative, Limits, Target};
 use crate::units::Bytes;
-use wgpu::{Backends, DeviceType, Features};
+use wgpu::{Backends, CooperativeMatrixProperties, CooperativeScalarType, DeviceType, Features};
 
 /// Said where nothing answers.
 pub(super) const NONE: &str = "no adapter answered: there is no Vulkan loader (libvulkan.so.1) or no driver of a card; \
@@ -129,9 +129,17 @@ fn plain(text: &str) -> String {
 
 fn describe(id: DeviceId, key: &Key, adapter: wgpu::Adapter) -> Adapter {
     let (info, limits, has) = (adapter.get_info(), adapter.limits(), adapter.features());
-    let features = has & (Features::TIMESTAMP_QUERY | Features::SHADER_F16 | Features::SUBGROUP);
+    let mut features = has & (Features::TIMESTAMP_QUERY | Features::SHADER_F16 | Features::SUBGROUP);
     let grid = [limits.max_compute_workgroups_per_dimension; 3];
     let subgroup = features.contains(Features::SUBGROUP).then_some((info.subgroup_min_size, info.subgroup_max_size));
+    let (cooperative, told) = if has.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+        cooperative(&adapter.cooperative_matrix_properties(), features)
+    } else {
+        (Cooperative::default(), None)
+    };
+    if cooperative != Cooperative::default() {
+        features |= Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    }
     let driver: Vec<String> =
         [&info.driver, &info.driver_info].map(|s| plain(s)).into_iter().filter(|s| !s.is_empty()).collect();
     let mut facts = vec![
@@ -139,6 +147,7 @@ fn describe(id: DeviceId, key: &Key, adapter: wgpu::Adapter) -> Adapter {
         ("f16".to_owned(), features.contains(Features::SHADER_F16).to_string()),
     ];
     facts.extend(subgroup.map(|(min, max)| ("subgroup".to_owned(), format!("{min} to {max}"))));
+    facts.extend(told.map(|told| ("cooperative matrices".to_owned(), told)));
     let pci = (!key.pci.is_empty()).then(|| key.pci.clone());
     let (memory, free) = pci.as_deref().map_or((None, None), memory);
     Adapter {
@@ -165,6 +174,7 @@ fn describe(id: DeviceId, key: &Key, adapter: wgpu::Adapter) -> Adapter {
                     buffers: limits.max_storage_buffers_per_shader_stage,
                     subgroup,
                     half: features.contains(Features::SHADER_F16),
+                    cooperative,
                     capability: None,
                     multiprocessors: None,
                 },
@@ -175,6 +185,30 @@ fn describe(id: DeviceId, key: &Key, adapter: wgpu::Adapter) -> Adapter {
         adapter,
         features,
     }
+}
+
+/// The largest matrices that programs here use of those an adapter offers, and what `list devices` says of them.
+fn cooperative(offered: &[CooperativeMatrixProperties], features: Features) -> (Cooperative, Option<String>) {
+    let side = |operands: CooperativeScalarType| {
+        let square = offered.iter().filter(|c| c.m_size == c.n_size && c.n_size == c.k_size);
+        let single = square.filter(|c| c.ab_type == operands && c.cr_type == CooperativeScalarType::F32);
+        single.map(|c| c.m_size).filter(|side| matches!(side, 8 | 16)).max()
+    };
+    if !features.contains(Features::SUBGROUP) {
+        return (Cooperative::default(), Some("not used: the adapter has no subgroups for programs".to_owned()));
+    }
+    let usable = Cooperative {
+        half: side(CooperativeScalarType::F16).filter(|_| features.contains(Features::SHADER_F16)),
+        single: side(CooperativeScalarType::F32),
+    };
+    let word = |name: &str, side: Option<u32>| side.map(|n| format!("{name} {n}x{n}"));
+    let words: Vec<String> = [word("f16", usable.half), word("f32", usable.single)].into_iter().flatten().collect();
+    let told = if words.is_empty() {
+        "not used: the adapter offers no square ones with sums in f32".to_owned()
+    } else {
+        words.join(", ")
+    };
+    (usable, Some(told))
 }
 
 fn interface(backend: wgpu::Backend) -> &'static str {
@@ -233,6 +267,32 @@ mod tests {
         let names: Vec<(&str, u8)> = keys.iter().map(|k| (k.name.as_str(), k.interface)).collect();
         assert_eq!(names, [("z", 0), ("b", 0), ("b", 2), ("no address", 0), ("llvmpipe", 0)]);
         assert!(keys[1].is_same_card(&keys[2]) && !keys[3].is_same_card(&keys[4]));
+    }
+
+    #[test]
+    fn cooperative_matrices_are_used_where_they_are_square_and_sum_in_single_precision() {
+        use CooperativeScalarType::{F16, F32};
+        let offer = |[m_size, n_size, k_size]: [u32; 3], ab_type, cr_type| CooperativeMatrixProperties {
+            m_size,
+            n_size,
+            k_size,
+            ab_type,
+            cr_type,
+            saturating_accumulation: false,
+        };
+        let all = Features::SUBGROUP | Features::SHADER_F16;
+        let eight = offer([8; 3], F16, F32);
+        let (found, told) = cooperative(&[eight, offer([16; 3], F16, F32), offer([8; 3], F32, F32)], all);
+        assert_eq!(found, Cooperative { half: Some(16), single: Some(8) });
+        assert_eq!(told.as_deref(), Some("f16 16x16, f32 8x8"));
+        // Sums in f16, and sides that differ: nothing to use.
+        let (found, told) = cooperative(&[offer([8; 3], F16, F16), offer([16, 8, 16], F16, F32)], all);
+        assert_eq!(found, Cooperative::default());
+        assert!(told.unwrap().contains("no square ones"));
+        assert_eq!(cooperative(&[eight], Features::SUBGROUP).0, Cooperative::default(), "f16 without f16 in programs");
+        let (found, told) = cooperative(&[eight], Features::SHADER_F16);
+        assert_eq!(found, Cooperative::default());
+        assert!(told.unwrap().contains("no subgroups"));
     }
 
     #[test]

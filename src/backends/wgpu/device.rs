@@ -1,5 +1,7 @@
 //! An open device: buffers, copies, waiting, and every way in which these fail.
 
+#![expect(unsafe_code, reason = "cooperative matrices are an experimental feature, which has to be agreed to")]
+
 use super::adapters::Adapter;
 use crate::backends::{BackendError, DeviceId};
 use std::cell::RefCell;
@@ -7,7 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use wgpu::{BufferUsages, ErrorFilter, PollType};
+use wgpu::{BufferUsages, ErrorFilter, ExperimentalFeatures, Features, PollType};
 
 /// How long a device may take for what was submitted together. Drivers of cards end what takes longer than some
 /// seconds; a renderer on the processor has no such limit.
@@ -43,13 +45,24 @@ impl Opened {
     pub(super) fn open(adapter: &Adapter) -> Result<Self, BackendError> {
         let id = adapter.info.id.clone();
         let failed = |detail: String| BackendError::Device { device: id.clone(), detail };
-        let (device, queue) = pollster::block_on(adapter.adapter.request_device(&wgpu::DeviceDescriptor {
-            label: None,
-            required_features: adapter.features,
-            required_limits: adapter.adapter.limits(),
-            ..Default::default()
-        }))
-        .map_err(|e| failed(format!("it cannot be opened: {e}")))?;
+        let ask = |required_features: Features| {
+            // SAFETY: what is experimental is asked for by name, and only cooperative matrices are. Programs use them within
+            // arrays of shared memory that are as long as they declare; what a driver makes of them is judged by its answers.
+            let experimental_features = unsafe { ExperimentalFeatures::enabled() };
+            pollster::block_on(adapter.adapter.request_device(&wgpu::DeviceDescriptor {
+                label: None,
+                required_features,
+                required_limits: adapter.adapter.limits(),
+                experimental_features,
+                ..Default::default()
+            }))
+        };
+        // A driver that fails with what is experimental may do without: the case then says why it took another program.
+        let experimental = adapter.features & Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+        let asked = ask(adapter.features);
+        let opened =
+            if asked.is_err() && !experimental.is_empty() { ask(adapter.features - experimental) } else { asked };
+        let (device, queue) = opened.map_err(|e| failed(format!("it cannot be opened: {e}")))?;
         let trouble = Arc::new(Mutex::new(Trouble::default()));
         let (lost, errors) = (Arc::clone(&trouble), Arc::clone(&trouble));
         device.set_device_lost_callback(move |reason, message| {

@@ -10,6 +10,8 @@ mod timing;
 mod workload;
 
 #[cfg(test)]
+mod cooperative_tests;
+#[cfg(test)]
 mod tests;
 
 use super::{Backend, BackendError, DeviceInfo, Judge, Probe, Workload};

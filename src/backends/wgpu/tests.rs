@@ -7,7 +7,7 @@ use crate::kernels::{Dtype, Limits, ParamValue, Params, Target};
 use crate::suite::{CacheState, Threads};
 
 /// Says that something could not be tested here, and why; the test script counts it, as it does for `tests/skip`.
-fn skip(what: &str, why: &str) {
+pub(super) fn skip(what: &str, why: &str) {
     eprintln!("skipped: {what}: {why}");
     if let Some(path) = std::env::var_os("WATTPROOF_SKIPPED") {
         use std::io::Write;
@@ -17,7 +17,7 @@ fn skip(what: &str, why: &str) {
 }
 
 /// The backend, or nothing after saying why.
-fn backend(what: &str) -> Option<Box<dyn Backend>> {
+pub(super) fn backend(what: &str) -> Option<Box<dyn Backend>> {
     match probe() {
         Probe::Ready(backend) => Some(backend),
         Probe::Absent { reason } | Probe::Denied { reason, .. } => {
@@ -27,16 +27,16 @@ fn backend(what: &str) -> Option<Box<dyn Backend>> {
     }
 }
 
-fn params(dtype: Dtype, values: &[(&str, ParamValue)]) -> Params {
+pub(super) fn params(dtype: Dtype, values: &[(&str, ParamValue)]) -> Params {
     Params { dtype, values: values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect() }
 }
 
-fn counts(values: &[(&str, u64)]) -> Params {
+pub(super) fn counts(values: &[(&str, u64)]) -> Params {
     let values: Vec<_> = values.iter().map(|(name, n)| (*name, ParamValue::Integer(*n))).collect();
     params(Dtype::F32, &values)
 }
 
-fn case(kernel: &str, params: Params, device: &DeviceId) -> Case {
+pub(super) fn case(kernel: &str, params: Params, device: &DeviceId) -> Case {
     let (id, kernel, cache) = (format!("{kernel} {params:?}"), kernel.to_owned(), CacheState::Warm);
     Case { id, kernel, params, threads: Threads::Count(1), device: device.clone(), cache, line: 1 }
 }

@@ -5,7 +5,9 @@ use super::loaded::Loaded;
 use super::timing::Timing;
 use crate::backends::rotation::Rotation;
 use crate::backends::{BackendError, DeviceInfo, Judge, ProgramInfo, Workload, failed_canary};
-use crate::kernels::{Array, Canary, Correctness, Kernel, KernelError, NoProgram, Params, Values};
+use crate::kernels::{
+    Array, Canary, Cooperative, Correctness, DeviceProgram, Kernel, KernelError, NoProgram, Params, Target, Values,
+};
 use crate::suite::Case;
 use crate::units::Seconds;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,25 +35,42 @@ impl WgpuWorkload {
         case: &Case,
         mut judge: Judge,
     ) -> Result<Self, BackendError> {
-        let program_of = |params: &Params| {
-            kernel.device_program(params, &device.target).map_err(|why| match why {
+        let program_of = |params: &Params, target: &Target| {
+            kernel.device_program(params, target).map_err(|why| match why {
                 NoProgram::Param(error) => BackendError::Kernel(error.into()),
                 other => opened.failed(other.to_string()),
             })
         };
-        let program = program_of(&case.params)?;
-        if let Some(why) = program.beyond(&device.target.limits) {
+        let mut target = device.target.clone();
+        let mut program = program_of(&case.params, &target)?;
+        if let Some(why) = program.beyond(&target.limits) {
             return Err(opened.failed(why));
         }
         let rotation = Rotation::of(case.cache).map_err(|why| opened.failed(why))?;
         let work = kernel.work_on(&case.params, case.device.api()).map_err(KernelError::from)?;
         let operands = judge.take_operands();
-        let copy = |_| Loaded::new(Rc::clone(&opened), &program, &operands);
-        let loaded = (0..rotation.copies()).map(copy).collect::<Result<Vec<_>, _>>()?;
+        let load = |program: &DeviceProgram| -> Result<Vec<Loaded>, BackendError> {
+            (0..rotation.copies()).map(|_| Loaded::new(Rc::clone(&opened), program, &operands)).collect()
+        };
+        let mut without_cooperative = None;
+        let loaded = match load(&program) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                // Cooperative matrices are experimental: where a driver fails on them, the other program is left.
+                target.limits.cooperative = Cooperative::default();
+                let other = program_of(&case.params, &target)?;
+                if other == program {
+                    return Err(error);
+                }
+                program = other;
+                without_cooperative = Some(("cooperative matrices".to_owned(), format!("not used: {error}")));
+                load(&program)?
+            }
+        };
         drop(operands);
         let canary = judge.take_canary().map(|canary| {
             let run = || -> Result<Canary, BackendError> {
-                let small = Loaded::new(Rc::clone(&opened), &program_of(&canary.params)?, &canary.operands)?;
+                let small = Loaded::new(Rc::clone(&opened), &program_of(&canary.params, &target)?, &canary.operands)?;
                 small.once()?;
                 Ok((canary.judge)(&small.answer()?))
             };
@@ -60,6 +79,7 @@ impl WgpuWorkload {
         let timing = Timing::new(&opened)?;
         let mut facts = judge.facts();
         facts.extend(rotation.facts(&work));
+        facts.extend(without_cooperative);
         facts.extend([("adapter".to_owned(), device.name.clone()), ("interface".to_owned(), device.interface.clone())]);
         let info = ProgramInfo { path: program.path, cpus: Vec::new(), threads: 1, software: device.software, facts };
         Ok(Self { opened, info, loaded, rotation, timing, judge, canary, unpoisoned: None })

@@ -86,7 +86,7 @@ pub(super) fn domain_of(device: &DeviceInfo, gpus: &[Gpu], domains: &[&Domain]) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{Api, Limits, Target};
+    use crate::kernels::{Api, Cooperative, Limits, Target};
     use crate::sensors::{Probe, hwmon};
     use crate::suite::DeviceId;
     use std::path::Path;
@@ -100,6 +100,7 @@ mod tests {
             buffers: 1,
             subgroup: None,
             half: false,
+            cooperative: Cooperative::default(),
             capability: None,
             multiprocessors: None,
         };

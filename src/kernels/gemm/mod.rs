@@ -8,6 +8,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
+mod cooperative;
 mod cuda;
 mod eight;
 mod hopper;

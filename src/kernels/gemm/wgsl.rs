@@ -1,5 +1,6 @@
 //! The product on other devices in WGSL.
 
+use super::cooperative::Cooperating;
 use super::short;
 use crate::kernels::canary::{Cancelling, LENGTH};
 use crate::kernels::short::Bf16;
@@ -36,6 +37,13 @@ struct Tile {
     single: [&'static str; 2],
     half: [&'static str; 2],
     name: &'static str,
+}
+
+impl Tile {
+    /// Bytes of the slices of A and B in shared memory, 16 deep.
+    const fn shared(&self) -> u32 {
+        2 * 16 * self.side * 4
+    }
 }
 
 /// 64×64 results of a group, 4×4 of a thread.
@@ -77,10 +85,17 @@ pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram,
     }
     let [m, n, k] = [params.count("m")?, params.count("n")?, params.count("k")?];
     let large = (m as u64).div_ceil(128).saturating_mul((n as u64).div_ceil(128)) >= MANY;
-    wgsl([m, n, k], params.dtype, if large { &LARGE } else { &SMALL })
+    let cooperating = Cooperating::of(params.dtype, &target.limits);
+    wgsl([m, n, k], params.dtype, if large { &LARGE } else { &SMALL }, cooperating)
 }
 
-fn wgsl([m, n, k]: [usize; 3], dtype: Dtype, tile: &Tile) -> Result<DeviceProgram, NoProgram> {
+/// The product by cooperative matrices where there are some, else by tiles.
+fn wgsl(
+    [m, n, k]: [usize; 3],
+    dtype: Dtype,
+    tile: &Tile,
+    cooperating: Option<Cooperating>,
+) -> Result<DeviceProgram, NoProgram> {
     let elements = [m.checked_mul(k), k.checked_mul(n), m.checked_mul(n)].map(|e| e.filter(|e| *e < 1 << 32));
     let [Some(a), Some(b), Some(c)] = elements else {
         return Err(NoProgram::Lacks("a matrix of 2³² elements or more needs longer indices".to_owned()));
@@ -88,21 +103,30 @@ fn wgsl([m, n, k]: [usize; 3], dtype: Dtype, tile: &Tile) -> Result<DeviceProgra
     let word = |x: usize| u32::try_from(x).unwrap_or(u32::MAX);
     let fours = n.is_multiple_of(4) && k.is_multiple_of(4);
     let (sources, format) = if dtype == Dtype::F16 { (tile.half, Format::F16) } else { (tile.single, Format::F32) };
+    let index = usize::from(fours);
+    let (name, side, launch) = match cooperating {
+        Some(c) => {
+            let launch = (c.sources[index], [c.threads, 1, 1], c.shared, vec![("THREADS", c.threads)]);
+            (format!("cooperative-{}x{}", c.side, c.side), c.tile, launch)
+        }
+        None => (tile.name.to_owned(), tile.side, (sources[index], [16, 16, 1], tile.shared(), Vec::new())),
+    };
+    let (source, block, shared, constants) = launch;
     Ok(DeviceProgram {
-        path: format!("wgsl/{}{}", tile.name, if fours { "" } else { "-any" }),
+        path: format!("wgsl/{name}{}", if fours { "" } else { "-any" }),
         buffers: vec![
             DeviceBuffer::operand("A", a, format),
             DeviceBuffer::operand("B", b, format),
             DeviceBuffer::output("C", c, Format::F32),
         ],
         steps: vec![Launch {
-            source: sources[usize::from(fours)],
+            source,
             entry: "main",
-            grid: [word(n).div_ceil(tile.side), word(m).div_ceil(tile.side), 1],
-            block: [16, 16, 1],
-            shared: 0,
+            grid: [word(n).div_ceil(side), word(m).div_ceil(side), 1],
+            block,
+            shared,
             buffers: vec![0, 1, 2],
-            constants: Vec::new(),
+            constants,
             arguments: [m, n, k].map(|x| Argument::U32(word(x))).into(),
         }],
         output: 2,
