@@ -10,6 +10,7 @@
 
 use super::registers::{add_rows, dot_rows};
 use crate::kernels::simd::{SimdExp, exp2_non_positive};
+use std::ops::Range;
 
 /// Keys of a piece at most: with their scores, their values, and queries and recent sums of a register width in 64
 /// dimensions, they fit the first-level cache.
@@ -21,6 +22,19 @@ pub(super) const BEYOND: usize = 16;
 pub(super) const MASKED: f32 = -1e30;
 /// How far a score, as a power of two, may exceed the maximum that its weight is relative to.
 const MARGIN: f32 = 8.0;
+
+/// Queries of the widest register width.
+const WIDEST: usize = 64;
+/// What masks the first queries of a row, where it begins before the zeros, or the last, where it ends behind them.
+static COVER: [f32; 3 * WIDEST] = {
+    let mut cover = [MASKED; 3 * WIDEST];
+    let mut i = WIDEST;
+    while i < 2 * WIDEST {
+        cover[i] = 0.0;
+        i += 1;
+    }
+    cover
+};
 
 /// Which pairs of a piece see each other: query j, from the first on, sees key i if `hidden + i ≤ j < passed + i`.
 #[derive(Debug, Clone, Copy)]
@@ -76,23 +90,21 @@ impl Tile {
         let (dim, width) = (self.dim, N * S::LANES);
         // SAFETY: as promised.
         unsafe {
+            // Before its first key the maximum of a query is that of masked scores.
             let begun = *self.tops > MASKED;
-            if edge.is_some() || !begun || !self.quick::<S, R, T, N>((k, v), count, next) {
+            if !begun || !self.quick::<S, R, T, N>((k, v), count, next, edge) {
                 self.careful::<S, R, N>(k, count, edge);
             }
             let right = (self.scores.cast_const(), width);
-            let mut d = 0;
-            while d + R <= dim {
+            let (tall, short) = divide::<R, T>(dim);
+            for d in (0..tall).step_by(R) {
                 add_rows::<S, R, N>((v.add(d), dim), right, count, (self.outputs.add(d * width), width));
-                d += R;
             }
-            while d + T <= dim {
+            for d in (tall..tall + short).step_by(T) {
                 add_rows::<S, T, N>((v.add(d), dim), right, count, (self.outputs.add(d * width), width));
-                d += T;
             }
-            while d < dim {
+            for d in tall + short..dim {
                 add_rows::<S, 1, N>((v.add(d), dim), right, count, (self.outputs.add(d * width), width));
-                d += 1;
             }
         }
     }
@@ -108,8 +120,10 @@ impl Tile {
         (k, v): (*const f32, *const f32),
         count: usize,
         next: *const f32,
+        edge: Option<Edge>,
     ) -> bool {
-        if !(count % R).is_multiple_of(T) {
+        let (tall, short) = divide::<R, T>(count);
+        if tall + short < count {
             return false;
         }
         // SAFETY: as promised.
@@ -119,17 +133,15 @@ impl Tile {
             for (n, minus) in begun.minus.iter_mut().enumerate() {
                 *minus = S::mul(S::load(self.tops.add(n * S::LANES)), S::splat(-1.0));
             }
-            let mut row = 0;
-            while row + R <= count {
+            for row in (0..tall).step_by(R) {
                 // The rows of K that come next, and of V beside these.
-                let following = if row + 2 * R <= count { k.add((row + R) * self.dim) } else { next };
-                let ask = [following, v.add(row * self.dim)];
-                self.weigh::<S, R, N, 2>(k, (row, count), &mut begun, ask);
-                row += R;
+                let following = if row + R < count { k.add((row + R) * self.dim) } else { next };
+                self.scores_of::<S, R, N, 2>(k, (row, count), [following, v.add(row * self.dim)]);
+                self.weigh::<S, R, N>(row, edge, &mut begun);
             }
-            while row < count {
-                self.weigh::<S, T, N, 0>(k, (row, count), &mut begun, []);
-                row += T;
+            for row in (tall..count).step_by(T) {
+                self.scores_of::<S, T, N, 0>(k, (row, count), []);
+                self.weigh::<S, T, N>(row, edge, &mut begun);
             }
             let mut growth = begun.growth[0];
             for other in &begun.growth[1..] {
@@ -146,24 +158,26 @@ impl Tile {
         }
     }
 
-    /// Weights of H keys from `row` on, of `count`.
+    /// Makes weights of the scores of H keys from `row` on.
+    ///
+    /// By way of memory: sums in registers that are used once more after a product cost the compiler one of them, which
+    /// it then keeps in memory during the product, where every step waits for it.
     ///
     /// # Safety
     /// As for [`visit`](Self::visit).
     #[inline(always)]
-    unsafe fn weigh<S: SimdExp, const H: usize, const N: usize, const A: usize>(
+    unsafe fn weigh<S: SimdExp, const H: usize, const N: usize>(
         &self,
-        k: *const f32,
-        (row, count): (usize, usize),
+        row: usize,
+        edge: Option<Edge>,
         begun: &mut Begun<S, N>,
-        ask: [*const f32; A],
     ) {
         let width = N * S::LANES;
         // SAFETY: as promised.
         unsafe {
-            self.scores_of::<S, H, N, A>(k, row, count, ask);
-            // By way of memory: sums in registers that are used once more after a product cost the compiler one of
-            // them, which it then keeps in memory during the product, where every step waits for it.
+            if let Some(edge) = edge {
+                self.cover::<S, N>(row..row + H, edge);
+            }
             let scores = self.scores.add(row * width);
             for i in 0..H {
                 for n in 0..N {
@@ -186,8 +200,7 @@ impl Tile {
     unsafe fn scores_of<S: SimdExp, const H: usize, const N: usize, const A: usize>(
         &self,
         k: *const f32,
-        row: usize,
-        count: usize,
+        (row, count): (usize, usize),
         ask: [*const f32; A],
     ) {
         let width = N * S::LANES;
@@ -218,10 +231,10 @@ impl Tile {
         // SAFETY: as promised.
         unsafe {
             for row in (0..count).step_by(R) {
-                self.scores_of::<S, R, N, 0>(k, row, count, []);
+                self.scores_of::<S, R, N, 0>(k, (row, count), []);
             }
             if let Some(edge) = edge {
-                self.cover(width, count, edge);
+                self.cover::<S, N>(0..count, edge);
             }
             if weights::<S, N>(self.scores, count, (self.tops, self.totals), self.factors) {
                 for d in 0..self.dim {
@@ -235,20 +248,38 @@ impl Tile {
         }
     }
 
-    /// Masks the scores of pairs that do not see each other.
+    /// Masks the scores of pairs that do not see each other, for some keys of the piece.
     ///
     /// # Safety
     /// As for [`visit`](Self::visit).
     #[inline(always)]
-    unsafe fn cover(&self, width: usize, count: usize, edge: Edge) {
-        for key in 0..count {
-            // SAFETY: as promised.
-            let row = unsafe { std::slice::from_raw_parts_mut(self.scores.add(key * width), width) };
-            let lane = |first: isize| usize::try_from(first.saturating_add_unsigned(key)).unwrap_or(0).min(width);
-            row[..lane(edge.hidden)].fill(MASKED);
-            row[lane(edge.passed)..].fill(MASKED);
+    unsafe fn cover<S: SimdExp, const N: usize>(&self, keys: Range<usize>, edge: Edge) {
+        let width = N * S::LANES;
+        let lane = |first: isize| usize::try_from(first).unwrap_or(0).min(width);
+        for key in keys {
+            let hidden = lane(edge.hidden.saturating_add_unsigned(key));
+            let passed = lane(edge.passed.saturating_add_unsigned(key));
+            for n in 0..N {
+                // SAFETY: as promised; a row and what it is moved by lie inside the table.
+                unsafe {
+                    let at = self.scores.add(key * width + n * S::LANES);
+                    let before = S::load(COVER.as_ptr().add(WIDEST - hidden + n * S::LANES));
+                    let behind = S::load(COVER.as_ptr().add(2 * WIDEST - passed + n * S::LANES));
+                    S::store(at, S::add(S::load(at), S::add(before, behind)));
+                }
+            }
         }
     }
+}
+
+/// Rows in register tiles of R, then in those of T, that leave the fewest of `count`.
+#[inline(always)]
+const fn divide<const R: usize, const T: usize>(count: usize) -> (usize, usize) {
+    let mut rest = count % R;
+    if count > R && (rest + R) % T < rest % T {
+        rest += R;
+    }
+    (count - rest, rest - rest % T)
 }
 
 /// Turns the scores of `count` keys into weights relative to the larger of their maximum and the one so far;

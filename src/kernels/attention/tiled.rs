@@ -35,13 +35,15 @@ const fn lanes(isa: Isa) -> usize {
     }
 }
 
-/// Registers of queries that a register tile is wide: four where there are registers for six rows of them, but for
-/// blocks a number that divides their side where there is one.
+/// Registers of queries that a register tile is wide: four where there are registers for six rows of them; fewer for
+/// windows, since all of its queries visit the keys of each, and for blocks a number that divides their side where there
+/// is one.
 fn registers(mask: &Mask, isa: Isa) -> usize {
     match (mask, isa) {
         (Mask::Blocks(blocks), Isa::Avx512) => {
             [4, 3].into_iter().find(|n| blocks.side().is_multiple_of(n * lanes(isa))).unwrap_or(2)
         }
+        (Mask::Window(_), Isa::Avx512) => 3,
         (_, Isa::Avx512) => 4,
         (Mask::Blocks(_), _) => 2,
         _ => 3,
