@@ -119,14 +119,6 @@ impl Mask {
         (index == 0).then(|| self.hull(queries, seq))
     }
 
-    /// The first key of a block that these queries go through, by `index`; `None` for other masks, which go through
-    /// neighbours.
-    pub(super) fn next_block(&self, head: usize, queries: &Range<usize>, index: usize) -> Option<usize> {
-        let Self::Blocks(blocks) = self else { return None };
-        let column = *blocks.row(head, queries.start / blocks.side).get(index)? as usize;
-        Some(column * blocks.side)
-    }
-
     /// The keys that one query sees, in ascending order.
     pub(super) fn keys(&self, head: usize, query: usize, seq: usize) -> impl Iterator<Item = usize> {
         (0..).map_while(move |index| self.span(head, &(query..query + 1), seq, index)).flatten()

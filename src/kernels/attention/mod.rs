@@ -10,6 +10,7 @@ mod exact;
 mod hopper;
 mod mask;
 pub(super) mod registers;
+mod tile;
 mod tiled;
 mod wgsl;
 

@@ -12,24 +12,19 @@
 
 use super::Shape;
 use super::mask::Mask;
-use super::registers::{add_rows, dot_rows};
-use crate::kernels::simd::{SimdExp, Transpose, exp2_non_positive, paths};
+use super::tile::{BEYOND, Edge, KEYS, MASKED, Tile};
+use crate::kernels::simd::{SimdExp, Transpose, paths};
 use crate::kernels::split::Parts;
 use crate::kernels::{Buffer, Isa, KernelError, Team};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Keys of a tile.
-const KEYS: usize = 64;
-/// Rows of scores: a tile, and what its last register tile writes beyond.
-const SCORES: usize = KEYS + 8;
-/// Elements of a cache line.
-const LINE: usize = 16;
-/// Most register widths of queries that share a tile of keys.
-const MOST_TILES: usize = 4;
-/// A score no real one reaches: its weight beside a real one is zero. A sum of masked scores alone is rescaled
-/// to zero as soon as a real score is seen.
-const MASKED: f32 = -1e30;
+/// Keys of a chunk, which the tiles of a group visit in turns. With 64 dimensions they take 240 KiB.
+const CHUNK: usize = 480;
+/// Pieces of a chunk: more only where blocks are narrower than 8, and then a chunk is shorter.
+const PIECES: usize = CHUNK / 8;
+/// Most register widths of queries that share a chunk of keys.
+const MOST_TILES: usize = 3;
 
 /// Lanes of a register.
 const fn lanes(isa: Isa) -> usize {
@@ -37,6 +32,75 @@ const fn lanes(isa: Isa) -> usize {
         Isa::Avx512 => 16,
         Isa::Avx2 => 8,
         Isa::Neon | Isa::Portable => 4,
+    }
+}
+
+/// Registers of queries that a register tile is wide: four where there are registers for six rows of them; fewer for
+/// windows, since all of its queries visit the keys of each, and for blocks a number that divides their side where there
+/// is one.
+fn registers(mask: &Mask, isa: Isa) -> usize {
+    match (mask, isa) {
+        (Mask::Blocks(blocks), Isa::Avx512) => {
+            [4, 3].into_iter().find(|n| blocks.side().is_multiple_of(n * lanes(isa))).unwrap_or(2)
+        }
+        (Mask::Window(_), Isa::Avx512) => 3,
+        (_, Isa::Avx512) => 4,
+        (Mask::Blocks(_), _) => 2,
+        _ => 3,
+    }
+}
+
+/// The keys that a group of queries sees, a chunk of pieces at a time.
+struct Pieces {
+    pieces: [(usize, usize); PIECES],
+    count: usize,
+    /// The range of the mask to go on with, and the key in it.
+    index: usize,
+    key: usize,
+    /// The first key of the chunk after this one; any where there is none.
+    next: usize,
+}
+
+impl Pieces {
+    /// Before the first chunk.
+    const fn none() -> Self {
+        Self { pieces: [(0, 0); PIECES], count: 0, index: 0, key: 0, next: 0 }
+    }
+
+    /// Goes on to the next chunk; false where there is none.
+    fn refill(&mut self, mask: &Mask, head: usize, queries: &Range<usize>, seq: usize) -> bool {
+        self.count = 0;
+        let mut taken = 0;
+        while let Some(span) = mask.span(head, queries, seq, self.index) {
+            let start = self.key.max(span.start);
+            self.next = start;
+            if taken >= CHUNK || self.count == PIECES {
+                break;
+            }
+            let end = span.end.min(start + KEYS.min(CHUNK - taken));
+            if start < end {
+                self.pieces[self.count] = (start, end);
+                (self.count, taken) = (self.count + 1, taken + end - start);
+            }
+            (self.index, self.key) = if end >= span.end { (self.index + 1, 0) } else { (self.index, end) };
+        }
+        self.count > 0
+    }
+
+    /// Ranges of keys of this chunk.
+    fn list(&self) -> impl Iterator<Item = Range<usize>> {
+        self.pieces[..self.count].iter().map(|(start, end)| *start..*end)
+    }
+
+    /// The first key of what comes after a piece, for the last tile or another.
+    fn after(&self, index: usize, last: bool) -> usize {
+        if index + 1 < self.count {
+            self.pieces[index + 1].0
+        } else if last {
+            self.next
+        } else {
+            self.pieces[0].0
+        }
     }
 }
 
@@ -57,16 +121,13 @@ impl Tiled {
     /// [`KernelError::OutOfMemory`].
     pub(super) fn new(shape: Shape, isa: Isa, threads: usize) -> Result<Self, KernelError> {
         let Shape { heads, seq, dim, .. } = shape;
-        // Register tiles are two registers wide for blocks, whose sides are powers of two mostly, else three.
-        let (width, group) = match &shape.mask {
-            Mask::Blocks(blocks) => (2 * lanes(isa), blocks.side()),
-            _ => {
-                let width = 3 * lanes(isa);
-                // Small cases get smaller groups, so that every thread finds a few.
-                (width, width * (heads * seq).div_ceil(width * threads * 4).clamp(1, MOST_TILES))
-            }
+        let width = registers(&shape.mask, isa) * lanes(isa);
+        let group = match &shape.mask {
+            Mask::Blocks(blocks) => blocks.side(),
+            // Small cases get smaller groups, so that every thread finds a few.
+            _ => width * (heads * seq).div_ceil(width * threads * 4).clamp(1, MOST_TILES),
         };
-        let scratch = width * (group.div_ceil(width) * (2 * dim + 2) + SCORES + 1);
+        let scratch = width * (group.div_ceil(width) * (2 * dim + 2) + 1 + KEYS + BEYOND);
         let scratch = (0..threads).map(|_| Buffer::zeroed(scratch, "scratch of a thread")).collect::<Result<_, _>>()?;
         Ok(Self { shape, isa, group, scratch })
     }
@@ -86,9 +147,10 @@ impl Tiled {
         let len = self.shape.len();
         assert!(operands.iter().all(|x| x.len() == len) && output.len() == len, "operands do not fit the shape");
         let workers = self.scratch.len();
-        let program = match self.shape.mask {
-            Mask::Blocks(_) => <f32 as NarrowPath>::pick(self.isa),
-            _ => <f32 as WidePath>::pick(self.isa),
+        let program = match registers(&self.shape.mask, self.isa) {
+            2 => <f32 as TwoPath>::pick(self.isa),
+            3 => <f32 as ThreePath>::pick(self.isa),
+            _ => <f32 as FourPath>::pick(self.isa),
         };
         let (scratch, output) = (Parts::of(&mut self.scratch), Parts::of(output));
         let groups = Groups {
@@ -146,23 +208,30 @@ unsafe fn attention<S: SimdExp + Transpose, const N: usize>(args: &Args<'_, f32>
         let (head, group) = (claimed / groups.per_head, groups.per_head - 1 - claimed % groups.per_head);
         // SAFETY: passed on to the caller. Tile heights keep the sums in the registers there are.
         unsafe {
+            let first = group * groups.group;
             match (S::REGISTERS, N) {
-                (32, _) => attend::<S, 8, N>(groups, head, group * groups.group, args.scratch),
-                (_, 2) => attend::<S, 6, N>(groups, head, group * groups.group, args.scratch),
-                _ => attend::<S, 4, N>(groups, head, group * groups.group, args.scratch),
+                (32, 2) => attend::<S, 12, 4, N>(groups, head, first, args.scratch),
+                (32, 3) => attend::<S, 8, 8, N>(groups, head, first, args.scratch),
+                (32, _) => attend::<S, 6, 4, N>(groups, head, first, args.scratch),
+                (_, 2) => attend::<S, 6, 2, N>(groups, head, first, args.scratch),
+                _ => attend::<S, 4, 4, N>(groups, head, first, args.scratch),
             }
         }
     }
 }
-paths!(trait WidePath: attention(Args), registers = [3, 3, 3], for f32);
-paths!(trait NarrowPath: attention(Args), registers = [2, 2, 2], for f32);
+paths!(trait TwoPath: attention(Args), registers = [2, 2, 2], for f32);
+paths!(trait ThreePath: attention(Args), registers = [3, 3, 3], for f32);
+paths!(trait FourPath: attention(Args), registers = [4, 3, 3], for f32);
 
 /// One group of queries from `first` on: all keys they see.
+///
+/// Keys are visited in chunks, which stay in the second-level cache while each register tile of the group goes through
+/// them in pieces. What belongs to a register tile lies in the first-level cache meanwhile.
 ///
 /// # Safety
 /// As for [`attention`].
 #[inline(always)]
-unsafe fn attend<S: SimdExp + Transpose, const R: usize, const N: usize>(
+unsafe fn attend<S: SimdExp + Transpose, const R: usize, const T: usize, const N: usize>(
     groups: &Groups<'_, f32>,
     head: usize,
     first: usize,
@@ -187,58 +256,39 @@ unsafe fn attend<S: SimdExp + Transpose, const R: usize, const N: usize>(
             let query = first + tile * width;
             pack_queries::<S, N>(q.add(query * dim), queries.end - query, dim, packed.add(tile * dim * width));
         }
-        for i in 0..tiles * dim * width {
-            outputs.add(i).write(0.0);
+        for at in (0..tiles * dim * width).step_by(S::LANES) {
+            S::store(outputs.add(at), S::splat(0.0));
         }
         for i in 0..tiles * width {
             tops.add(i).write(MASKED);
             totals.add(i).write(0.0);
         }
-        let mut index = 0;
-        while let Some(span) = mask.span(head, &queries, seq, index) {
-            index += 1;
-            // Blocks lie anywhere: nobody else can know which comes next.
-            let next = mask.next_block(head, &queries, index);
-            for key in span.clone().step_by(KEYS) {
-                for tile in 0..tiles {
-                    let query = first + tile * width;
-                    let seen = mask.hull(&(query..(query + width).min(queries.end)), seq);
-                    let keys = key.max(seen.start)..(key + KEYS).min(span.end).min(seen.end);
+        let mut pieces = Pieces::none();
+        while pieces.refill(mask, head, &queries, seq) {
+            for tile in 0..tiles {
+                let query = first + tile * width;
+                let of = Tile {
+                    packed: packed.add(tile * dim * width),
+                    outputs: outputs.add(tile * dim * width),
+                    tops: tops.add(tile * width),
+                    totals: totals.add(tile * width),
+                    factors,
+                    scores,
+                    dim,
+                };
+                let seen = mask.hull(&(query..(query + width).min(queries.end)), seq);
+                for (index, piece) in pieces.list().enumerate() {
+                    let keys = piece.start.max(seen.start)..piece.end.min(seen.end);
                     if keys.is_empty() {
                         continue;
                     }
-                    for row in (0..keys.len()).step_by(R) {
-                        if let (0, Some(next)) = (tile, next) {
-                            let first = (next + (keys.start - span.start) + row) * dim;
-                            for at in (0..R * dim).step_by(LINE) {
-                                S::prefetch(k.wrapping_add(first + at));
-                                S::prefetch(v.wrapping_add(first + at));
-                            }
-                        }
-                        // Rows beyond the last key repeat it: their scores are never read.
-                        let mut rows = [k; R];
-                        for (i, at) in rows.iter_mut().enumerate() {
-                            *at = k.add((keys.start + row + i).min(keys.end - 1) * dim);
-                        }
-                        let queries = (packed.add(tile * dim * width).cast_const(), width);
-                        dot_rows::<S, R, N>(rows, queries, dim, (scores.add(row * width), width));
-                    }
-                    cover(mask, query, width, &keys, scores);
-                    let sums = (tops.add(tile * width), totals.add(tile * width));
-                    let rescale = weights::<S, N>(scores, keys.len(), sums, factors);
-                    let factors = rescale.then_some(factors.cast_const());
-                    let (out, values) = (outputs.add(tile * dim * width), v.add(keys.start * dim));
-                    let mut d = 0;
-                    while d + R <= dim {
-                        let (left, right) = ((values.add(d), dim), (scores.cast_const(), width));
-                        add_rows::<S, R, N>(left, right, keys.len(), (out.add(d * width), width), factors);
-                        d += R;
-                    }
-                    while d < dim {
-                        let (left, right) = ((values.add(d), dim), (scores.cast_const(), width));
-                        add_rows::<S, 1, N>(left, right, keys.len(), (out.add(d * width), width), factors);
-                        d += 1;
-                    }
+                    let next = pieces.after(index, tile + 1 == tiles) * dim;
+                    of.visit::<S, R, T, N>(
+                        (k.add(keys.start * dim), v.add(keys.start * dim)),
+                        keys.len(),
+                        k.wrapping_add(next),
+                        edge(mask, query, width, &keys),
+                    );
                 }
             }
         }
@@ -306,85 +356,18 @@ unsafe fn turn<S: Transpose>(from: (*const f32, usize), (rows, columns): (usize,
     }
 }
 
-/// Masks the scores of pairs that do not see each other, for queries from `query` on.
-///
-/// # Safety
-/// `scores` holds a row of `width` elements for each of the keys.
-#[inline(always)]
-unsafe fn cover(mask: &Mask, query: usize, width: usize, keys: &Range<usize>, scores: *mut f32) {
+/// The edge of the mask inside these keys for queries from `query` on; `None` where all of them see all.
+fn edge(mask: &Mask, query: usize, width: usize, keys: &Range<usize>) -> Option<Edge> {
     let window = match mask {
-        Mask::Dense | Mask::Blocks(_) => return,
+        Mask::Dense | Mask::Blocks(_) => return None,
         Mask::Causal => usize::MAX,
         Mask::Window(window) => *window,
     };
-    // Whole tiles between the two edges need nothing.
     if keys.end <= query + 1 && keys.start.saturating_add(window) >= query + width {
-        return;
+        return None;
     }
-    for key in keys.clone() {
-        // SAFETY: as promised.
-        let row = unsafe { std::slice::from_raw_parts_mut(scores.add((key - keys.start) * width), width) };
-        // Queries before the key, and queries whose window has passed it.
-        row[..key.saturating_sub(query).min(width)].fill(MASKED);
-        row[key.saturating_add(window).saturating_sub(query).min(width)..].fill(MASKED);
-    }
-}
-
-/// Turns the scores of `count` keys into weights relative to the larger of their maximum and the one so far;
-/// updates maxima and sums, and says whether any maximum grew: by `factors`, then.
-///
-/// # Safety
-/// As for [`attention`].
-#[inline(always)]
-unsafe fn weights<S: SimdExp, const N: usize>(
-    scores: *mut f32,
-    count: usize,
-    (tops, totals): (*mut f32, *mut f32),
-    factors: *mut f32,
-) -> bool {
-    // SAFETY: `count` rows of scores, and one row of each of the others, hold N registers.
-    unsafe {
-        let (mut old, mut sum) = ([S::splat(0.0); N], [S::splat(0.0); N]);
-        for n in 0..N {
-            old[n] = S::load(tops.add(n * S::LANES));
-            sum[n] = S::load(totals.add(n * S::LANES));
-        }
-        // Two chains for each register hide the latency of the maximum.
-        let (mut even, mut odd) = (old, old);
-        for row in (0..count - count % 2).step_by(2) {
-            for n in 0..N {
-                even[n] = S::max(even[n], S::load(scores.add((row * N + n) * S::LANES)));
-                odd[n] = S::max(odd[n], S::load(scores.add(((row + 1) * N + n) * S::LANES)));
-            }
-        }
-        let (mut minus, mut growth) = (old, S::splat(0.0));
-        for n in 0..N {
-            let last = if count % 2 == 1 { S::load(scores.add(((count - 1) * N + n) * S::LANES)) } else { odd[n] };
-            let top = S::max(S::max(even[n], odd[n]), last);
-            S::store(tops.add(n * S::LANES), top);
-            minus[n] = S::mul(top, S::splat(-1.0));
-            growth = S::max(growth, S::add(top, S::mul(old[n], S::splat(-1.0))));
-        }
-        let grown = S::top(growth) > 0.0;
-        if grown {
-            for n in 0..N {
-                let factor = exp2_non_positive::<S>(S::add(old[n], minus[n]));
-                S::store(factors.add(n * S::LANES), factor);
-                sum[n] = S::mul(sum[n], factor);
-            }
-        }
-        for row in 0..count {
-            for n in 0..N {
-                let weight = exp2_non_positive::<S>(S::add(S::load(scores.add((row * N + n) * S::LANES)), minus[n]));
-                S::store(scores.add((row * N + n) * S::LANES), weight);
-                sum[n] = S::add(sum[n], weight);
-            }
-        }
-        for (n, sum) in sum.iter().enumerate() {
-            S::store(totals.add(n * S::LANES), *sum);
-        }
-        grown
-    }
+    let hidden = keys.start.cast_signed() - query.cast_signed();
+    Some(Edge { hidden, passed: hidden.saturating_add_unsigned(window) })
 }
 
 /// Divides the outputs of one register width of queries by their sums of weights and stores the `rows` that

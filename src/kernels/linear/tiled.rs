@@ -204,10 +204,10 @@ unsafe fn learn<S: SimdExp, const R: usize>(args: &Args<'_, f32>, index: usize, 
                     let (left, right) = ((features.add(d).cast_const(), row), (values.add(column), row));
                     let out = (state.add(d * row + column), row);
                     match (tall, wide) {
-                        (true, true) => add_rows::<S, R, 2>(left, right, count, out, None),
-                        (true, false) => add_rows::<S, R, 1>(left, right, count, out, None),
-                        (false, true) => add_rows::<S, 1, 2>(left, right, count, out, None),
-                        (false, false) => add_rows::<S, 1, 1>(left, right, count, out, None),
+                        (true, true) => add_rows::<S, R, 2>(left, right, count, out),
+                        (true, false) => add_rows::<S, R, 1>(left, right, count, out),
+                        (false, true) => add_rows::<S, 1, 2>(left, right, count, out),
+                        (false, false) => add_rows::<S, 1, 1>(left, right, count, out),
                     }
                     column += if wide { 2 * S::LANES } else { S::LANES };
                 }
@@ -253,10 +253,10 @@ unsafe fn attend<S: SimdExp, const R: usize>(args: &Args<'_, f32>, head: usize, 
             while column < row {
                 let to = (outputs.add(query * row + column), row);
                 if row - column >= 2 * S::LANES {
-                    dot_rows::<S, R, 2>(rows, (state.add(column), row), dim, to);
+                    dot_rows::<S, R, 2, 0>(rows, (state.add(column), row), dim, to, []);
                     column += 2 * S::LANES;
                 } else {
-                    dot_rows::<S, R, 1>(rows, (state.add(column), row), dim, to);
+                    dot_rows::<S, R, 1, 0>(rows, (state.add(column), row), dim, to, []);
                     column += S::LANES;
                 }
             }

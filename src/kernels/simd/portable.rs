@@ -103,9 +103,13 @@ impl SimdExp for Portable<f32> {
         (n, std::array::from_fn(|lane| v[lane] - n[lane]))
     }
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "n is whole and in −127..=127")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "n is whole; beyond 127 the result is void"
+    )]
     unsafe fn scale(v: Self::V, n: Self::V) -> Self::V {
-        std::array::from_fn(|lane| v[lane] * f32::from_bits(((n[lane] as i32 + 127) as u32) << 23))
+        std::array::from_fn(|lane| v[lane] * f32::from_bits(((n[lane] as i32).wrapping_add(127) as u32) << 23))
     }
     #[inline(always)]
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V {
