@@ -2,18 +2,19 @@
 # The one command on a machine with an NVIDIA GPU, without network and without a Rust toolchain: are the CUDA programs right, how
 # fast are they beside PyTorch on the same card, and a record with its reports and its certificate, or the reasons against one.
 #
-#   bash ci/gpu.sh [--binary FILE] [--out FOLDER] [--dry-run]
+#   bash ci/gpu.sh [--binary FILE] [--out FOLDER] [--suite FILE] [--dry-run]
 #
 # Needs the wattproof binary (built elsewhere: `cargo build --profile dist`) and NVRTC; PyTorch for the comparison only. Says what is
 # missing and goes on with the rest; exits non-zero when a step that could run failed. --dry-run looks for everything and runs nothing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-binary='' out=target/gpu dry=0
+binary='' out=target/gpu suite=suites/reference-gpu.yaml dry=0
 while [ $# -gt 0 ]; do
   case $1 in
   --binary) binary=${2:?--binary needs a file} && shift 2 ;;
   --out) out=${2:?--out needs a folder} && shift 2 ;;
+  --suite) suite=${2:?--suite needs a file} && shift 2 ;;
   --dry-run) dry=1 && shift ;;
   -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0" && exit 0 ;;
   *) echo "unknown argument: $1 (see --help)" >&2 && exit 2 ;;
@@ -70,9 +71,9 @@ binary=$(realpath "$binary")
 mkdir -p "$out"
 nvidia-smi -q >"$out/nvidia-smi.txt" 2>&1 || true
 step "devices" "$binary" list devices
-step "every answer against its f64 reference" "$binary" run suites/reference-gpu.yaml --verify
+step "every answer against its f64 reference" "$binary" run "$suite" --verify
 [ "$torch" -eq 1 ] && step "beside PyTorch" python3 ci/gpu_peers.py --binary "$binary" --out "$out/peers"
-step "record" "$binary" run suites/reference-gpu.yaml --require energy --out "$out/record"
+step "record" "$binary" run "$suite" --require energy --out "$out/record"
 # A refusal is an answer as well: the bundle names what the record lacks.
 certified() { # certified RECORD: a certificate, or the reasons against one
   local code=0

@@ -20,7 +20,7 @@ use crate::record::{
 };
 use crate::report::ReportModel;
 use crate::sensors::{SensorInfo, wall::ID};
-use crate::suite::{Catalog, Suite, Threads};
+use crate::suite::{Case, Catalog, Suite, Threads};
 use crate::units::{Bytes, Watts};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -182,12 +182,18 @@ fn dry_run(args: &Args, suite: &Suite, plan: &Plan) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Exit 6 with the reason of every sensor that cannot serve.
-fn require_energy(bank: &Bank, statuses: &[SensorStatus]) -> Result<(), Failure> {
-    if bank.covers_cpu() {
+/// Exit 6 with the reason of every sensor that cannot serve, where one of `cases` has no counter: of the processor, or of the
+/// device that it runs on.
+fn require_energy(cases: &[Case], used: &[UsedDevice], bank: &Bank, statuses: &[SensorStatus]) -> Result<(), Failure> {
+    let unread = used.iter().find(|device| !bank.covers_card(device.domain.as_ref()));
+    let mut message = if cases.iter().any(|case| case.device.is_cpu()) && !bank.covers_cpu() {
+        "--require energy: no energy counter of the CPU works here".to_owned()
+    } else if let Some(device) = unread {
+        let (id, name) = (&device.planned.id, &device.planned.name);
+        format!("--require energy: no energy counter of {id} ({name}) works here")
+    } else {
         return Ok(());
-    }
-    let mut message = "--require energy: no energy counter of the CPU works here".to_owned();
+    };
     for missing in Unmeasured::of(statuses).reasons {
         message.push_str(&format!("\n  {missing}"));
     }
@@ -205,8 +211,9 @@ fn fresh(
     let clock = Clock::start();
     let (mut sensors, ready) = meter::probe(host, |_| true);
     let mut bank = Bank::new(ready);
+    let (devices, used) = found.used(host, &plan.cases, &environment.gpus, bank.infos());
     if args.require == Some(Require::Energy) && args.wall.meter.is_none() {
-        require_energy(&bank, &sensors)?;
+        require_energy(&plan.cases, &used, &bank, &sensors)?;
     }
     let wall = args.wall.open()?;
     bank.probe_periods(&clock);
@@ -215,7 +222,6 @@ fn fresh(
     let id = format!("{}-{}-{}", started_at.compact(), suite.id, random_suffix());
     let dir = args.out.clone().unwrap_or_else(|| Path::new("reports").join(&id));
     let remaining = Remaining::all(&plan, suite.profile.repeats);
-    let (devices, used) = found.used(host, &plan.cases, &environment.gpus, bank.infos());
     let header = Header {
         schema: SCHEMA,
         id,
@@ -256,11 +262,11 @@ fn resume(args: &Args, host: &Host, dir: &Path) -> Result<Exit, Failure> {
     let clock = Clock::resume_at(resumed);
     let (_, ready) = meter::probe(host, |_| true);
     let mut bank = Bank::new(ready);
+    let (devices, used) = found.used(host, &header.plan.cases, &environment.gpus, bank.infos());
     if args.require == Some(Require::Energy) {
-        require_energy(&bank, &header.sensors)?;
+        require_energy(&header.plan.cases, &used, &bank, &header.sensors)?;
     }
     bank.probe_periods(&clock);
-    let (devices, used) = found.used(host, &header.plan.cases, &environment.gpus, bank.infos());
     same_devices(&header.devices, &devices, dir)?;
     let mut writer = Writer::reopen(dir, &header)?;
     writer.append(&Event::Resumed { at: resumed, utc: Utc::now() })?;

@@ -197,6 +197,13 @@ impl Bank {
         })
     }
 
+    /// Whether any sensor delivers energy or power of the card with this domain, or of the whole machine with all its cards.
+    #[must_use]
+    pub fn covers_card(&self, card: Option<&Domain>) -> bool {
+        let covers = |domain: &Domain| matches!(domain, Domain::Node | Domain::Wall) || Some(domain) == card;
+        self.metered().any(|(_, channel)| covers(&channel.domain) && channel.counts())
+    }
+
     /// Update period of the slowest energy counter that covers the CPU, or `device` besides it; `None` without one.
     pub(crate) fn slowest_period(&self, device: Option<&Domain>) -> Option<Seconds> {
         let channels = self.slots.iter().filter(|s| s.lost.is_none()).flat_map(|s| &s.info.channels);

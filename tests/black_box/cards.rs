@@ -3,6 +3,7 @@
 
 use crate::counters::double_path;
 use crate::cuda::Machine;
+use crate::skip::skip;
 use crate::support::{Ran, events, header, of_kind};
 use serde_json::Value;
 use std::process::Command;
@@ -129,6 +130,50 @@ fn a_window_reads_the_board_that_its_case_runs_on_however_it_is_chosen() {
     for (id, watts) in [("cuda:0", 300.0), ("cuda:1", 100.0)] {
         near(rated_power(of(id)), watts);
     }
+}
+
+#[test]
+fn energy_that_is_required_is_that_of_what_the_cases_run_on() {
+    let Some(cards) = alone("") else { return };
+    cards.measure("[\"cuda:0\"]", SHORT, None).expect(0);
+    let args = |out| ["run", "cards.yaml", "--require", "energy", "--out", out];
+    // A card whose board NVML reads needs no counter of the processor.
+    let ran = Ran::from(cards.command(&args("metered")).output().unwrap()).expect(0);
+    assert!(cards.machine.sandbox.path("metered/record.json").exists(), "{}", ran.stderr);
+    // The same card without its meter.
+    let ran = Ran::from(cards.machine.command(&args("blind")).output().unwrap());
+    if ran.code == Some(0) {
+        return skip("a card without a meter", "something here reads the whole machine");
+    }
+    ran.expect(6).says(&["--require energy: no energy counter of cuda:0 (NVIDIA H200) works here"]);
+    assert!(!cards.machine.sandbox.path("blind").exists());
+}
+
+#[test]
+fn the_one_command_for_a_machine_with_a_card_goes_all_its_way() {
+    let Some(cards) = alone("") else { return };
+    cards.measure("[\"cuda:0\"]", SHORT, None).expect(0);
+    let sandbox = &cards.machine.sandbox;
+    // The script finds both libraries where a driver puts them.
+    for (from, to) in [("libnvidia-ml.so", "libnvidia-ml.so.1"), ("libnvidia-ml.script", "libnvidia-ml.so.script")] {
+        std::fs::copy(sandbox.path("nvml").join(from), sandbox.path("lib").join(to)).unwrap();
+    }
+    let wattproof = cards.machine.command(&[]);
+    let mut script = Command::new("bash");
+    script.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/ci/gpu.sh")).arg("--binary").arg(wattproof.get_program());
+    script.arg("--suite").arg(sandbox.path("cards.yaml")).arg("--out").arg(sandbox.path("gpu"));
+    script.envs(wattproof.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let ran = Ran::from(script.output().unwrap());
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.code, Some(0), "{said}");
+    for words in ["--- every answer against its f64 reference", "--- record", "--- certificate", "0 failed"] {
+        assert!(ran.stdout.contains(words), "no `{words}` in: {said}");
+    }
+    // No certificate for doubles, and the reasons against one.
+    let refusal = std::fs::read_to_string(sandbox.path("gpu/certificate/certificate.json")).unwrap();
+    assert!(refusal.contains("the CUDA library is a double") && refusal.contains("simulated"), "{refusal}");
+    let record = header(&sandbox.path("gpu/record"));
+    assert_eq!(record["devices"][0]["domain"], format!("gpu-{}", public_id(FIRST)).as_str());
 }
 
 #[test]
@@ -297,22 +342,6 @@ fn heat_of_another_card_is_nothing_to_a_case() {
     );
     cards.measure("[\"cuda:0\"]", SHORT, None).expect(0);
     assert!(cards.samples().iter().all(|s| codes(s) == ["throttled"]), "its own is");
-}
-
-#[test]
-fn a_board_whose_driver_loses_it_in_mid_run_leaves_its_windows_without_energy_and_the_run_goes_on() {
-    let Some(cards) = alone("lost-at 4") else { return };
-    let ran = cards.measure("[\"cuda:0\"]", "repeats: 150, window_floor: 40 ms, retries: 0", None).expect(0);
-    assert!(ran.stderr.contains("sensor lost"), "{}", ran.stderr);
-    let samples = cards.samples();
-    assert_eq!(samples.len(), 150);
-    let measured = |s: &Value| !s["energy"].as_array().unwrap().is_empty();
-    let card = |s: &Value| s["state"]["card"].is_object();
-    let (first, last) = (&samples[0], &samples[149]);
-    assert!(measured(first) && card(first) && codes(first).is_empty(), "{first}");
-    assert!(!measured(last) && !card(last) && codes(last).is_empty(), "unknown, not zero: {last}");
-    let torn: Vec<&Value> = samples.iter().filter(|s| codes(s).contains(&"sensor-lost")).collect();
-    assert!(torn.len() <= 1, "the window in which it went, if it went in one: {torn:?}");
 }
 
 #[test]

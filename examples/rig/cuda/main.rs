@@ -36,12 +36,17 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 use tensor_map::Tensor;
 
 type Return = c_uint;
 const SUCCESS: Return = 0;
+/// What is asked for has not happened yet.
+const NOT_READY: Return = 600;
+/// Whether somebody has waited for the stream since the last event was recorded on it.
+static AWAITED: AtomicBool = AtomicBool::new(true);
 const INVALID_VALUE: Return = 1;
 const OUT_OF_MEMORY: Return = 2;
 const NO_DEVICE: Return = 100;
@@ -197,7 +202,10 @@ functions! {
     /// Nothing to give back.
     cuStreamDestroy_v2(_stream: *mut c_void) { SUCCESS }
     /// Nothing to wait for.
-    cuStreamSynchronize(_stream: *mut c_void) { SUCCESS }
+    cuStreamSynchronize(_stream: *mut c_void) {
+        AWAITED.store(true, Ordering::SeqCst);
+        SUCCESS
+    }
     /// What the script says is free, less what was given out.
     cuMemGetInfo_v2(free: *mut usize, total: *mut usize) {
         let Some(own) = script().and_then(|s| s.devices.get(CURRENT.get())) else { return 201 };
@@ -260,11 +268,15 @@ functions! {
     }
     /// Records an event.
     cuEventRecord(event: *mut Instant, _stream: *mut c_void) {
+        AWAITED.store(false, Ordering::SeqCst);
         // SAFETY: by the caller's promise.
         unsafe { put(event, Instant::now()) }
     }
-    /// Milliseconds between two events.
+    /// Milliseconds between two events; until somebody has waited for the stream they have not happened.
     cuEventElapsedTime_v2(to: *mut f32, first: *const Instant, last: *const Instant) {
+        if !AWAITED.load(Ordering::SeqCst) {
+            return NOT_READY;
+        }
         // SAFETY: by the caller's promise.
         unsafe { put(to, (*last).duration_since(*first).as_secs_f32() * 1e3) }
     }
