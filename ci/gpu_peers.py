@@ -31,7 +31,8 @@ cases:
   - {{ kernel: spmm-csr, matrix: {{ dtype: f32, shape: {SIDE}x{SIDE}x{SIDE}, density: [0.22, 0.05], program: [library, own] }} }}
   - {{ kernel: spmm-bsr, matrix: {{ dtype: f32, shape: {SIDE}x{SIDE}x{SIDE}, block: 64, density: 0.22, program: library }} }}
   - {{ kernel: spmm-2-4, matrix: {{ dtype: [bf16, f16, i8], shape: {SIDE}x{SIDE}x{SIDE}, program: library }} }}
-  - {{ kernel: spmm-2-4, matrix: {{ dtype: bf16, shape: {SIDE}x{SIDE}x{SIDE}, program: own }} }}
+  - {{ kernel: spmm-2-4, matrix: {{ dtype: [bf16, f16, i8], shape: {SIDE}x{SIDE}x{SIDE}, program: own }} }}
+  - {{ kernel: spmm-csr, matrix: {{ dtype: bf16, shape: {SIDE}x{SIDE}x{SIDE}, density: 0.05, program: [library, own] }} }}
   - {{ kernel: spmm-bsr, matrix: {{ dtype: bf16, shape: {SPARSE}x{SPARSE}x{SPARSE}, block: [64, 128], density: {DENSITY} }} }}
   - {{ kernel: moe, matrix: {{ dtype: bf16, tokens: {TOKENS}, d: {MODEL}, f: {HIDDEN}, experts: {EXPERTS}, top: 1 }} }}
   - {{ kernel: attention, matrix: {{ dtype: bf16, heads: {HEADS}, seq: {SEQ}, dim: {DIM}, mask: [dense, causal] }} }}
@@ -139,12 +140,13 @@ def integers(torch):
     return timed(torch, lambda: torch._int_mm(a, b))
 
 
-def sparse(torch, density, block=1):
-    """Seconds of a product with a matrix in CSR, or in BSR, of which this fraction is stored."""
+def sparse(torch, density, block=1, dtype=None):
+    """Seconds of a product with a matrix in CSR, or in BSR, of which this fraction is stored; in binary32 if no type is named."""
+    dtype = dtype or torch.float32
     kept = (torch.rand((SIDE // block, SIDE // block), device="cuda") < density).float()
-    weights = normal(torch, torch.float32) * kept.repeat_interleave(block, 0).repeat_interleave(block, 1)
+    weights = normal(torch, dtype) * kept.repeat_interleave(block, 0).repeat_interleave(block, 1).to(dtype)
     a = weights.to_sparse_csr() if block == 1 else weights.to_sparse_bsr((block, block))
-    b = normal(torch, torch.float32)
+    b = normal(torch, dtype)
     return timed(torch, lambda: a @ b)
 
 
@@ -167,6 +169,7 @@ def products(torch):
         "gemm-f8": lambda: scaled(torch),
         "spmm-csr-f32-m8192-k8192-n8192-density0.22": lambda: sparse(torch, 0.22),
         "spmm-csr-f32-m8192-k8192-n8192-density0.05": lambda: sparse(torch, 0.05),
+        "spmm-csr-bf16": lambda: sparse(torch, 0.05, dtype=torch.bfloat16),
         "spmm-bsr-f32": lambda: sparse(torch, 0.22, block=64),
         "spmm-2-4-bf16": lambda: semi(torch, normal(torch, torch.bfloat16), normal(torch, torch.bfloat16)),
         "spmm-2-4-f16": lambda: semi(torch, normal(torch, torch.float16), normal(torch, torch.float16)),
@@ -239,6 +242,9 @@ def main():
                     continue
                 row["figures"].append(f"{flops / time / 1e12:.0f} TFLOP/s")
                 row["ratios"].append(seconds[word] / time)
+                full = f"gemm-{case.split('-')[3]}" if case.startswith("spmm-2-4-") else None
+                if full in seconds:
+                    row.setdefault("dense", []).append(seconds[full] / time)
             else:
                 row["peer"] = "copy"
                 row["figures"].append(f"{moved / time / 1e9:.0f} GB/s")
@@ -248,6 +254,9 @@ def main():
     for case, row in table.items():
         low, high = min(row["ratios"]), max(row["ratios"])
         print(f"{case:56} {statistics.median(row['ratios']):6.3f} of {row['peer']} ({low:.3f} to {high:.3f}), {row['figures'][-1]}")
+        if "dense" in row:
+            low, high = min(row["dense"]), max(row["dense"])
+            print(f"{'':56} {statistics.median(row['dense']):6.3f} of PyTorch's dense product ({low:.3f} to {high:.3f})")
         if "own" in row:
             print(f"{'':56} {statistics.median(row['own']):6.3f} of PyTorch's own ({min(row['own']):.3f} to {max(row['own']):.3f})")
     (args.out / "peers.json").write_text(json.dumps({"card": card, "torch": torch.__version__, "cases": table}, indent=2))

@@ -136,6 +136,24 @@ fn roomy_program(case: &Small) -> DeviceProgram {
 }
 
 #[test]
+fn products_of_e4m3_are_refused_with_the_reason_where_tensor_cores_do_not_know_it() {
+    let e4m3 = |case: &Small| case.params.dtype == Dtype::F8;
+    let refused: BTreeSet<&str> = cases()
+        .into_iter()
+        .chain(ceilings())
+        .filter(e4m3)
+        .map(|case| {
+            let error = kernels::find(case.kernel).unwrap().device_program(&case.params, &target(8, 0)).unwrap_err();
+            assert!(
+                error.to_string().contains("needs compute capability 8.9 for products of e4m3, the device has 8.0")
+            );
+            case.kernel
+        })
+        .collect();
+    assert_eq!(refused, BTreeSet::from(["fma-peak", "gemm"]));
+}
+
+#[test]
 fn programs_that_use_more_shared_memory_give_the_answer_too() {
     let Some(emulator) = emulator("programs that use more shared memory") else { return };
     for case in roomy() {

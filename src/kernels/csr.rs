@@ -130,6 +130,11 @@ impl<T: Element> Csr<T> {
         &self.columns
     }
 
+    /// Values of the stored elements, row by row, to change: the structure stays.
+    pub(crate) fn values_mut(&mut self) -> &mut [T] {
+        &mut self.values
+    }
+
     /// Value of each stored element.
     pub(crate) const fn values(&self) -> &Buffer<T> {
         &self.values

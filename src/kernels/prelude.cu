@@ -113,6 +113,13 @@ DEVICE unsigned pack_bf16(float low, float high) {
     return packed;
 }
 
+// Two numbers rounded to binary16, the first in the lower half.
+DEVICE unsigned pack_f16(float low, float high) {
+    unsigned packed;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+    return packed;
+}
+
 // a·b + c on two bfloat16 numbers at once.
 DEVICE unsigned fma_bf16x2(unsigned a, unsigned b, unsigned c) {
     unsigned d;

@@ -29,6 +29,25 @@ DEVICE void multiply_sparse_bf16(float (&d)[4], const unsigned (&a)[4], const un
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(b[2]), "r"(b[3]), "r"(places));
 }
 
+// The same in binary16.
+DEVICE void multiply_sparse_f16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[4], unsigned places) {
+    asm volatile(
+        "mma.sp::ordered_metadata.sync.aligned.m16n8k32.row.col.f32.f16.f16.f32 "
+        "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9,%10,%11}, {%0,%1,%2,%3}, %12, 0x0;\n"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(b[2]), "r"(b[3]), "r"(places));
+}
+
+// d += a·b with a 16×64 in 2:4, of which the stored half is given, and b 64×8 in signed bytes, d 16×8 in 32 bits (mma.sp.m16n8k64).
+// Lanes 4g and 4g + 1 give the places of columns 0 to 31 of rows g and g + 8, the next two those of columns 32 to 63.
+DEVICE void multiply_sparse_i8(int (&d)[4], const unsigned (&a)[4], const unsigned (&b)[4], unsigned places) {
+    asm volatile(
+        "mma.sp::ordered_metadata.sync.aligned.m16n8k64.row.col.s32.s8.s8.s32 "
+        "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9,%10,%11}, {%0,%1,%2,%3}, %12, 0x0;\n"
+        : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(b[2]), "r"(b[3]), "r"(places));
+}
+
 // d += a·b with a 8×4, b 4×8 and d 8×8 in binary64 (mma.m8n8k4).
 DEVICE void multiply_f64(double (&d)[2], double a, double b) {
     asm volatile("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0,%1}, {%2}, {%3}, {%0,%1};\n"
@@ -148,20 +167,25 @@ DEVICE void store_pair(float* row, unsigned column, unsigned columns, float firs
     }
 }
 
+// The same with a pair of numbers of 16 bits in one register.
 template <bool Aligned>
-DEVICE void store_pair(bf16_t* row, unsigned column, unsigned columns, float first, float second) {
+DEVICE void store_packed(unsigned short* row, unsigned column, unsigned columns, unsigned both) {
     if (column >= columns) {
         return;
     }
-    const unsigned both = pack_bf16(first, second);
     if (Aligned) {
         *reinterpret_cast<unsigned*>(row + column) = both;
         return;
     }
-    row[column] = static_cast<bf16_t>(both & 0xffffu);
+    row[column] = static_cast<unsigned short>(both & 0xffffu);
     if (column + 1 < columns) {
-        row[column + 1] = static_cast<bf16_t>(both >> 16);
+        row[column + 1] = static_cast<unsigned short>(both >> 16);
     }
+}
+
+template <bool Aligned>
+DEVICE void store_pair(bf16_t* row, unsigned column, unsigned columns, float first, float second) {
+    store_packed<Aligned>(row, column, columns, pack_bf16(first, second));
 }
 
 // 16 bytes of neighbouring results from `column` on; `Aligned`: all exist or none.

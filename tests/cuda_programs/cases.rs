@@ -75,8 +75,8 @@ fn spmv(dtype: Dtype, m: u64, k: u64, density: f64) -> Small {
     case("spmv-csr", dtype, &[("m", m), ("k", k)], None, Some(density))
 }
 
-fn structured(m: u64, k: u64, n: u64) -> Small {
-    case("spmm-2-4", Dtype::Bf16, &[("m", m), ("k", k), ("n", n)], None, None)
+fn structured(dtype: Dtype, m: u64, k: u64, n: u64) -> Small {
+    case("spmm-2-4", dtype, &[("m", m), ("k", k), ("n", n)], None, None)
 }
 
 fn spmm(dtype: Dtype, m: u64, k: u64, n: u64, density: f64) -> Small {
@@ -162,9 +162,13 @@ pub(crate) fn cases() -> Vec<Small> {
         spmv(Dtype::F32, 5, 9000, 0.5),
         spmv(Dtype::F64, 211, 997, 0.05),
         spmv(Dtype::F64, 3, 70_001, 0.1),
-        structured(150, 208, 136),
-        structured(1, 8, 1),
-        structured(37, 200, 83),
+        structured(Dtype::Bf16, 150, 208, 136),
+        structured(Dtype::Bf16, 1, 8, 1),
+        structured(Dtype::Bf16, 37, 200, 83),
+        structured(Dtype::F16, 40, 96, 136),
+        structured(Dtype::F16, 19, 72, 37),
+        structured(Dtype::I8, 140, 160, 144),
+        structured(Dtype::I8, 37, 200, 83),
         spmm(Dtype::F32, 61, 997, 83, 0.07),
         spmm(Dtype::F32, 1, 1, 1, 1.0),
         spmm(Dtype::F32, 150, 200, 260, 0.3),
@@ -172,6 +176,10 @@ pub(crate) fn cases() -> Vec<Small> {
         spmm(Dtype::F32, 53, 311, 17, 0.02),
         spmm(Dtype::F64, 131, 301, 70, 0.1),
         spmm(Dtype::F64, 19, 130, 33, 0.01),
+        spmm(Dtype::Bf16, 131, 200, 264, 0.2),
+        spmm(Dtype::Bf16, 37, 101, 35, 0.1),
+        spmm(Dtype::Bf16, 61, 400, 136, 0.01),
+        spmm(Dtype::Bf16, 19, 130, 33, 0.01),
         moe(Dtype::Bf16, 37, 40, 24, 5, 2),
         moe(Dtype::Bf16, 1, 8, 8, 4, 2),
         moe(Dtype::Bf16, 53, 33, 19, 3, 2),
@@ -272,10 +280,14 @@ pub(crate) fn large() -> Vec<Small> {
         bsr(Dtype::F64, 16_384, 16_384, 4096, 128, 0.1),
         spmv(Dtype::F32, 131_072, 131_072, 0.01),
         spmv(Dtype::F64, 65_536, 65_536, 0.01),
-        structured(8192, 8192, 8192),
+        structured(Dtype::Bf16, 8192, 8192, 8192),
+        structured(Dtype::F16, 8192, 8192, 8192),
+        structured(Dtype::I8, 8192, 8192, 8192),
         spmm(Dtype::F32, 16_384, 16_384, 4096, 0.1),
         spmm(Dtype::F32, 16_384, 16_384, 4096, 0.01),
         spmm(Dtype::F64, 16_384, 16_384, 4096, 0.1),
+        spmm(Dtype::Bf16, 16_384, 16_384, 4096, 0.1),
+        spmm(Dtype::Bf16, 16_384, 16_384, 4096, 0.01),
         moe(Dtype::Bf16, 64, 4096, 14_336, 8, 2),
         moe(Dtype::Bf16, 128, 4096, 14_336, 8, 2),
         moe(Dtype::Bf16, 256, 4096, 14_336, 8, 2),

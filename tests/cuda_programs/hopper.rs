@@ -84,21 +84,29 @@ const OPEN: Notice = Notice::Emulator("nobody waits for it");
 /// Mistakes in attention/hopper.cu.
 pub(crate) const ATTENTION: &[Mistake] = &[
     // Waits that are missing, too early or too few.
-    ("        barrier_wait(queries_full, 0);\n", "", OPEN),
-    ("            barrier_wait(values_full + before, (index - 1) / STAGES % 2);\n", "", OPEN),
-    ("await_keys(keys_full, index + 1, walk.count);", "await_keys(keys_full, index, walk.count);", Notice::Answer),
-    ("            products_wait<1>();\n", "", Notice::Emulator("sums were touched")),
+    ("            barrier_wait(queries_full, round % 2);\n", "", OPEN),
+    ("                await_tile(values_full, number - 1);\n", "", OPEN),
     (
-        "            await_keys(keys_full, index + 1, walk.count);\n            products_wait<0>();\n",
-        "            pack(weights, scores);\n            await_keys(keys_full, index + 1, walk.count);\n            products_wait<0>();\n",
+        "if (number + 1 < end) {\n                    await_tile(keys_full, number + 1);",
+        "if (number + 1 < end) {\n                    await_tile(keys_full, number);",
+        Notice::Emulator("more arrivals"),
+    ),
+    ("                products_wait<1>();\n", "", Notice::Emulator("sums were touched")),
+    (
+        "                if (number + 1 < end) {\n",
+        "                pack(weights, scores);\n                if (number + 1 < end) {\n",
         Notice::Emulator("registers of an operand changed"),
     ),
-    ("                barrier_wait(values_empty + stage, round ^ 1);\n", "", Notice::Emulator("more arrivals")),
+    ("                    barrier_wait(values_empty + stage, phase ^ 1);\n", "", Notice::Emulator("more arrivals")),
+    ("                    barrier_wait(queries_empty, round % 2 ^ 1);\n", "", Notice::Answer),
     ("barrier_prepare(values_empty + stage, 4 * WARPGROUPS);", "barrier_prepare(values_empty + stage, 4);", NEVER),
     // Turns: one that nobody gives, one too many, to oneself.
     ("        if (group == WARPGROUPS) {\n            turn_pass(1, 2 * GROUP);\n        }\n", "", NEVER),
     ("if (!last || group < WARPGROUPS) {", "{", Notice::Emulator("expected at a numbered barrier")),
     ("next = 1 + group % WARPGROUPS", "next = 1 + own", NEVER),
+    // From one tile of queries to the next.
+    ("const bool ends = work_of(round + 1) >= works;", "const bool ends = true;", NEVER),
+    ("gridDim.x - 1 - blockIdx.x", "gridDim.x - blockIdx.x", Notice::Answer),
     // Descriptors.
     ("operand(keys, 0, PATTERN_BYTES)", "operand(keys, PATTERN_BYTES, 0)", Notice::Answer),
     ("operand(values, TILE_PART, PATTERN_BYTES)", "operand(values, PATTERN_BYTES, TILE_PART)", Notice::Answer),

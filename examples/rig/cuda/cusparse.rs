@@ -1,7 +1,7 @@
 //! cuSPARSE's generic interface on the processor: products are computed from the descriptors, so a wrong order, leading
 //! dimension or index base gives a wrong answer. What the library would refuse is refused.
 
-use super::number::{self, F32, F64};
+use super::number::{self, BF16, F32, F64};
 use super::script::failing;
 use super::{Return, SUCCESS, put};
 use std::ffi::{c_int, c_void};
@@ -58,7 +58,10 @@ fn refusal(a: &Sparse, b: &Dense, c: &Dense, types: (u32, u32), operations: u32)
         (false, _) => matches!(algorithm, 0 | 14) && a.by_rows,
         (true, _) => false,
     };
-    let numbers = [F32, F64].contains(&compute) && [a.kind, b.kind, c.kind].iter().all(|kind| *kind == compute);
+    let plain = [F32, F64].contains(&compute) && [a.kind, b.kind, c.kind].iter().all(|kind| *kind == compute);
+    // Of mixed precision, what matrices in CSR have in bfloat16.
+    let mixed = !vector && a.side == 1 && (a.kind, b.kind, c.kind, compute) == (BF16, BF16, F32, F32);
+    let numbers = plain || mixed;
     let fits = (a.columns, a.rows, b.columns) == (b.rows, c.rows, c.columns);
     match (known && numbers && operations == 0, fits) {
         (false, _) => Some(NOT_SUPPORTED),

@@ -1,14 +1,18 @@
-// softmax(Q·Kᵀ/√dim)·V on Hopper, for one tile of queries of one head a block.
+// softmax(Q·Kᵀ/√dim)·V on Hopper: a block goes through tiles of queries of heads, one after another.
 //
 // One warpgroup keeps STAGES tiles of keys and of values coming into shared memory. The others have 64 queries each: scores
 // by products of shared memory, softmax in registers, then weights from registers times values. A warpgroup begins the
 // scores of a tile together with the values of the tile before it and computes weights while these products run; and
 // warpgroups take turns in beginning products, so that one computes weights while the others multiply. This structure is that
-// of FlashAttention-3 (Shah, Bikshandi, Zhang, Thakkar, Ramani and Dao, 2024), sections 3.1 and 3.2.
+// of FlashAttention-3 (Shah, Bikshandi, Zhang, Thakkar, Ramani and Dao, 2024), sections 3.1 and 3.2. While answers of a tile are
+// stored, the first keys and values of the next arrive.
+//
+// Under a causal mask the tiles with the most keys come first, over as many heads as the second cache holds, and every other round of
+// tiles is handed out backwards, so that blocks end at about the same time.
 //
 // Macros: HEAD (dim: 64 or 128), WARPGROUPS (of 64 queries), KEYS (128), MASK (walk.cu). Maps: Q, K, V as dim × seq × heads
-// with boxes of 64 elements by 64 queries, or by KEYS keys. O: heads × seq × dim. Grid: heads × tiles of queries, in one
-// dimension.
+// with boxes of 64 elements by 64 queries, or by KEYS keys. O: heads × seq × dim. together: heads whose tiles take
+// turns (causal). Grid: at most one block a multiprocessor.
 
 #define STAGES 2
 #define THREADS ((WARPGROUPS + 1) * GROUP)
@@ -63,11 +67,28 @@ DEVICE void pack(unsigned (&weights)[KEYS / 16][4], const float (&scores)[KEYS /
     }
 }
 
-// Waits for the keys of a tile, where there is one.
-DEVICE void await_keys(u64_t* full, unsigned index, unsigned count) {
-    if (index < count) {
-        barrier_wait(full + index % STAGES, index / STAGES % 2);
+// Waits for the tile of keys, or values, with this number, counted over all that the block goes through.
+DEVICE void await_tile(u64_t* full, unsigned number) {
+    barrier_wait(full + number % STAGES, number / STAGES % 2);
+}
+
+// The tile of queries that the block has in a round.
+DEVICE unsigned work_of(unsigned round) {
+    return round * gridDim.x + (round % 2 == 0 ? blockIdx.x : gridDim.x - 1 - blockIdx.x);
+}
+
+struct Work {
+    unsigned head;
+    unsigned query;
+};
+
+DEVICE Work queries_of(unsigned work, unsigned tiles, unsigned heads, unsigned together) {
+    if (MASK == MASK_CAUSAL) {
+        const unsigned front = work / (together * tiles) * together, within = work % (together * tiles);
+        const unsigned width = min(heads - front, together);
+        return {front + within % width, (tiles - 1 - within / width) * QUERIES};
     }
+    return {work / tiles, work % tiles * QUERIES};
 }
 
 // Begins 64 queries times all keys of a tile.
@@ -113,28 +134,26 @@ DEVICE void hide(float (&scores)[KEYS / 2], unsigned query, unsigned first, unsi
 }
 
 KERNEL(THREADS) attention_hopper(const unsigned* __restrict__ columns, bf16_t* __restrict__ o, TENSOR_MAP q, TENSOR_MAP k,
-                                 TENSOR_MAP v, unsigned seq, unsigned limit, unsigned visible, float scale) {
+                                 TENSOR_MAP v, unsigned seq, unsigned heads, unsigned together, unsigned limit, unsigned visible,
+                                 float scale) {
     TILES_SHARED(shared);
     unsigned char* queries = shared;
     unsigned char* keys = queries + WARPGROUPS * QUERY_BYTES;
     unsigned char* values = keys + STAGES * TILE_BYTES;
     u64_t* queries_full = reinterpret_cast<u64_t*>(values + STAGES * TILE_BYTES);
-    u64_t* keys_full = queries_full + 1;
+    u64_t* queries_empty = queries_full + 1;
+    u64_t* keys_full = queries_empty + 1;
     u64_t* keys_empty = keys_full + STAGES;
     u64_t* values_full = keys_empty + STAGES;
     u64_t* values_empty = values_full + STAGES;
 
     // The same in all lanes, which the compiler sees this way.
     const unsigned group = __shfl_sync(FULL_WARP, threadIdx.x / GROUP, 0);
-    const unsigned tiles = (seq + QUERIES - 1) / QUERIES;
-    const unsigned head = blockIdx.x / tiles;
-    // The last queries of a causal mask have the most keys: they start first.
-    const unsigned place = MASK == MASK_CAUSAL ? tiles - 1 - blockIdx.x % tiles : blockIdx.x % tiles;
-    const unsigned query = place * QUERIES;
-    const Walk walk = walk_of(head, query, QUERIES, seq, limit, columns, visible);
+    const unsigned tiles = (seq + QUERIES - 1) / QUERIES, works = heads * tiles;
 
     if (threadIdx.x == 0) {
         barrier_prepare(queries_full, 1);
+        barrier_prepare(queries_empty, 4 * WARPGROUPS);
         for (unsigned stage = 0; stage < STAGES; ++stage) {
             barrier_prepare(keys_full + stage, 1);
             barrier_prepare(values_full + stage, 1);
@@ -152,23 +171,34 @@ KERNEL(THREADS) attention_hopper(const unsigned* __restrict__ columns, bf16_t* _
             prefetch_map(&q);
             prefetch_map(&k);
             prefetch_map(&v);
-            barrier_expect(queries_full, WARPGROUPS * QUERY_BYTES);
-            for (unsigned own = 0; own < WARPGROUPS; ++own) {
-                for (unsigned part = 0; part < PARTS; ++part) {
-                    load_box(queries + own * QUERY_BYTES + part * QUERY_PART, &q, queries_full, part * LINE, query + own * 64, head);
-                }
-            }
-            for (unsigned index = 0; index < walk.count; ++index) {
-                const unsigned stage = index % STAGES, round = index / STAGES % 2, first = first_key(walk, index);
-                barrier_wait(keys_empty + stage, round ^ 1);
-                barrier_expect(keys_full + stage, TILE_BYTES);
-                for (unsigned part = 0; part < PARTS; ++part) {
-                    load_box(keys + stage * TILE_BYTES + part * TILE_PART, &k, keys_full + stage, part * LINE, first, head);
-                }
-                barrier_wait(values_empty + stage, round ^ 1);
-                barrier_expect(values_full + stage, TILE_BYTES);
-                for (unsigned part = 0; part < PARTS; ++part) {
-                    load_box(values + stage * TILE_BYTES + part * TILE_PART, &v, values_full + stage, part * LINE, first, head);
+            unsigned number = 0;
+            for (unsigned round = 0; work_of(round) < works; ++round) {
+                const Work work = queries_of(work_of(round), tiles, heads, together);
+                const Walk walk = walk_of(work.head, work.query, QUERIES, seq, limit, columns, visible);
+                for (unsigned index = 0; index < walk.count; ++index, ++number) {
+                    const unsigned stage = number % STAGES, phase = number / STAGES % 2, first = first_key(walk, index);
+                    barrier_wait(keys_empty + stage, phase ^ 1);
+                    barrier_expect(keys_full + stage, TILE_BYTES);
+                    for (unsigned part = 0; part < PARTS; ++part) {
+                        load_box(keys + stage * TILE_BYTES + part * TILE_PART, &k, keys_full + stage, part * LINE, first, work.head);
+                    }
+                    barrier_wait(values_empty + stage, phase ^ 1);
+                    barrier_expect(values_full + stage, TILE_BYTES);
+                    for (unsigned part = 0; part < PARTS; ++part) {
+                        load_box(values + stage * TILE_BYTES + part * TILE_PART, &v, values_full + stage, part * LINE, first, work.head);
+                    }
+                    if (index > 0) {
+                        continue;
+                    }
+                    // Behind the first keys and values: where the queries go, answers of the tile before lie until they are stored.
+                    barrier_wait(queries_empty, round % 2 ^ 1);
+                    barrier_expect(queries_full, WARPGROUPS * QUERY_BYTES);
+                    for (unsigned own = 0; own < WARPGROUPS; ++own) {
+                        for (unsigned part = 0; part < PARTS; ++part) {
+                            load_box(queries + own * QUERY_BYTES + part * QUERY_PART, &q, queries_full, part * LINE,
+                                     work.query + own * 64, work.head);
+                        }
+                    }
                 }
             }
         }
@@ -179,98 +209,123 @@ KERNEL(THREADS) attention_hopper(const unsigned* __restrict__ columns, bf16_t* _
         const unsigned turn = 1 + own, next = 1 + group % WARPGROUPS, meeting = 1 + WARPGROUPS + own;
         const u64_t query_tile = operand(queries + own * QUERY_BYTES, 0, PATTERN_BYTES);
         const float factor = scale * LOG2_E;
-        float scores[KEYS / 2], output[HEAD / 2] = {};
-        unsigned weights[KEYS / 16][4];
-        float top[2] = {NEGATIVE_INFINITY, NEGATIVE_INFINITY}, total[2] = {}, shrink[2];
-
         // The first turn is the first warpgroup's.
         if (group == WARPGROUPS) {
             turn_pass(1, 2 * GROUP);
         }
-        barrier_wait(queries_full, 0);
-        await_keys(keys_full, 0, walk.count);
-        turn_wait(turn, 2 * GROUP);
-        pin(scores);
-        products_fence();
-        begin_scores(scores, query_tile, keys);
-        products_commit();
-        pass_turn(next, group, walk.count == 1);
-        products_wait<0>();
-        pin(scores);
-        if (lane == 0) {
-            barrier_arrive(keys_empty);
-        }
-        hide(scores, query + own * 64, first_key(walk, 0), seq, limit);
-        soften(scores, top, total, shrink, factor);
-        pack(weights, scores);
-        await_keys(keys_full, 1, walk.count);
-        for (unsigned index = 1; index < walk.count; ++index) {
-            const unsigned stage = index % STAGES, before = (index - 1) % STAGES;
+        // The number of the tile of keys that comes next.
+        unsigned number = 0;
+        for (unsigned round = 0; work_of(round) < works; ++round) {
+            const Work work = queries_of(work_of(round), tiles, heads, together);
+            const Walk walk = walk_of(work.head, work.query, QUERIES, seq, limit, columns, visible);
+            const unsigned query = work.query + own * 64, end = number + walk.count;
+            const bool ends = work_of(round + 1) >= works;
+            float scores[KEYS / 2], output[HEAD / 2] = {};
+            unsigned weights[KEYS / 16][4];
+            float top[2] = {NEGATIVE_INFINITY, NEGATIVE_INFINITY}, total[2] = {}, shrink[2];
+
+            barrier_wait(queries_full, round % 2);
+            await_tile(keys_full, number);
             turn_wait(turn, 2 * GROUP);
             pin(scores);
+            products_fence();
+            begin_scores(scores, query_tile, keys + number % STAGES * TILE_BYTES);
+            products_commit();
+            pass_turn(next, group, ends && walk.count == 1);
+            products_wait<0>();
+            pin(scores);
+            if (lane == 0) {
+                barrier_arrive(keys_empty + number % STAGES);
+            }
+            hide(scores, query, first_key(walk, 0), seq, limit);
+            soften(scores, top, total, shrink, factor);
+            pack(weights, scores);
+            if (walk.count > 1) {
+                await_tile(keys_full, number + 1);
+            }
+            for (unsigned index = 1; index < walk.count; ++index) {
+                const unsigned before = number % STAGES;
+                ++number;
+                const unsigned stage = number % STAGES;
+                turn_wait(turn, 2 * GROUP);
+                pin(scores);
+                pin(output);
+                pin(weights);
+                products_fence();
+                begin_scores(scores, query_tile, keys + stage * TILE_BYTES);
+                products_commit();
+                await_tile(values_full, number - 1);
+                begin_values(output, weights, values + before * TILE_BYTES);
+                products_commit();
+                pass_turn(next, group, ends && index + 1 == walk.count);
+                // The scores, but not yet the sums.
+                products_wait<1>();
+                pin(scores);
+                if (lane == 0) {
+                    barrier_arrive(keys_empty + stage);
+                }
+                hide(scores, query, first_key(walk, index), seq, limit);
+                soften(scores, top, total, shrink, factor);
+                // Weights are computed here, while the values are multiplied: the assembler moves nothing across the loop that
+                // waits for the next keys, but would move the wait for the values ahead of the weights.
+                pin(scores);
+                if (number + 1 < end) {
+                    await_tile(keys_full, number + 1);
+                }
+                products_wait<0>();
+                pin(output);
+                pin(weights);
+                if (lane == 0) {
+                    barrier_arrive(values_empty + before);
+                }
+#pragma unroll
+                for (unsigned e = 0; e < HEAD / 2; ++e) {
+                    output[e] *= shrink[e % 4 / 2];
+                }
+                pack(weights, scores);
+            }
+            const unsigned last = number % STAGES;
+            await_tile(values_full, number);
+            ++number;
             pin(output);
             pin(weights);
             products_fence();
-            begin_scores(scores, query_tile, keys + stage * TILE_BYTES);
+            begin_values(output, weights, values + last * TILE_BYTES);
             products_commit();
-            barrier_wait(values_full + before, (index - 1) / STAGES % 2);
-            begin_values(output, weights, values + before * TILE_BYTES);
-            products_commit();
-            pass_turn(next, group, index + 1 == walk.count);
-            // The scores, but not yet the sums.
-            products_wait<1>();
-            pin(scores);
-            if (lane == 0) {
-                barrier_arrive(keys_empty + stage);
-            }
-            hide(scores, query + own * 64, first_key(walk, index), seq, limit);
-            soften(scores, top, total, shrink, factor);
-            // Weights are computed here, while the values are multiplied: the assembler moves nothing across the loop that
-            // waits for the next keys, but would move the wait for the values ahead of the weights.
-            pin(scores);
-            await_keys(keys_full, index + 1, walk.count);
             products_wait<0>();
             pin(output);
-            pin(weights);
             if (lane == 0) {
-                barrier_arrive(values_empty + before);
+                barrier_arrive(values_empty + last);
             }
-#pragma unroll
-            for (unsigned e = 0; e < HEAD / 2; ++e) {
-                output[e] *= shrink[e % 4 / 2];
-            }
-            pack(weights, scores);
-        }
-        const unsigned last = (walk.count - 1) % STAGES;
-        barrier_wait(values_full + last, (walk.count - 1) / STAGES % 2);
-        pin(output);
-        pin(weights);
-        products_fence();
-        begin_values(output, weights, values + last * TILE_BYTES);
-        products_commit();
-        products_wait<0>();
-        pin(output);
 
-        // Through the warpgroup's own tile of queries, which nothing reads any more, so that stores are whole chunks.
-        turn_wait(meeting, GROUP);
-        unsigned char* own_tile = queries + own * QUERY_BYTES;
+            // Through the warpgroup's own tile of queries, which nothing reads any more, so that stores are whole chunks.
+            turn_wait(meeting, GROUP);
+            unsigned char* own_tile = queries + own * QUERY_BYTES;
 #pragma unroll
-        for (unsigned half = 0; half < 2; ++half) {
-            const float inverse = 1.0f / quad_sum(total[half]);
-            const unsigned row = warp * 16 + half * 8 + lane / 4;
+            for (unsigned half = 0; half < 2; ++half) {
+                const float inverse = 1.0f / quad_sum(total[half]);
+                const unsigned row = warp * 16 + half * 8 + lane / 4;
 #pragma unroll
-            for (unsigned n = 0; n < HEAD / 8; ++n) {
-                unsigned char* to = own_tile + n / 8 * QUERY_PART + chunk_at<LINE>(row, n % 8) * 2;
-                reinterpret_cast<unsigned*>(to)[lane % 4] =
-                    pack_bf16(output[4 * n + 2 * half] * inverse, output[4 * n + 2 * half + 1] * inverse);
+                for (unsigned n = 0; n < HEAD / 8; ++n) {
+                    unsigned char* to = own_tile + n / 8 * QUERY_PART + chunk_at<LINE>(row, n % 8) * 2;
+                    reinterpret_cast<unsigned*>(to)[lane % 4] =
+                        pack_bf16(output[4 * n + 2 * half] * inverse, output[4 * n + 2 * half + 1] * inverse);
+                }
             }
-        }
-        __syncwarp();
-        for (unsigned index = lane; index < 16 * (HEAD / 8); index += WARP) {
-            const unsigned row = warp * 16 + index / (HEAD / 8), n = index % (HEAD / 8), at = query + own * 64 + row;
-            if (at < seq) {
-                const unsigned char* from = own_tile + n / 8 * QUERY_PART + chunk_at<LINE>(row, n % 8) * 2;
-                *reinterpret_cast<uint4*>(o + (static_cast<u64_t>(head) * seq + at) * HEAD + n * 8) = *reinterpret_cast<const uint4*>(from);
+            __syncwarp();
+            for (unsigned index = lane; index < 16 * (HEAD / 8); index += WARP) {
+                const unsigned row = warp * 16 + index / (HEAD / 8), n = index % (HEAD / 8), at = query + row;
+                if (at < seq) {
+                    const unsigned char* from = own_tile + n / 8 * QUERY_PART + chunk_at<LINE>(row, n % 8) * 2;
+                    *reinterpret_cast<uint4*>(o + (static_cast<u64_t>(work.head) * seq + at) * HEAD + n * 8) =
+                        *reinterpret_cast<const uint4*>(from);
+                }
+            }
+            // Before the next queries are copied there.
+            writes_known();
+            __syncwarp();
+            if (lane == 0) {
+                barrier_arrive(queries_empty);
             }
         }
     }

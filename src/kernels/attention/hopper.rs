@@ -12,8 +12,10 @@ const ROWS: u32 = 64;
 const KEYS: u32 = 128;
 /// Tiles of keys, and of values, in shared memory.
 const STAGES: u32 = 2;
-/// Bytes of the barriers: one for the queries, and two for each tile.
-const BARRIERS: u32 = 8 * (1 + 4 * STAGES);
+/// Bytes of the barriers: two for the queries, and two for each tile of keys and of values.
+const BARRIERS: u32 = 8 * (2 + 4 * STAGES);
+/// Bytes of the keys and values of heads whose tiles take turns under a causal mask: half of the second cache of such a device, 50 MB.
+const TOGETHER: usize = 25 << 20;
 
 /// Warpgroups that compute: three where their sums leave registers for it, but what divides the blocks of a mask.
 fn warpgroups(dim: usize, kind: Kind) -> Option<u32> {
@@ -44,8 +46,10 @@ pub(super) fn program(
         _ => unused("columns", Format::U32),
     };
     let queries = warpgroups * ROWS;
-    let grid = heads.checked_mul(seq.div_ceil(queries as usize));
-    let grid = grid.ok_or_else(|| ParamError::TooLarge("the grid".to_owned()))?;
+    let works = heads.checked_mul(seq.div_ceil(queries as usize));
+    let works = word("the number of tiles", works.ok_or_else(|| ParamError::TooLarge("the tiles".to_owned()))?)?;
+    // Keys and values of a head are 4·seq·dim bytes.
+    let together = (TOGETHER / (4 * seq * dim)).clamp(1, heads);
     #[expect(clippy::cast_possible_truncation, reason = "the program scales in single precision")]
     let scale = (1.0 / (dim as f64).sqrt()) as f32;
     let head = word("dim", dim)?;
@@ -53,7 +57,7 @@ pub(super) fn program(
     let launch = Launch {
         source: SOURCE,
         entry: "attention_hopper",
-        grid: [word("the grid", grid)?, 1, 1],
+        grid: [target.limits.multiprocessors.map_or(works, |own| works.min(own)), 1, 1],
         block: [(warpgroups + 1) * GROUP, 1, 1],
         shared: 2 * head * (queries + 2 * STAGES * KEYS) + BARRIERS,
         buffers: vec![3, 4],
@@ -63,6 +67,8 @@ pub(super) fn program(
             map(1, KEYS),
             map(2, KEYS),
             Argument::U32(word("seq", seq)?),
+            Argument::U32(word("heads", heads)?),
+            Argument::U32(word("heads", together)?),
             Argument::U32(word("the mask", limit)?),
             Argument::U32(word("the mask", visible)?),
             Argument::F32(scale),

@@ -310,7 +310,7 @@ impl Kernel for BlockAttention {
     }
 
     fn device_canary(&self, params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
-        canary::for_device(params, Mask::Blocks(canary::blocks()?))
+        canary::for_device(params, Mask::Blocks(canary::blocks(params.count("block")?)?))
     }
 }
 

@@ -238,7 +238,7 @@ mod tests {
             // Of each accumulator; one step on the way adds at most 32·10·8.
             let sums: Vec<f64> = operands.answer().iter().map(|sum| sum / TILES as f64).collect();
             assert!(sums.iter().all(|sum| sum + 2560.0 < 8192.0 && *sum > 2048.0), "{seed}: {sums:?}");
-            assert!(sums.iter().any(|sum| sum % 2.0 == 1.0), "{seed}");
+            assert!(sums.iter().any(|sum| sum % 2.0 > 0.5), "{seed}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The precision canary of the sparse product with a matrix, as a case for devices.
 
 use super::cuda;
-use crate::kernels::canary::{Cancelling, LENGTH};
+use crate::kernels::canary::{Cancelling, LENGTH, LONG, Triples};
 use crate::kernels::csr::Csr;
 use crate::kernels::device::Alone;
 use crate::kernels::element::Element;
@@ -19,42 +19,65 @@ const APART: usize = 64;
 /// [`KernelError::OutOfMemory`].
 pub(super) fn for_device(params: &Params) -> Result<Option<DeviceCanary>, KernelError> {
     let apart = if cuda::has_panels(params)? { 1 } else { APART };
-    match params.dtype {
-        Dtype::F32 => case::<f32>(apart, |operands, values| match values {
-            Values::F32(found) => operands.judge(found),
-            _ => operands.judge(&[]),
-        }),
-        Dtype::F64 => case::<f64>(apart, |operands, values| match values {
-            Values::F64(found) => operands.judge(found),
-            _ => operands.judge(&[]),
-        }),
+    let dtype = params.dtype;
+    match dtype {
+        Dtype::F32 => {
+            let operands = Cancelling::<f32>::new(SIZE[0], SIZE[1], &|x| x);
+            let case = spread(dtype, apart, [&operands.left, &operands.right], LENGTH)?;
+            Ok(Some(judged(case, move |values| match values {
+                Values::F32(found) => operands.judge(found),
+                _ => operands.judge(&[]),
+            })))
+        }
+        Dtype::F64 => {
+            let operands = Cancelling::<f64>::new(SIZE[0], SIZE[1], &|x| x);
+            let case = spread(dtype, apart, [&operands.left, &operands.right], LENGTH)?;
+            Ok(Some(judged(case, move |values| match values {
+                Values::F64(found) => operands.judge(found),
+                _ => operands.judge(&[]),
+            })))
+        }
+        Dtype::Bf16 => {
+            let operands = Triples::new(SIZE[0], SIZE[1], &|x| x);
+            let case = spread(dtype, apart, [&operands.left, &operands.right], LONG)?;
+            Ok(Some(judged(case, move |values| match values {
+                Values::F32(found) => operands.judge(found),
+                _ => operands.judge(&[]),
+            })))
+        }
         _ => Ok(None),
     }
 }
 
-fn case<T: Element>(
+fn judged(
+    (params, operands): (Params, Vec<Array>),
+    judge: impl Fn(&Values) -> Canary + Send + 'static,
+) -> DeviceCanary {
+    DeviceCanary { params, operands, judge: Box::new(move |answer| judge(&answer.values)) }
+}
+
+/// A case of these operands, whose sums have `length` terms, `apart` columns from each other, and its arrays.
+fn spread<T: Element>(
+    dtype: Dtype,
     apart: usize,
-    judge: fn(&Cancelling<T>, &Values) -> Canary,
-) -> Result<Option<DeviceCanary>, KernelError> {
-    let ([m, n], k) = (SIZE, LENGTH * apart);
-    let cancelling = Cancelling::<T>::new(m, n, &|x| x);
+    [left, right]: [&[T]; 2],
+    length: usize,
+) -> Result<(Params, Vec<Array>), KernelError> {
+    let ([m, n], k) = (SIZE, length * apart);
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let row_ptr = (0..=m).map(|row| count(row * LENGTH)).collect();
-    let columns: Vec<u32> = (0..m).flat_map(|_| (0..LENGTH).map(|q| count(q * apart))).collect();
-    let mut values = Buffer::zeroed(m * LENGTH, "values")?;
-    values.copy_from_slice(&cancelling.left);
+    let row_ptr = (0..=m).map(|row| count(row * length)).collect();
+    let columns: Vec<u32> = (0..m).flat_map(|_| (0..length).map(|q| count(q * apart))).collect();
+    let mut values = Buffer::zeroed(m * length, "values")?;
+    values.copy_from_slice(left);
     let mut operands = of_csr(&Csr::new(k, row_ptr, &columns, values, &Alone)?);
-    let mut right = vec![T::ZERO; k * n];
-    for (row, given) in right.chunks_mut(apart * n).zip(cancelling.right.chunks(n)) {
+    let mut spread = vec![T::ZERO; k * n];
+    for (row, given) in spread.chunks_mut(apart * n).zip(right.chunks(n)) {
         row[..n].copy_from_slice(given);
     }
-    operands.push(Array::of("B", &[k, n], &right));
+    operands.push(Array::of("B", &[k, n], &spread));
     let sizes = [("m", m), ("k", k), ("n", n)];
     let sizes = sizes.map(|(name, n)| (name.to_owned(), ParamValue::Integer(n as u64)));
     let density = ("density".to_owned(), ParamValue::Real(1.0 / apart as f64));
-    Ok(Some(DeviceCanary {
-        params: Params { dtype: T::DTYPE, values: sizes.into_iter().chain([density]).collect() },
-        operands: cuda::operands(operands, m, k, apart == 1),
-        judge: Box::new(move |answer| judge(&cancelling, &answer.values)),
-    }))
+    let params = Params { dtype, values: sizes.into_iter().chain([density]).collect() };
+    Ok((params, cuda::operands(operands, [m, k], dtype, apart == 1)))
 }

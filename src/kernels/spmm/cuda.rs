@@ -27,7 +27,7 @@ pub(super) fn has_panels(params: &Params) -> Result<bool, ParamError> {
 
 /// Operands with the elements of A as programs for devices take them, beside: column and value of an element in neighbouring
 /// words, and, for panels of B, where the elements of each row begin in each panel.
-pub(super) fn operands(mut arrays: Vec<Array>, m: usize, k: usize, panels: bool) -> Vec<Array> {
+pub(super) fn operands(mut arrays: Vec<Array>, [m, k]: [usize; 2], dtype: Dtype, panels: bool) -> Vec<Array> {
     let values = |name: &str| arrays.iter().find(|a| a.name == name).map(|a| &a.values);
     let (Some(Values::U32(row_ptr)), Some(Values::U32(columns)), Some(values)) =
         (values("row_ptr"), values("columns"), values("values"))
@@ -38,6 +38,10 @@ pub(super) fn operands(mut arrays: Vec<Array>, m: usize, k: usize, panels: bool)
     let columns_within = columns.iter().map(|column| column % panel);
     #[expect(clippy::cast_possible_truncation, reason = "the halves of a number of 64 bits")]
     let entries = match values {
+        // A number of bfloat16 is the upper half of its binary32, and a column within a panel fits the lower.
+        Values::F32(values) if dtype == Dtype::Bf16 && panels => {
+            columns_within.zip(values).map(|(c, x)| c | x.to_bits() & 0xFFFF_0000).collect()
+        }
         Values::F32(values) => columns_within.zip(values).flat_map(|(c, x)| [c, x.to_bits()]).collect(),
         _ => {
             let halves = |x: f64| [x.to_bits() as u32, (x.to_bits() >> 32) as u32];
@@ -67,12 +71,22 @@ pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram,
     let [m, k, n] = [params.count("m")?, params.count("k")?, params.count("n")?];
     let nnz = csr::nonzeros(m as u64, k as u64, params.real("density")?)?;
     let nnz = usize::try_from(nnz).map_err(|_| ParamError::TooLarge(format!("{nnz} non-zeros")))?;
-    let format = if params.dtype == Dtype::F64 { Format::F64 } else { Format::F32 };
+    let (format, result) = match params.dtype {
+        Dtype::F64 => (Format::F64, Format::F64),
+        Dtype::Bf16 => (Format::Bf16, Format::F32),
+        _ => (Format::F32, Format::F32),
+    };
     let size = |what: &str, a: usize, b: usize| a.checked_mul(b).ok_or_else(|| ParamError::TooLarge(what.to_owned()));
     let panels = has_panels(params)?;
     let ([warps, rows], entry) = if panels { (SHARED, "panels") } else { (ALONE, "rows") };
     let chunk = 16 / format.size();
     let columns = WARP as usize * chunk;
+    // Words of an element of A.
+    let words = match format {
+        Format::F64 => 4,
+        Format::Bf16 if panels => 1,
+        _ => 2,
+    };
     let tiles = size("the grid", m.div_ceil((warps * rows) as usize), n.div_ceil(columns))?;
     let starts = if panels {
         DeviceBuffer::operand("starts", size("the panels", k.div_ceil(PANEL) + 1, m)?, Format::U32)
@@ -81,12 +95,15 @@ pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram,
     };
     let shared = if panels { 2 * PANEL * columns * format.size() } else { 0 };
     Ok(DeviceProgram {
-        path: format!("cuda/{entry}-{columns}"),
+        path: match params.dtype {
+            Dtype::Bf16 => format!("cuda/{entry}-bf16-{columns}"),
+            _ => format!("cuda/{entry}-{columns}"),
+        },
         buffers: vec![
             starts,
-            DeviceBuffer::operand("entries", size("A", nnz, format.size() / 2)?, Format::U32),
+            DeviceBuffer::operand("entries", size("A", nnz, words)?, Format::U32),
             DeviceBuffer::operand("B", size("B", k, n)?, format),
-            DeviceBuffer::output("C", size("C", m, n)?, format),
+            DeviceBuffer::output("C", size("C", m, n)?, result),
         ],
         steps: vec![Launch {
             source: SOURCE,

@@ -9,15 +9,16 @@ mod cuda;
 mod tiles;
 mod wgsl;
 
-use super::canary::{Cancelling, LENGTH};
+use super::canary::{Cancelling, LENGTH, LONG, Triples};
 use super::csr::{self, Columns, Csr};
 use super::element::Element;
 use super::operands::of_csr;
 use super::pack::PackPath;
 use super::params::{product, sum};
 use super::random::SplitMix64;
-use super::reference::{Reference, add_product};
-use super::split::{normal_buffer, output_buffer};
+use super::reference::{CUT_OFF, Reference, add_product};
+use super::short::{Bf16, Short};
+use super::split::{fill, normal_buffer, output_buffer};
 use super::{
     Api, Array, Buffer, BuildContext, Canary, Correctness, DeviceCanary, DeviceProgram, Dtype, Isa, Kernel,
     KernelError, KernelInfo, NoProgram, ParamError, ParamKind, ParamSpec, Params, Program, Role, Target, Team, Work,
@@ -35,9 +36,9 @@ static INFO: KernelInfo = KernelInfo {
     summary: "C = A·B with A m×k in CSR, B k×n and C m×n dense and row-major",
     role: Role::Workload,
     flops: "2·nnz·n",
-    bytes: "(e + index)·nnz + 4·(m + 1) + e·n·(k + m)",
+    bytes: "(e + index)·nnz + 4·(m + 1) + e·n·(k + m); in bf16, whose C is f32, (e + index)·nnz + 4·(m + 1) + e·n·k + 4·n·m",
     source: "Gale, Zaharia, Young and Elsen, Sparse GPU Kernels for Deep Learning, SC 2020",
-    dtypes: &[Dtype::F32, Dtype::F64],
+    dtypes: &[Dtype::F32, Dtype::F64, Dtype::Bf16],
     params: &[
         ParamSpec { name: "m", meaning: "rows of A and C", kind: DIMENSION, default: None },
         ParamSpec { name: "k", meaning: "columns of A, rows of B", kind: DIMENSION, default: None },
@@ -68,20 +69,23 @@ impl Kernel for Spmm {
         let nnz = csr::nonzeros(m, k, params.real("density")?)?;
         let flops = product("2·nnz·n", &[2, nnz, n])?;
         let dense = product("2·m·k·n", &[2, m, k, n])?;
-        let matrices = product("B and C", &[e, n, k + m])?;
-        let bytes = sum("the operands", &[csr::bytes(e, m, k, nnz)?, matrices])?;
+        let short = params.dtype == Dtype::Bf16;
+        let (right, sparse) = (product("B", &[e, n, k])?, csr::bytes(e, m, k, nnz)?);
+        let bytes = sum("the operands", &[sparse, right, product("C", &[if short { 4 } else { e }, n, m])?])?;
         let reference = Reference::bytes(m, n, row_cost(m, n, nnz)).unwrap_or(u64::MAX);
+        // The processor computes with widened operands, which lie beside.
+        let (e, widened) = if short { (4, 2 * sum("A and B", &[sparse, right])?) } else { (e, 0) };
         // A exists twice: as CSR for the reference, and tiled.
         let tiled = sum("tiled A", &[product("tiled A", &[e + 2, nnz])?, Tiled::<f32>::pointer_bytes(m, k)?])?;
         let packed = product("packed B", &[e, k, n.next_multiple_of(64)])?;
-        let footprint = sum("all buffers", &[bytes, reference, tiled, packed, 4 * nnz])?;
+        let footprint = sum("all buffers", &[bytes, reference, tiled, packed, 4 * nnz, widened])?;
         Work::new(flops, dense, bytes, footprint)
     }
 
     fn build(&self, params: &Params, context: &BuildContext<'_>) -> Result<Box<dyn Program>, KernelError> {
         self.work(params)?;
         Ok(match params.dtype {
-            Dtype::F32 => Box::new(SpmmProgram::<f32>::build(params, context)?),
+            Dtype::F32 | Dtype::Bf16 => Box::new(SpmmProgram::<f32>::build(params, context)?),
             Dtype::F64 => Box::new(SpmmProgram::<f64>::build(params, context)?),
             other => return Err(INFO.no_type(other).into()),
         })
@@ -95,8 +99,8 @@ impl Kernel for Spmm {
     fn device_operands(&self, params: &Params, context: &BuildContext<'_>) -> Result<Vec<Array>, KernelError> {
         Ok(cuda::operands(
             self.operands(params, context)?,
-            params.count("m")?,
-            params.count("k")?,
+            [params.count("m")?, params.count("k")?],
+            params.dtype,
             cuda::has_panels(params)?,
         ))
     }
@@ -119,8 +123,16 @@ fn inputs<T: Element>(params: &Params, context: &BuildContext<'_>) -> Result<(Cs
     let [m, k, n] = [params.count("m")?, params.count("k")?, params.count("n")?];
     let nnz = csr::nonzeros(m as u64, k as u64, params.real("density")?)?;
     let nnz = usize::try_from(nnz).map_err(|_| ParamError::TooLarge(format!("{nnz} non-zeros")))?;
-    let a = Csr::random(m, k, nnz, context.seed, context.team)?;
-    Ok((a, normal_buffer(k * n, "B", SplitMix64::new(context.seed, 2), context.team)?))
+    let mut a = Csr::random(m, k, nnz, context.seed, context.team)?;
+    let mut b = normal_buffer::<T>(k * n, "B", SplitMix64::new(context.seed, 2), context.team)?;
+    if params.dtype == Dtype::Bf16 {
+        for part in [a.values_mut(), &mut b[..]] {
+            fill(part, context.team, &|_, part: &mut [T]| {
+                part.iter_mut().for_each(|x| *x = T::from_f64(Bf16::round(x.to_f64()).to_f64()));
+            });
+        }
+    }
+    Ok((a, b))
 }
 
 /// A and B as arrays.
@@ -139,6 +151,10 @@ struct SpmmProgram<T: Element> {
     b: Buffer<T>,
     c: Buffer<T>,
     reference: Reference,
+    /// Whether operands in bfloat16 were widened before.
+    widened: bool,
+    /// Whether C is the answer of a card.
+    of_card: bool,
 }
 
 impl<T: SpmmPath + PackPath> SpmmProgram<T> {
@@ -155,8 +171,18 @@ impl<T: SpmmPath + PackPath> SpmmProgram<T> {
         })?;
         let tiled = Tiled::cut(&a, n, isa, team)?;
         let index_bits = 8 * Columns::width(k as u64);
-        Ok(Self { tiled, nnz, index_bits, b, c: output_buffer(m * n, "C", team)?, reference })
+        let (c, widened) = (output_buffer(m * n, "C", team)?, params.dtype == Dtype::Bf16);
+        Ok(Self { tiled, nnz, index_bits, b, c, reference, widened, of_card: false })
     }
+}
+
+/// The same for operands in bfloat16.
+fn canary_short(isa: Isa, team: &dyn Team, operand: &dyn Fn(f32) -> f32) -> Result<Canary, KernelError> {
+    let operands = Triples::new(40, 75, operand);
+    let mut tiled = Tiled::cut(&Csr::full(&operands.left, LONG, team)?, 75, isa, team)?;
+    let mut output = vec![f32::NAN; 40 * 75];
+    tiled.multiply(&operands.right, &mut output, team);
+    Ok(operands.judge(&output))
 }
 
 /// A small product through the same code.
@@ -171,7 +197,7 @@ fn canary<T: SpmmPath + PackPath>(isa: Isa, team: &dyn Team, operand: &dyn Fn(T)
 
 impl<T: SpmmPath + PackPath> Program for SpmmProgram<T> {
     fn path(&self) -> String {
-        format!("{}/tiled", self.tiled.isa())
+        format!("{}/tiled{}", self.tiled.isa(), if self.widened { "-widened" } else { "" })
     }
 
     fn facts(&self) -> Vec<(&'static str, String)> {
@@ -187,10 +213,14 @@ impl<T: SpmmPath + PackPath> Program for SpmmProgram<T> {
     }
 
     fn run(&mut self, team: &dyn Team) {
+        self.of_card = false;
         self.tiled.multiply(&self.b, &mut self.c, team);
     }
 
     fn check(&mut self) -> Correctness {
+        if self.widened && self.of_card {
+            return self.reference.compare_as(&self.c, T::to_f64, CUT_OFF);
+        }
         self.reference.compare(&self.c)
     }
 
@@ -200,6 +230,7 @@ impl<T: SpmmPath + PackPath> Program for SpmmProgram<T> {
     }
 
     fn accept(&mut self, answer: &Array) -> Result<(), KernelError> {
+        self.of_card = true;
         answer.write_to(&mut self.c, T::from_f64)
     }
 
@@ -209,7 +240,9 @@ impl<T: SpmmPath + PackPath> Program for SpmmProgram<T> {
     }
 
     fn canary(&mut self, team: &dyn Team) -> Option<Canary> {
-        Some(canary::<T>(self.tiled.isa(), team, &|x| x).unwrap_or_else(Canary::failed))
+        let isa = self.tiled.isa();
+        let found = if self.widened { canary_short(isa, team, &|x| x) } else { canary::<T>(isa, team, &|x| x) };
+        Some(found.unwrap_or_else(Canary::failed))
     }
 }
 
@@ -245,6 +278,8 @@ mod tests {
         assert_eq!(work.useful.get(), 2.0 * 2000.0 * 30.0);
         assert_eq!(work.dense_equivalent.get(), 2.0 * 100.0 * 200.0 * 30.0);
         assert_eq!(work.bytes.get(), 6.0 * 2000.0 + 4.0 * 101.0 + 4.0 * 30.0 * 300.0);
+        let work = Spmm.work(&case(Dtype::Bf16, 100, 200, 30, 0.1)).unwrap();
+        assert_eq!(work.bytes.get(), 4.0 * 2000.0 + 4.0 * 101.0 + 2.0 * 30.0 * 200.0 + 4.0 * 30.0 * 100.0);
     }
 
     #[test]
@@ -254,6 +289,8 @@ mod tests {
             assert_eq!(canary::<f32>(isa, &team, &|x| x).unwrap().error, Some(0.0));
             assert!(!canary::<f32>(isa, &team, &|x| round_mantissa(x, 10)).unwrap().passed());
             assert!(!canary::<f64>(isa, &team, &|x| round_mantissa(x, 23)).unwrap().passed());
+            assert_eq!(canary_short(isa, &team, &|x| x).unwrap().error, Some(0.0));
+            assert!(!canary_short(isa, &team, &|x| round_mantissa(x, 3)).unwrap().passed());
         }
     }
 }

@@ -5,23 +5,46 @@
 // few would use a panel, rows of B are read where they lie.
 //
 // An element of A is its column and its value side by side, so that one load of all lanes from one place gives both: its column
-// within its panel for `panels`, the whole column for `rows`.
+// within its panel for `panels`, the whole column for `rows`. In bfloat16 an element of a panel is one word, the value in its upper half;
+// numbers are widened on the way to FMA units, and sums and C are in binary32.
 //
-// Macros: NUMBER_BYTES (4, 8), ALIGNED (rows of B and C start at multiples of 16 bytes), PANEL (rows of B), WARPS, ROWS (of a warp).
+// Macros: NUMBER_BYTES (2: bfloat16, 4, 8), ALIGNED (rows of B and C start at multiples of 16 bytes), PANEL (rows of B), WARPS, ROWS (of a warp).
 // starts: (panels + 1) × m, or m + 1 for `rows`. entries: nnz. B: k × n. C: m × n. Grid: all tiles, in one dimension.
 
 #if NUMBER_BYTES == 8
 typedef double NUMBER;
+typedef double SUM;
 struct __align__(16) Entry {
     unsigned column, unused;
     double value;
 };
 #else
-typedef float NUMBER;
+typedef float SUM;
 struct __align__(8) Entry {
     unsigned column;
     float value;
 };
+#endif
+#if NUMBER_BYTES == 4
+typedef float NUMBER;
+#elif NUMBER_BYTES == 2
+typedef bf16_t NUMBER;
+typedef unsigned PanelEntry;
+
+DEVICE Entry entry_of(unsigned packed) {
+    return {packed & 0xffffu, __int_as_float(static_cast<int>(packed & 0xffff0000u))};
+}
+#endif
+#if NUMBER_BYTES != 2
+typedef Entry PanelEntry;
+
+DEVICE Entry entry_of(const Entry& entry) {
+    return entry;
+}
+
+DEVICE SUM widen(SUM x) {
+    return x;
+}
 #endif
 #define CHUNK (16 / NUMBER_BYTES)
 #define COLUMNS (WARP * CHUNK)
@@ -38,17 +61,36 @@ DEVICE void load_panel(NUMBER* to, const NUMBER* b, unsigned first, unsigned k, 
     }
 }
 
-DEVICE void add_row(NUMBER (&sums)[CHUNK], NUMBER value, const NUMBER* b) {
+DEVICE void add_row(SUM (&sums)[CHUNK], SUM value, const NUMBER* b) {
+#if NUMBER_BYTES == 2
+    const uint4 given = *reinterpret_cast<const uint4*>(b);
+    const unsigned words[4] = {given.x, given.y, given.z, given.w};
+#pragma unroll
+    for (int i = 0; i < CHUNK; ++i) {
+        const unsigned bits = i % 2 == 0 ? words[i / 2] << 16 : words[i / 2] & 0xffff0000u;
+        sums[i] = fma(value, __int_as_float(static_cast<int>(bits)), sums[i]);
+    }
+#else
     __align__(16) NUMBER given[CHUNK];
     load_sixteen(given, b);
 #pragma unroll
     for (int i = 0; i < CHUNK; ++i) {
         sums[i] = fma(value, given[i], sums[i]);
     }
+#endif
 }
 
-KERNEL(THREADS) panels(const unsigned* __restrict__ starts, const Entry* __restrict__ entries, const NUMBER* __restrict__ b,
-                       NUMBER* __restrict__ c, unsigned m, unsigned k, unsigned n) {
+// The sums of a lane, from `column` on.
+DEVICE void store_sums(SUM* row, unsigned column, unsigned columns, const SUM (&sums)[CHUNK]) {
+    const int each = 16 / sizeof(SUM);
+#pragma unroll
+    for (int i = 0; i < CHUNK; i += each) {
+        store_sixteen<ALIGNED>(row, column + i, columns, &sums[i]);
+    }
+}
+
+KERNEL(THREADS) panels(const unsigned* __restrict__ starts, const PanelEntry* __restrict__ entries, const NUMBER* __restrict__ b,
+                       SUM* __restrict__ c, unsigned m, unsigned k, unsigned n) {
     DYNAMIC_SHARED(shared);
     NUMBER* tiles = reinterpret_cast<NUMBER*>(shared);
     const unsigned lane = threadIdx.x % WARP, down = (m + WARPS * ROWS - 1) / (WARPS * ROWS);
@@ -58,7 +100,7 @@ KERNEL(THREADS) panels(const unsigned* __restrict__ starts, const Entry* __restr
     // Lanes hold the places of a row each.
     const bool has_row = lane < ROWS && row + lane < m;
     unsigned begin = has_row ? starts[row + lane] : 0;
-    __align__(16) NUMBER sums[ROWS][CHUNK] = {};
+    __align__(16) SUM sums[ROWS][CHUNK] = {};
     load_panel(tiles, b, 0, k, n, column);
     copy_commit();
     for (unsigned panel = 0; panel < count; ++panel) {
@@ -76,7 +118,7 @@ KERNEL(THREADS) panels(const unsigned* __restrict__ starts, const Entry* __restr
             // More at once would take registers from a second block of threads.
 #pragma unroll 2
             for (unsigned q = __shfl_sync(FULL_WARP, begin, r); q < last; ++q) {
-                const Entry entry = entries[q];
+                const Entry entry = entry_of(entries[q]);
                 add_row(sums[r], entry.value, own + entry.column * COLUMNS);
             }
         }
@@ -85,20 +127,20 @@ KERNEL(THREADS) panels(const unsigned* __restrict__ starts, const Entry* __restr
 #pragma unroll
     for (int r = 0; r < ROWS; ++r) {
         if (row + r < m) {
-            store_sixteen<ALIGNED>(c + static_cast<u64_t>(row + r) * n, column + lane * CHUNK, n, sums[r]);
+            store_sums(c + static_cast<u64_t>(row + r) * n, column + lane * CHUNK, n, sums[r]);
         }
     }
 }
 
 KERNEL(THREADS) rows(const unsigned* __restrict__ starts, const Entry* __restrict__ entries, const NUMBER* __restrict__ b,
-                     NUMBER* __restrict__ c, unsigned m, unsigned k, unsigned n) {
+                     SUM* __restrict__ c, unsigned m, unsigned k, unsigned n) {
     const unsigned lane = threadIdx.x % WARP, down = (m + WARPS - 1) / WARPS;
     const unsigned row = blockIdx.x % down * WARPS + threadIdx.x / WARP, column = blockIdx.x / down * COLUMNS + lane * CHUNK;
     if (row >= m) {
         return;
     }
     const unsigned last = starts[row + 1];
-    __align__(16) NUMBER sums[CHUNK] = {};
+    __align__(16) SUM sums[CHUNK] = {};
 #pragma unroll 8
     for (unsigned q = starts[row]; q < last; ++q) {
         const Entry entry = entries[q];
@@ -111,10 +153,10 @@ KERNEL(THREADS) rows(const unsigned* __restrict__ starts, const Entry* __restric
 #pragma unroll
             for (int i = 0; i < CHUNK; ++i) {
                 if (column + i < n) {
-                    sums[i] = fma(entry.value, from[i], sums[i]);
+                    sums[i] = fma(entry.value, widen(from[i]), sums[i]);
                 }
             }
         }
     }
-    store_sixteen<ALIGNED>(c + static_cast<u64_t>(row) * n, column, n, sums);
+    store_sums(c + static_cast<u64_t>(row) * n, column, n, sums);
 }

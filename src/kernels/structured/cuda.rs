@@ -1,4 +1,4 @@
-//! The CUDA program of the 2:4 product in bfloat16 (`structured.cu`), and how the places of values lie for it.
+//! The CUDA program of the 2:4 product (`structured.cu`), and how the places of values lie for it.
 
 use super::structure::{PER_BYTE, TwoOfFour};
 use crate::kernels::cuda::{WARP, cuda_source, needs_ampere, tile_bytes, word};
@@ -10,36 +10,77 @@ use crate::kernels::{
 const SOURCE: &str = cuda_source!("products.cu", "structured/structured.cu");
 /// Sides of a tile of results.
 const TILE: u32 = 128;
-/// Columns of A in a slice.
-const DEPTH: u32 = 64;
+/// Columns of A in a slice, in bytes.
+const DEPTH: u32 = 128;
 /// Slices in shared memory.
 const STAGES: u32 = 3;
-/// Rows and columns of A that an instruction takes.
-const STEP: [usize; 2] = [16, 32];
-/// Words of places for that: two for each of eight pairs of rows.
-const WORDS: usize = 16;
+/// Rows of A that an instruction takes.
+const ROWS: usize = 16;
 /// Places of a group that is not there: the first two.
 const NONE: u8 = 0b0100_0100;
 
-/// Operands with the stored half of A and its places beside, from the dense A with its zeros; of bfloat16, the type of the
-/// program.
+/// How a type is computed.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    /// Its number in the program.
+    number: u32,
+    format: Format,
+    result: Format,
+}
+
+impl Kind {
+    const fn of(dtype: Dtype) -> Option<Self> {
+        match dtype {
+            Dtype::Bf16 => Some(Self { number: 0, format: Format::Bf16, result: Format::Bf16 }),
+            Dtype::F16 => Some(Self { number: 1, format: Format::F16, result: Format::F16 }),
+            Dtype::I8 => Some(Self { number: 2, format: Format::I8, result: Format::I32 }),
+            _ => None,
+        }
+    }
+
+    /// Columns of A that an instruction takes: 64 bytes.
+    const fn columns(self) -> usize {
+        64 / self.format.size()
+    }
+
+    /// Words of places for these and sixteen rows: two bits for each stored value.
+    const fn words(self) -> usize {
+        ROWS * self.columns() / 32
+    }
+
+    /// Row and column, in the tile of an instruction, of the first half (16 bits) of a word's places, and of the second.
+    ///
+    /// Elements of 16 bits: a word has sixteen columns of rows g and g + 8 (PTX ISA, "Matrix Fragments for sparse mma.m16n8k32 with .f16
+    /// and .bf16 types"). Bytes: 32 columns of one row, in the order g, g + 8, then the next columns of both (as CUTLASS brings them to the
+    /// lanes: `reorder_meta` in tools/util).
+    const fn halves(self, word: usize) -> [[usize; 2]; 2] {
+        if self.format.size() == 2 {
+            let (row, column) = (word / 2, word % 2 * 16);
+            [[row, column], [row + 8, column]]
+        } else {
+            let (row, column) = (word / 4 + word % 2 * 8, word % 4 / 2 * 32);
+            [[row, column], [row, column + 16]]
+        }
+    }
+}
+
+/// Operands with the stored half of A and its places beside, from the dense A with its zeros; of the types that the program knows.
 ///
 /// # Errors
 /// [`KernelError`] when A is not 2:4, or memory does not suffice.
 pub(super) fn operands(mut arrays: Vec<Array>, dtype: Dtype) -> Result<Vec<Array>, KernelError> {
     let dense = arrays.iter().find(|a| a.name == "A").map(|a| (&a.values, &a.shape));
-    let (Dtype::Bf16, Some((Values::F32(dense), shape))) = (dtype, dense) else { return Ok(arrays) };
+    let (Some(kind), Some((Values::F32(dense), shape))) = (Kind::of(dtype), dense) else { return Ok(arrays) };
     let matrix = TwoOfFour::of_dense(dense, shape[1])?;
     let stored = Array::of("values", &[shape[0], shape[1] / 2], matrix.values());
-    let places = places(&matrix);
+    let places = places(&matrix, kind);
     arrays.extend([stored, Array::of_indices("places", places)]);
     Ok(arrays)
 }
 
-/// Words of places: those of columns 0 to 15 and of 16 to 31 for each pair of rows g and g + 8 of sixteen, the first row in the
-/// lower half (PTX ISA, "Matrix Fragments for sparse mma.m16n8k32 with .f16 and .bf16 types").
-fn places(matrix: &TwoOfFour<f32>) -> Vec<u32> {
-    let ([rows, columns], bytes) = (STEP, matrix.columns() / PER_BYTE);
+/// Words of places, instruction by instruction along a row of their tiles.
+fn places(matrix: &TwoOfFour<f32>, kind: Kind) -> Vec<u32> {
+    let (words, bytes) = (kind.words(), matrix.columns() / PER_BYTE);
     // Sixteen columns of a row.
     let half = |row: usize, column: usize| {
         let byte = |at: usize| {
@@ -48,49 +89,59 @@ fn places(matrix: &TwoOfFour<f32>) -> Vec<u32> {
         };
         byte(0) | byte(1) << 8
     };
-    let (down, across) = (matrix.rows().div_ceil(rows), matrix.columns().div_ceil(columns));
+    let (down, across) = (matrix.rows().div_ceil(ROWS), matrix.columns().div_ceil(kind.columns()));
     let word = |index: usize| {
-        let (tile, place) = (index / WORDS, index % WORDS);
-        let (row, column) = (tile / across * rows + place / 2, tile % across * columns + place % 2 * 16);
-        half(row, column) | half(row + 8, column) << 16
+        let tile = index / words;
+        let (top, left) = (tile / across * ROWS, tile % across * kind.columns());
+        let [low, high] = kind.halves(index % words).map(|[row, column]| half(top + row, left + column));
+        low | high << 16
     };
-    (0..down * across * WORDS).map(word).collect()
+    (0..down * across * words).map(word).collect()
 }
 
 /// The program of a case.
 pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram, NoProgram> {
-    if params.dtype != Dtype::Bf16 {
-        return Err(NoProgram::Unwritten);
-    }
+    let kind = Kind::of(params.dtype).ok_or(NoProgram::Unwritten)?;
     needs_ampere(target)?;
     let [m, n, k] = [params.count("m")?, params.count("n")?, params.count("k")?];
     let size = |a: usize, b: usize| a.checked_mul(b).ok_or_else(|| ParamError::TooLarge("a matrix".to_owned()));
     let tiles = |n: usize| n.div_ceil(TILE as usize);
+    let (bytes, chunk) = (word("an element", kind.format.size())?, 16 / kind.format.size());
+    // Two bytes are a place of 16 bits in a tile.
+    let slices = tile_bytes(TILE, DEPTH / 4) + tile_bytes(DEPTH / bytes, TILE * bytes / 2);
     let launch = Launch {
         source: SOURCE,
         entry: "structured",
         grid: [word("the grid", size(tiles(m), tiles(n))?)?, 1, 1],
         block: [4 * WARP, 1, 1],
-        shared: STAGES * (tile_bytes(TILE, DEPTH / 2) + tile_bytes(DEPTH, TILE)),
+        shared: STAGES * slices,
         buffers: vec![0, 1, 2, 3],
         constants: vec![
+            ("KIND", kind.number),
             ("ROWS", TILE),
             ("COLUMNS", TILE),
             ("WARP_ROWS", TILE / 2),
             ("WARP_COLUMNS", TILE / 2),
-            ("DEPTH", DEPTH),
+            ("DEPTH", DEPTH / bytes),
             ("STAGES", STAGES),
-            ("ALIGNED", u32::from(k.is_multiple_of(16) && n.is_multiple_of(8))),
+            ("ALIGNED", u32::from(k.is_multiple_of(2 * chunk) && n.is_multiple_of(chunk))),
         ],
         arguments: vec![Argument::U32(word("m", m)?), Argument::U32(word("n", n)?), Argument::U32(word("k", k)?)],
     };
     Ok(DeviceProgram {
-        path: "cuda/mma-sp-128x128".to_owned(),
+        path: match params.dtype {
+            Dtype::Bf16 => "cuda/mma-sp-128x128".to_owned(),
+            dtype => format!("cuda/mma-sp-{dtype}-128x128"),
+        },
         buffers: vec![
-            DeviceBuffer::operand("values", size(m, k / 2)?, Format::Bf16),
-            DeviceBuffer::operand("places", size(m.div_ceil(STEP[0]) * WORDS, k.div_ceil(STEP[1]))?, Format::U32),
-            DeviceBuffer::operand("B", size(k, n)?, Format::Bf16),
-            DeviceBuffer::output("C", size(m, n)?, Format::Bf16),
+            DeviceBuffer::operand("values", size(m, k / 2)?, kind.format),
+            DeviceBuffer::operand(
+                "places",
+                size(m.div_ceil(ROWS) * kind.words(), k.div_ceil(kind.columns()))?,
+                Format::U32,
+            ),
+            DeviceBuffer::operand("B", size(k, n)?, kind.format),
+            DeviceBuffer::output("C", size(m, n)?, kind.result),
         ],
         steps: vec![launch],
         output: 3,
@@ -111,9 +162,15 @@ mod tests {
             (dense[third + 2], dense[third + 3]) = (1.0, 1.0);
             (dense[eleventh], dense[eleventh + 3]) = (1.0, 1.0);
         }
-        let words = places(&TwoOfFour::of_dense(&dense, 32).unwrap());
+        let [short, bytes] = [Dtype::Bf16, Dtype::I8].map(|dtype| Kind::of(dtype).unwrap());
+        let matrix = TwoOfFour::of_dense(&dense, 32).unwrap();
+        let words = places(&matrix, short);
         assert_eq!((words.len(), words[6], words[7]), (16, 0x4444_4444, 0xCCCC_EEEE));
+        let words = places(&matrix, bytes);
+        assert_eq!((words.len(), &words[12..16]), (32, &[0xEEEE_4444, 0xCCCC_4444, 0x4444_4444, 0x4444_4444][..]));
         // Rows and columns that are not there have places too.
-        assert_eq!(places(&TwoOfFour::of_dense(&dense[..8], 8).unwrap()), [0x4444_4444; 16]);
+        let matrix = TwoOfFour::of_dense(&dense[..8], 8).unwrap();
+        assert_eq!(places(&matrix, short), [0x4444_4444; 16]);
+        assert_eq!(places(&matrix, bytes), [0x4444_4444; 32]);
     }
 }

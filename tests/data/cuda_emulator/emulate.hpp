@@ -515,6 +515,21 @@ inline float exp2_fast(float x) { return std::exp2(x); }
 inline unsigned pack_bf16(float low, float high) {
     return static_cast<unsigned>(emulator::to_bf16(high)) << 16 | emulator::to_bf16(low);
 }
+inline unsigned pack_f16(float low, float high) {
+    const auto bits = [](float x) -> unsigned {
+        const unsigned sign = std::signbit(x) ? 0x8000u : 0u;
+        const double size = std::fabs(x);
+        if (std::isnan(x)) {
+            return 0x7e00u;
+        }
+        if (size >= 65520.0) {
+            return sign | 0x7c00u;
+        }
+        const int exponent = std::max(size > 0 ? std::ilogb(size) : -14, -14);
+        return sign | ((static_cast<unsigned>(exponent + 14) << 10) + static_cast<unsigned>(std::nearbyint(std::ldexp(size, 10 - exponent))));
+    };
+    return bits(high) << 16 | bits(low);
+}
 inline unsigned fma_bf16x2(unsigned a, unsigned b, unsigned c) {
     unsigned result = 0;
     for (int half = 0; half < 2; ++half) {
@@ -624,39 +639,84 @@ inline void multiply_e4m3(float (&d)[4], const unsigned (&a)[4], unsigned b0, un
         return static_cast<double>(emulator::of_e4m3(static_cast<std::uint8_t>(word >> (8 * e))));
     });
 }
+namespace emulator {
 // PTX ISA, "Matrix Fragments for sparse mma.m16n8k32 with .f16 and .bf16 types", selector 0.
-inline void multiply_sparse_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[4], unsigned places) {
+template <class Element>
+inline void multiply_sparse(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[4], unsigned places, Element element) {
     struct Given {
         const unsigned *a, *b;
         unsigned places;
     } given{a, b, places};
-    emulator::together(&given, d, [](const void** all, void** wanted) {
+    together(&given, d, [=](const void** all, void** wanted) {
         float left[16][32] = {}, right[32][8];
-        for (unsigned lane = 0; lane < emulator::kWarp; ++lane) {
+        for (unsigned lane = 0; lane < kWarp; ++lane) {
             const Given& g = *static_cast<const Given*>(all[lane]);
             for (unsigned word = 0; word < 4; ++word) {
                 const unsigned row = lane / 4 + word % 2 * 8, group = lane % 4 + word / 2 * 4;
                 const unsigned told = static_cast<const Given*>(all[lane / 4 * 4 + group / 4])->places;
                 const unsigned pair = told >> (word % 2 * 16 + group % 4 * 4) & 15;
                 if ((pair & 3) >= pair >> 2) {
-                    emulator::fail("places of a sparse product that do not ascend");
+                    fail("places of a sparse product that do not ascend");
                 }
                 for (unsigned half = 0; half < 2; ++half) {
-                    const float value = emulator::of_bf16(static_cast<std::uint16_t>(g.a[word] >> (16 * half)));
+                    const float value = element(static_cast<std::uint16_t>(g.a[word] >> (16 * half)));
                     left[row][group * 4 + (pair >> (2 * half) & 3)] = value;
                     const unsigned depth = word * 8 + lane % 4 * 2 + half;
-                    right[depth][lane / 4] = emulator::of_bf16(static_cast<std::uint16_t>(g.b[word] >> (16 * half)));
+                    right[depth][lane / 4] = element(static_cast<std::uint16_t>(g.b[word] >> (16 * half)));
+                }
+            }
+        }
+        for (unsigned lane = 0; lane < kWarp; ++lane) {
+            float* sums = static_cast<float*>(wanted[lane]);
+            for (unsigned e = 0; e < 4; ++e) {
+                double sum = sums[e];
+                for (unsigned i = 0; i < 32; ++i) {
+                    sum += static_cast<double>(left[lane / 4 + e / 2 * 8][i]) * right[i][lane % 4 * 2 + e % 2];
+                }
+                sums[e] = static_cast<float>(sum);
+            }
+        }
+    });
+}
+}  // namespace emulator
+
+inline void multiply_sparse_bf16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[4], unsigned places) {
+    emulator::multiply_sparse(d, a, b, places, emulator::of_bf16);
+}
+inline void multiply_sparse_f16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[4], unsigned places) {
+    emulator::multiply_sparse(d, a, b, places, emulator::of_f16);
+}
+// Bytes: PTX ISA, "Matrix Fragments for sparse mma.m16n8k64 with .u8 and .s8 types". Which lane tells which places: CUTLASS brings them
+// there in this order (`reorder_meta` in tools/util, words of 32 bits, and one ldmatrix).
+inline void multiply_sparse_i8(int (&d)[4], const unsigned (&a)[4], const unsigned (&b)[4], unsigned places) {
+    struct Given {
+        const unsigned *a, *b;
+        unsigned places;
+    } given{a, b, places};
+    emulator::together(&given, d, [](const void** all, void** wanted) {
+        int left[16][64] = {}, right[64][8];
+        for (unsigned lane = 0; lane < emulator::kWarp; ++lane) {
+            const Given& g = *static_cast<const Given*>(all[lane]);
+            for (unsigned word = 0; word < 4; ++word) {
+                for (unsigned byte = 0; byte < 4; ++byte) {
+                    right[word * 16 + lane % 4 * 4 + byte][lane / 4] = static_cast<signed char>(g.b[word] >> (8 * byte));
+                    // Stored column of 32, and its group of four.
+                    const unsigned row = lane / 4 + word % 2 * 8, stored = word / 2 * 16 + lane % 4 * 4 + byte, group = stored / 2;
+                    const unsigned teller = lane / 4 * 4 + word % 2 + group / 8 * 2;
+                    const unsigned pair = static_cast<const Given*>(all[teller])->places >> (group % 8 * 4) & 15;
+                    if ((pair & 3) >= pair >> 2) {
+                        emulator::fail("places of a sparse product that do not ascend");
+                    }
+                    left[row][group * 4 + (pair >> (stored % 2 * 2) & 3)] = static_cast<signed char>(g.a[word] >> (8 * byte));
                 }
             }
         }
         for (unsigned lane = 0; lane < emulator::kWarp; ++lane) {
-            float* sums = static_cast<float*>(wanted[lane]);
-            for (unsigned element = 0; element < 4; ++element) {
-                double sum = sums[element];
-                for (unsigned i = 0; i < 32; ++i) {
-                    sum += static_cast<double>(left[lane / 4 + element / 2 * 8][i]) * right[i][lane % 4 * 2 + element % 2];
+            int* sums = static_cast<int*>(wanted[lane]);
+            for (unsigned e = 0; e < 4; ++e) {
+                for (unsigned i = 0; i < 64; ++i) {
+                    sums[e] += left[lane / 4 + e / 2 * 8][i] * right[i][lane % 4 * 2 + e % 2];
                 }
-                sums[element] = static_cast<float>(sum);
             }
         }
     });

@@ -28,10 +28,13 @@ const NAMES: Names = Names {
     wheel: "nvidia-cusparse",
 };
 
-/// Kernels that it computes.
-pub(super) const KERNELS: &[&str] = &["spmv-csr", "spmm-csr", "spmm-bsr"];
-/// Types that it computes them in.
-pub(super) const TYPES: &[Dtype] = &[Dtype::F32, Dtype::F64];
+/// Kernels that it computes, and the types that it computes them in: in bfloat16, whose C is binary32, what the library's table of
+/// mixed precision has for matrices in CSR.
+pub(super) const KERNELS: &[(&str, &[Dtype])] = &[
+    ("spmv-csr", &[Dtype::F32, Dtype::F64]),
+    ("spmm-csr", &[Dtype::F32, Dtype::F64, Dtype::Bf16]),
+    ("spmm-bsr", &[Dtype::F32, Dtype::F64]),
+];
 
 type Handle = *mut c_void;
 type Place = *mut c_void;
@@ -129,9 +132,15 @@ impl CuSparse {
     ) -> Result<Prepared, ProgramError> {
         let size = |name| params.count(name).map_err(KernelError::from);
         let (m, k) = (size("m")?, size("k")?);
-        let (format, data) = match params.dtype {
-            Dtype::F64 => (Format::F64, sys::cudaDataType_t::CUDA_R_64F as u32),
-            _ => (Format::F32, sys::cudaDataType_t::CUDA_R_32F as u32),
+        let [single, double, short] = [
+            sys::cudaDataType_t::CUDA_R_32F as u32,
+            sys::cudaDataType_t::CUDA_R_64F as u32,
+            sys::cudaDataType_t::CUDA_R_16BF as u32,
+        ];
+        let (format, sums, data) = match params.dtype {
+            Dtype::F64 => (Format::F64, Format::F64, Data { operands: double, sums: double }),
+            Dtype::Bf16 => (Format::Bf16, Format::F32, Data { operands: short, sums: single }),
+            _ => (Format::F32, Format::F32, Data { operands: single, sums: single }),
         };
         let len = |name| operands.iter().find(|a| a.name == name).map_or(0, |a| a.values.len());
         let blocked = kernel == "spmm-bsr";
@@ -147,8 +156,8 @@ impl CuSparse {
         };
         let (right, name) = if n.is_some() { ("B", "C") } else { ("x", "y") };
         let right = Layout::plain(right, [k, n.unwrap_or(1)], format).bring((gpu, stage), operands)?;
-        let answer = DeviceMemory::new(gpu, product([m, n.unwrap_or(1)])?.saturating_mul(format.size()))?;
-        answer.poison(format)?;
+        let answer = DeviceMemory::new(gpu, product([m, n.unwrap_or(1)])?.saturating_mul(sums.size()))?;
+        answer.poison(sums)?;
         let sparse = Sparse { rows: m, columns: k, side, stored: len("columns") };
         let places = [&offsets, &columns, &values, &right, &answer].map(DeviceMemory::address);
         let mut plan = Plan::new(&self.functions, gpu, (sparse, n, data), places)?;
@@ -162,7 +171,7 @@ impl CuSparse {
         }
         facts.push(("cusparse", self.version()));
         let shape = n.map_or_else(|| vec![m], |n| vec![m, n]);
-        let held = Held { name, format, width: shape.last().copied().unwrap_or(1), shape };
+        let held = Held { name, format: sums, width: shape.last().copied().unwrap_or(1), shape };
         let memory = vec![answer, offsets, columns, values, right, buffer];
         Ok(Prepared { product: Box::new(plan), memory, output: 0, held, facts })
     }
@@ -192,6 +201,13 @@ struct Sparse {
     stored: usize,
 }
 
+/// Types of operands, and of sums and the answer (`cudaDataType`).
+#[derive(Clone, Copy)]
+struct Data {
+    operands: u32,
+    sums: u32,
+}
+
 /// What is called.
 #[derive(Clone, Copy)]
 enum Call {
@@ -207,7 +223,7 @@ struct Plan {
     /// The right operand and the answer.
     dense: [Handle; 2],
     vectors: bool,
-    /// Type of values and sums.
+    /// Type of sums.
     data: u32,
     algorithm: (u32, &'static str),
     buffer: u64,
@@ -219,7 +235,7 @@ impl Plan {
     fn new(
         functions: &Rc<Functions>,
         gpu: &Gpu,
-        (matrix, n, data): (Sparse, Option<usize>, u32),
+        (matrix, n, data): (Sparse, Option<usize>, Data),
         places: [u64; 5],
     ) -> Result<Self, CudaError> {
         use sys::{cusparseSpMMAlg_t as Mm, cusparseSpMVAlg_t as Mv};
@@ -229,7 +245,7 @@ impl Plan {
             (_, 1) => (Mm::CUSPARSE_SPMM_CSR_ALG2 as u32, "CUSPARSE_SPMM_CSR_ALG2"),
             _ => (Mm::CUSPARSE_SPMM_BSR_ALG1 as u32, "CUSPARSE_SPMM_BSR_ALG1"),
         };
-        let double = data == sys::cudaDataType_t::CUDA_R_64F as u32;
+        let double = data.sums == sys::cudaDataType_t::CUDA_R_64F as u32;
         let one = if double { 1f64.to_bits() } else { u64::from(1f32.to_bits()) };
         // From here on what was created is destroyed whatever fails.
         let mut plan = Self {
@@ -238,7 +254,7 @@ impl Plan {
             sparse: null(),
             dense: [null(); 2],
             vectors: n.is_none(),
-            data,
+            data: data.sums,
             algorithm,
             buffer: 0,
             factors: [one, 0],
@@ -254,20 +270,34 @@ impl Plan {
         let [high, wide, stored, side] = sides;
         if side == 1 {
             // SAFETY: the arrays have the lengths of a CSR matrix of these sides, offsets and columns of 32 bits.
-            let code =
-                unsafe { (f.csr)(to, high, wide, stored, offsets, columns, values, INDEX, INDEX, FROM_ZERO, data) };
+            let code = unsafe {
+                (f.csr)(to, high, wide, stored, offsets, columns, values, INDEX, INDEX, FROM_ZERO, data.operands)
+            };
             check("cusparseCreateCsr", code)?;
         } else {
             // SAFETY: the arrays have the lengths of a BSR matrix of these sides, blocks row by row.
             let code = unsafe {
                 (f.bsr)(
-                    to, high, wide, stored, side, side, offsets, columns, values, INDEX, INDEX, FROM_ZERO, data,
+                    to,
+                    high,
+                    wide,
+                    stored,
+                    side,
+                    side,
+                    offsets,
+                    columns,
+                    values,
+                    INDEX,
+                    INDEX,
+                    FROM_ZERO,
+                    data.operands,
                     ROW_MAJOR,
                 )
             };
             check("cusparseCreateBsr", code)?;
         }
-        for (to, (place, rows)) in plan.dense.iter_mut().zip([(right, deep), (answer, rows)]) {
+        let dense = [(right, deep, data.operands), (answer, rows, data.sums)];
+        for (to, (place, rows, data)) in plan.dense.iter_mut().zip(dense) {
             match n {
                 // SAFETY: the vector has this length.
                 None => check("cusparseCreateDnVec", unsafe { (f.vector)(to, long(rows), place, data) })?,

@@ -74,7 +74,7 @@ impl Libraries {
         });
         let missing = self.cusparse.as_ref().err();
         let sparse =
-            cusparse::KERNELS.iter().flat_map(|kernel| cusparse::TYPES.iter().map(move |dtype| (*kernel, *dtype)));
+            cusparse::KERNELS.iter().flat_map(|(kernel, types)| types.iter().map(move |dtype| (*kernel, *dtype)));
         let sparse =
             sparse.map(|(kernel, dtype)| Library { kernel, dtype, path: "cusparse", missing: missing.cloned() });
         let missing = self.cusparselt.as_ref().err();
