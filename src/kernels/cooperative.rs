@@ -62,11 +62,11 @@ pub(super) fn threads(parts: u32, limits: &Limits) -> Option<u32> {
 pub(crate) fn emulated(source: &str) -> String {
     const REAL: &str = include_str!("cooperative.wgsl");
     assert!(source.contains(REAL), "no cooperative matrices in the program");
-    let types = ["enable wgpu_cooperative_matrix;", "alias Left =", "alias Right =", "alias Sums ="];
     const LANE: &str = "subgroup_invocation_id) lane: u32,\n) {\n";
     assert!(source.contains(LANE), "the program does not know its place in the subgroup");
     let kept = source.replace(REAL, include_str!("emulated.wgsl")).replace(LANE, &format!("{LANE}    me = lane;\n"));
-    kept.lines().filter(|line| !types.iter().any(|t| line.starts_with(t))).map(|line| format!("{line}\n")).collect()
+    let real = |line: &&str| line.starts_with("enable wgpu_cooperative_matrix") || line.contains("= coop_mat");
+    kept.lines().filter(|line| !real(line)).map(|line| format!("{line}\n")).collect()
 }
 
 #[cfg(test)]

@@ -168,7 +168,10 @@ fn describe(id: DeviceId, key: &Key, adapter: wgpu::Adapter) -> Adapter {
                 api: Api::Wgsl,
                 limits: Limits {
                     shared_bytes: limits.max_compute_workgroup_storage_size,
-                    block_threads: limits.max_compute_invocations_per_workgroup,
+                    // Programs are widest in x, where an adapter allows least.
+                    block_threads: limits
+                        .max_compute_invocations_per_workgroup
+                        .min(limits.max_compute_workgroup_size_x),
                     grid,
                     buffer_bytes: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
                     buffers: limits.max_storage_buffers_per_shader_stage,

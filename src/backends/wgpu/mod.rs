@@ -12,6 +12,8 @@ mod workload;
 #[cfg(test)]
 mod cooperative_tests;
 #[cfg(test)]
+mod program_tests;
+#[cfg(test)]
 mod tests;
 
 use super::{Backend, BackendError, DeviceInfo, Judge, Probe, Workload};

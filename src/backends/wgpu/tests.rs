@@ -3,7 +3,7 @@
 use super::*;
 use crate::backends::Family;
 use crate::kernels::random::SplitMix64;
-use crate::kernels::{Dtype, Limits, ParamValue, Params, Target};
+use crate::kernels::{Cooperative, Dtype, Limits, ParamValue, Params, Target};
 use crate::suite::{CacheState, Threads};
 
 /// Says that something could not be tested here, and why; the test script counts it, as it does for `tests/skip`.
@@ -182,6 +182,25 @@ fn attention_under_every_mask_matches_the_reference() {
             let all: Vec<_> = sizes.iter().cloned().chain([window]).collect();
             verify(backend.as_mut(), "attention-window", &params(Dtype::F32, &all));
         }
+    }
+}
+
+#[test]
+fn programs_for_adapters_without_subgroups_match_the_reference() {
+    let Some(_) = backend("programs without subgroups on wgpu") else { return };
+    let mut backend = WgpuBackend::new(adapters::enumerate());
+    for member in &mut backend.members {
+        let limits = &mut member.adapter.info.target.limits;
+        (limits.subgroup, limits.cooperative) = (None, Cooperative::default());
+    }
+    let half = backend.members.iter().all(|m| m.adapter.info.target.limits.half);
+    for dtype in [Dtype::F32, Dtype::F16].into_iter().filter(|d| half || *d == Dtype::F32) {
+        verify(&mut backend, "gemm", &Params { dtype, ..counts(&[("m", 67), ("n", 70), ("k", 33)]) });
+    }
+    verify(&mut backend, "spmv-csr", &sparse(Dtype::F32, &[("m", 31), ("k", 70_001)], 0.01));
+    for (seq, dim) in [(97, 64), (31, 5)] {
+        let sizes = [("heads", 2), ("seq", seq), ("dim", dim), ("window", 40)];
+        verify(&mut backend, "attention-window", &counts(&sizes));
     }
 }
 

@@ -1,6 +1,7 @@
 // softmax(Q·Kᵀ/√dim)·V for 32 queries a group of 256 threads. Scores of 32 keys are made together, turned into weights
 // with the largest score so far, and the sums made with an earlier one are rescaled (online softmax, Milakov and
-// Gimelshein, 2018). The file that includes this one gives CHUNKS: sets of 32 elements that hold dim.
+// Gimelshein, 2018). Eight threads have a query between them. The files before this one give CHUNKS, sets of 32 elements that
+// hold dim, and how the eight come to know the largest and the sum of their query's scores: `highest_of` and `sum_of`.
 struct Sizes { seq: u32, dim: u32, causal: u32, window: u32, scale: f32 }
 @group(0) @binding(0) var<storage, read> queries: array<f32>;
 @group(0) @binding(1) var<storage, read> keys: array<f32>;
@@ -38,12 +39,8 @@ fn visible(query: u32, key: u32) -> bool {
     return key <= query && query - key < size.window;
 }
 
-@compute @workgroup_size(16, 16)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_id) at: vec3<u32>,
-    @builtin(local_invocation_index) thread: u32,
-) {
+fn attend(group: vec3<u32>, thread: u32) {
+    let at = vec2<u32>(thread % 16u, thread / 16u);
     let first_query = group.x * TILE;
     let head = group.y * size.seq;
     // What this thread keeps of the output: four elements of each chunk of one query.
@@ -91,8 +88,7 @@ fn main(
             scores[line][column] = select(NOTHING, four[i] * size.scale, seen);
         }
         workgroupBarrier();
-        var highest = top;
-        for (var j = 0u; j < TILE; j++) { highest = max(highest, scores[row][j]); }
+        let highest = max(top, highest_of(row, part));
         let earlier = exponential(top - highest);
         top = highest;
         // Each of the eight threads of a query has read all scores before any becomes a weight.
@@ -103,9 +99,7 @@ fn main(
             scores[row][column] = select(0.0, exponential(score - top), score > NOTHING);
         }
         workgroupBarrier();
-        var weights = 0.0;
-        for (var j = 0u; j < TILE; j++) { weights += scores[row][j]; }
-        total = fma(total, earlier, weights);
+        total = fma(total, earlier, sum_of(row, part));
         for (var chunk = 0u; chunk < CHUNKS; chunk++) {
             let element = chunk * TILE + part * 4u;
             var loaded = vec4<f32>();

@@ -9,6 +9,9 @@ const FOURS: &str = concat!(include_str!("fours.wgsl"), include_str!("bsr.wgsl")
 /// Rows and columns of C that a group computes.
 const TILE: [u32; 2] = [16, 128];
 
+/// Shared memory of a group in bytes: 16×16 elements of a block, and as deep a slice of B.
+const SHARED: u32 = 16 * (16 + TILE[1]) * 4;
+
 /// The program for a target.
 ///
 /// # Errors
@@ -42,7 +45,7 @@ pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram,
             entry: "main",
             grid: [word(shape.n).div_ceil(TILE[1]), word(shape.m / u64::from(TILE[0])), 1],
             block: [16, 16, 1],
-            shared: 0,
+            shared: SHARED,
             buffers: vec![0, 1, 2, 3, 4],
             constants: Vec::new(),
             arguments: vec![Argument::U32(word(shape.n)), Argument::U32(word(shape.block))],

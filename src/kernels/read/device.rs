@@ -21,11 +21,12 @@ pub(super) fn program(words: usize, target: &Target) -> Result<DeviceProgram, No
     let numbers = words.checked_mul(2).ok_or_else(|| NoProgram::Lacks(format!("{words} words")))?;
     #[expect(clippy::cast_possible_truncation, reason = "the halves of a number of 64 bits")]
     let halves = vec![Argument::U32(words as u32), Argument::U32((words as u64 >> 32) as u32)];
-    let (path, source, entry, blocks, arguments) = match target.api {
-        Api::Cuda => ("cuda/16-bytes", CUDA, "read_words", blocks, halves),
+    // In WGSL a part of the sum of each thread lies in shared memory; the text of CUDA declares its own.
+    let (path, source, entry, blocks, shared, arguments) = match target.api {
+        Api::Cuda => ("cuda/16-bytes", CUDA, "read_words", blocks, 0, halves),
         Api::Wgsl => {
             let count = word("half of the words", numbers).map(|n| Argument::U32(n / 2))?;
-            ("wgsl/8-bytes", WGSL, "main", blocks.min(GROUPS), vec![count])
+            ("wgsl/8-bytes", WGSL, "main", blocks.min(GROUPS), word("shared memory", 8 * THREADS)?, vec![count])
         }
     };
     Ok(DeviceProgram {
@@ -39,7 +40,7 @@ pub(super) fn program(words: usize, target: &Target) -> Result<DeviceProgram, No
             entry,
             grid: [word("the grid", blocks)?, 1, 1],
             block: [word("a block", THREADS)?, 1, 1],
-            shared: 0,
+            shared,
             buffers: vec![0, 1],
             constants: Vec::new(),
             arguments,

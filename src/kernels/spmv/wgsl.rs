@@ -29,9 +29,9 @@ pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram,
     let lanes = mean.div_ceil(4).clamp(1, 64).next_power_of_two();
     let nnz = usize::try_from(nnz).map_err(|_| ParamError::TooLarge(format!("{nnz} non-zeros")))?;
     let subgroup = target.limits.subgroup.filter(|(_, most)| mean >= *most);
-    let (source, path, constants, at_once) = match subgroup {
-        Some((_, most)) => (SUBGROUP, "wgsl/subgroup".to_owned(), Vec::new(), THREADS / most.clamp(1, THREADS)),
-        None => (SOURCE, format!("wgsl/{lanes}-lanes"), vec![("LANES", lanes)], THREADS / lanes),
+    let (source, path, constants, at_once, shared) = match subgroup {
+        Some((_, most)) => (SUBGROUP, "wgsl/subgroup".to_owned(), Vec::new(), THREADS / most.clamp(1, THREADS), 0),
+        None => (SOURCE, format!("wgsl/{lanes}-lanes"), vec![("LANES", lanes)], THREADS / lanes, THREADS * 4),
     };
     Ok(DeviceProgram {
         path,
@@ -47,7 +47,7 @@ pub(super) fn program(params: &Params, target: &Target) -> Result<DeviceProgram,
             entry: "main",
             grid: [rows.div_ceil(at_once).clamp(1, GROUPS), 1, 1],
             block: [THREADS, 1, 1],
-            shared: 0,
+            shared,
             buffers: vec![0, 1, 2, 3, 4],
             constants,
             arguments: vec![Argument::U32(rows)],
