@@ -51,7 +51,6 @@ install() {
     echo "not installed (needs root and apt-get): ${missing[*]}"
   fi
 }
-install
 
 # Consumers of exported files: CycloneDX and in-toto (Python), the Impact Framework (Node). Tests say so where they lack.
 consumers() {
@@ -67,7 +66,6 @@ consumers() {
       { rm -rf "$home/node_modules"; tail -n 3 "$log/npm"; }
   fi
 }
-consumers
 
 # Readers of what `gate` and `history` write, and the schemas of CI files.
 gate_readers() {
@@ -80,10 +78,24 @@ gate_readers() {
       >"$log/gate" 2>&1 || { rm -rf "$home/venv"; tail -n 3 "$log/gate"; }
   fi
 }
-gate_readers
 
-# The CUDA compiler, which needs no GPU.
-bash ci/nvrtc.sh >"$log/nvrtc" 2>&1 || tail -n 3 "$log/nvrtc"
+# What checks dependencies. Unoptimised: it runs once, so the build is what counts.
+deny() {
+  cargo deny --version >/dev/null 2>&1 && return
+  CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 \
+    cargo install cargo-deny --locked --quiet --no-default-features >"$log/deny" 2>&1 || tail -n 3 "$log/deny"
+}
+
+# Tools are fetched while the code is linted and compiled, which often keeps one processor only; ci/nvrtc.sh brings the CUDA
+# compiler, which needs no GPU. Tests wait for all of them.
+{
+  install
+  consumers
+  gate_readers
+  bash ci/nvrtc.sh >"$log/nvrtc" 2>&1 || tail -n 3 "$log/nvrtc"
+  deny
+} >"$log/tools" 2>&1 &
+tools=$!
 
 # One profile for everything: dependencies are compiled once for linting and once for running.
 step "format" cargo fmt --check
@@ -96,8 +108,11 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
   run_tests=(cargo test --release --locked --no-fail-fast --lib --bins --tests)
 fi
+# Tests, what they load and run, and benchmarks in one go: the library and its tests are compiled beside each other.
+step "everything compiles" cargo build --release --locked --all-targets --quiet
+wait "$tools"
+cat "$log/tools"
 printf -- '--- tests\n'
-cargo build --release --locked --examples --quiet # doubles that tests load at run time
 tests_ok=1
 "${run_tests[@]}" 2>&1 | tee "$log/tests" || tests_ok=0
 if grep -q 'tests run:' "$log/tests"; then
@@ -147,11 +162,6 @@ step "documentation examples" cargo test --release --locked --quiet --doc
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --quiet
 step "benchmarks run" cargo test --release --locked --quiet --benches -- --test
 
-if ! cargo deny --version >/dev/null 2>&1; then
-  # Unoptimised: it runs once, so the build is what counts.
-  CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 \
-    cargo install cargo-deny --locked --quiet --no-default-features >"$log/deny" 2>&1 || tail -n 3 "$log/deny"
-fi
 if cargo deny --version >/dev/null 2>&1; then
   step "dependencies: licences, bans, sources" cargo deny --offline --log-level error check licenses bans sources
 else

@@ -21,12 +21,21 @@ pub(crate) struct Emulator {
     folder: PathBuf,
     /// What the emulator consists of.
     texts: [String; 2],
-    /// The name under which its compiled form is included.
-    compiled: PathBuf,
+    /// The names under which its compiled forms are included: without what Hopper alone has, and with it.
+    compiled: [PathBuf; 2],
 }
 
-/// How header and programs are compiled.
-const OPTIONS: [&str; 6] = ["-std=c++17", "-O1", "-w", "-ffp-contract=off", "-fno-strict-aliasing", "-fPIC"];
+/// How header and programs are compiled. Compiling takes ten times as long as running, so it is not optimised for speed.
+const OPTIONS: [&str; 8] =
+    ["-std=c++17", "-Og", "-w", "-ffp-contract=off", "-fno-strict-aliasing", "-fPIC", "-fno-exceptions", "-fno-rtti"];
+
+/// What the header and a program are given where the program is one for Hopper.
+const HOPPER: &str = "-DEMULATED_HOPPER";
+
+/// A program for Hopper begins with the file of its instructions.
+fn is_for_hopper(text: &str) -> bool {
+    text.contains("#line 1 \"hopper.cu\"\n")
+}
 
 fn hash_of(what: &impl Hash) -> u64 {
     let mut hash = DefaultHasher::new();
@@ -34,14 +43,16 @@ fn hash_of(what: &impl Hash) -> u64 {
     hash.finish()
 }
 
-/// Compiles the header once for all programs, which takes as long as one of them. Several tests may do so at the same time.
-fn precompile(header: &Path, compiled: &Path) {
+/// Compiles the header once for all programs, which takes as long as some of them. Several tests may do so at the same time.
+fn precompile(header: &Path, compiled: &Path, options: &[&str]) {
     let finished = compiled.with_extension("hpp.gch");
     if finished.exists() {
         return;
     }
     let part = compiled.with_extension(format!("{}.gch", std::process::id()));
-    let output = Command::new("g++").args(OPTIONS).args(["-x", "c++-header"]).arg(header).arg("-o").arg(&part).output();
+    let mut compiler = Command::new("g++");
+    let output =
+        compiler.args(OPTIONS).args(options).args(["-x", "c++-header"]).arg(header).arg("-o").arg(&part).output();
     let output = output.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     std::fs::rename(&part, &finished).unwrap();
@@ -58,8 +69,12 @@ impl Emulator {
         std::fs::create_dir_all(&folder).unwrap();
         let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cuda_emulator/emulate.hpp");
         let texts = [header.clone(), header.with_file_name("hopper.hpp")].map(|h| std::fs::read_to_string(h).unwrap());
-        let compiled = folder.join(format!("{:016x}.hpp", hash_of(&texts)));
-        precompile(&header, &compiled);
+        let [common, hopper] = [&[][..], &[HOPPER]];
+        let compiled = [common, hopper].map(|options| {
+            let compiled = folder.join(format!("{:016x}.hpp", hash_of(&(&texts, OPTIONS, options))));
+            precompile(&header, &compiled, options);
+            compiled
+        });
         Ok(Self { folder, texts, compiled })
     }
 
@@ -124,17 +139,19 @@ impl Emulator {
     fn library(&self, step: &Launch, text: &str) -> Library {
         let entries: String = entries(text).map(|name| format!("EMULATED_ENTRY({name})\n")).collect();
         let whole = format!("{text}\n{entries}");
-        let stem = self.folder.join(format!("{:016x}", hash_of(&(&self.texts, &whole, &step.constants))));
+        let stem = self.folder.join(format!("{:016x}", hash_of(&(&self.texts, OPTIONS, &whole, &step.constants))));
         let library = stem.with_extension("so");
         if !library.exists() {
             let source = stem.with_extension(format!("{}.cpp", std::process::id()));
             let part = stem.with_extension(format!("{}.part", std::process::id()));
             std::fs::write(&source, whole).unwrap();
             let macros = step.constants.iter().map(|(name, value)| format!("-D{name}={value}"));
+            let for_hopper = is_for_hopper(text);
             let output = Command::new("g++")
                 .args(OPTIONS)
+                .args(for_hopper.then_some(HOPPER))
                 .args(["-shared", "-include"])
-                .arg(&self.compiled)
+                .arg(&self.compiled[usize::from(for_hopper)])
                 .args(macros)
                 .arg(&source)
                 .arg("-o")
