@@ -1,10 +1,11 @@
 //! The tiled program of `spmm-bsr`.
 //!
 //! A strip of C is a few registers wide. A thread packs the strip's part of B into one small piece of memory,
-//! which the second-level cache holds, and computes the strip at once; so B is read once and its copy never
-//! leaves the cache. A register tile is a few rows of a block row by one strip: it walks along the stored
-//! blocks of the row and keeps its sums in registers from the first block to the last, so C is written once
-//! and never read. A small B with short rows is read where it lies.
+//! which the second-level cache holds; so B is read once and its copy never leaves the cache. Where the blocks
+//! are many, several strips are packed together and all of them computed for a block row, while its blocks are
+//! near. A register tile is a few rows of a block row by one strip: it walks along the stored blocks of the row
+//! and keeps its sums in registers from the first block to the last, so C is written once and never read. A small
+//! B with short rows is read where it lies, for all strips of a block row.
 
 #![expect(unsafe_code, reason = "vector operations on packed operands, inside a checked structure")]
 
@@ -14,7 +15,7 @@ use crate::kernels::element::Element;
 use crate::kernels::gemm::second_level_bytes;
 use crate::kernels::pack::{PackPath, pack};
 use crate::kernels::simd::{Simd, paths};
-use crate::kernels::split::{Parts, balanced, grid};
+use crate::kernels::split::{Parts, balanced, even, grid};
 use crate::kernels::{Buffer, Isa, KernelError, Team};
 use std::ops::Range;
 
@@ -44,6 +45,13 @@ const fn strip_width<T: Element>(isa: Isa) -> usize {
     bytes / size_of::<T>()
 }
 
+/// Cuts `n` columns into as few strips of at most `width` as there are, about equally wide in registers: a narrow
+/// one at the end would load as many elements of A for few multiply-adds.
+fn strips(n: usize, lanes: usize, width: usize) -> Vec<Range<usize>> {
+    let (registers, most) = (n.div_ceil(lanes), width / lanes);
+    even(registers, registers.div_ceil(most), 1).into_iter().map(|r| r.start * lanes..(r.end * lanes).min(n)).collect()
+}
+
 /// A matrix ready for products with `n` columns.
 pub(super) struct Tiled<T: Element> {
     matrix: Bsr<T>,
@@ -52,11 +60,22 @@ pub(super) struct Tiled<T: Element> {
     n: usize,
     /// Whether B is read where it lies.
     in_place: bool,
-    /// The strip of B that each thread works on, else.
+    /// The strips of B that each thread works on, else, and how many these are at a time.
     packed: Vec<Buffer<T>>,
+    together: usize,
+    /// Columns of C in each strip.
+    strips: Vec<Range<usize>>,
     /// Strips and block rows of each thread: rows are balanced by stored blocks.
     parts: Vec<(Range<usize>, Range<usize>)>,
     isa: Isa,
+}
+
+impl<T: Element> Tiled<T> {
+    /// Elements from a row of B to the next in a strip.
+    fn apart(&self, strip: &Range<usize>) -> usize {
+        let lanes = self.isa.register_bytes() / size_of::<T>();
+        if self.in_place { self.n } else { strip.len().next_multiple_of(lanes) }
+    }
 }
 
 impl<T: BsrPath + PackPath> Tiled<T> {
@@ -82,12 +101,17 @@ impl<T: BsrPath + PackPath> Tiled<T> {
             && row.is_multiple_of(isa.register_bytes())
             && depth * row <= second_level_bytes() / 2
             && readers <= FEW_TILES * tile_rows(isa);
-        let strip = if in_place { 0 } else { depth * width };
-        let packed = (0..team.threads()).map(|_| Buffer::zeroed(strip, "a strip of B")).collect::<Result<_, _>>()?;
-        let (across, down) = grid(n.div_ceil(width), team.threads());
+        let strips = strips(n, isa.register_bytes() / size_of::<T>(), width);
+        // Where the second-level cache holds a strip and the blocks together, they are read from there for the next.
+        let (strip, values) = (depth * width * size_of::<T>(), size_of_val(matrix.values()));
+        let most = if strip + values <= second_level_bytes() / 2 { 1 } else { second_level_bytes() / 2 / strip.max(1) };
+        let together = most.clamp(1, strips.len().max(1));
+        let strip = if in_place { 0 } else { together * depth * width };
+        let packed = (0..team.threads()).map(|_| Buffer::zeroed(strip, "strips of B")).collect::<Result<_, _>>()?;
+        let (across, down) = grid(strips.len(), team.threads());
         let rows = balanced(blocks.row_ptr(), down);
         let parts = across.iter().flat_map(|c| rows.iter().map(move |r| (c.clone(), r.clone()))).collect();
-        Ok(Self { matrix, columns, n, in_place, packed, parts, isa })
+        Ok(Self { matrix, columns, n, in_place, packed, together, strips, parts, isa })
     }
 
     /// The instruction set it was made for.
@@ -110,19 +134,24 @@ impl<T: BsrPath + PackPath> Tiled<T> {
         let (strips, c, program, a) = (Parts::of(&mut packed), Parts::of(c), <T as BsrPath>::pick(self.isa), &*self);
         team.run(&|thread| {
             let Some((columns, rows)) = a.parts.get(thread) else { return };
-            // SAFETY: each thread has a strip of its own.
-            let strip = &mut unsafe { strips.range(thread..thread + 1) }[0];
-            for index in columns.clone() {
-                let width = strip_width::<T>(a.isa);
-                let (strip_of_b, apart) = if a.in_place {
-                    (&b[index * width..], a.n)
-                } else {
-                    pack(a.isa, (b, a.n), strip, index * width, width);
-                    (&**strip, width)
-                };
-                let args = Args { a, c: &c, b: strip_of_b, apart, strip: index, rows: rows.clone() };
+            if a.in_place {
+                let args = Args { a, c: &c, b, strips: columns.clone(), rows: rows.clone() };
                 // SAFETY: the instruction set is available; operands fit; strips and block rows of
                 // different threads do not overlap.
+                unsafe { program(&args) };
+                return;
+            }
+            // SAFETY: each thread has strips of its own.
+            let packed = &mut unsafe { strips.range(thread..thread + 1) }[0];
+            let room = depth * strip_width::<T>(a.isa);
+            for first in columns.clone().step_by(a.together) {
+                let group = first..(first + a.together).min(columns.end);
+                for (strip, packed) in a.strips[group.clone()].iter().zip(packed.chunks_exact_mut(room)) {
+                    let width = a.apart(strip);
+                    pack(a.isa, (b, a.n), &mut packed[..depth * width], strip.start, width);
+                }
+                let args = Args { a, c: &c, b: packed, strips: group, rows: rows.clone() };
+                // SAFETY: as above.
                 unsafe { program(&args) };
             }
         });
@@ -134,38 +163,41 @@ impl<T: BsrPath + PackPath> Tiled<T> {
 pub(super) struct Args<'a, T: Element> {
     a: &'a Tiled<T>,
     c: &'a Parts<'a, T>,
-    /// The strip of B, and elements from one of its rows to the next.
+    /// B in place, or these strips of it, packed.
     b: &'a [T],
-    apart: usize,
-    /// Which strip it is.
-    strip: usize,
+    /// Which strips.
+    strips: Range<usize>,
     /// Block rows.
     rows: Range<usize>,
 }
 
-/// Some block rows of a strip of C, which is `R` registers wide.
+/// Some block rows of some strips of C, which are at most `R` registers wide. All strips of a block row follow one
+/// another, while its blocks lie in the nearest cache.
 ///
 /// # Safety
 /// As for [`Simd`]; operands fit, and no other thread computes the same part.
 #[inline(always)]
 unsafe fn block_rows<S: Simd, const R: usize>(args: &Args<'_, S::Elem>) {
     let a = args.a;
-    let (side, width, row_ptr) = (a.matrix.side(), R * S::LANES, a.matrix.blocks().row_ptr());
-    let column = args.strip * width;
-    let left = (a.n - column).min(width);
-    let registers = left.div_ceil(S::LANES);
+    let (side, row_ptr) = (a.matrix.side(), a.matrix.blocks().row_ptr());
+    let room = a.matrix.blocks().columns_len() * side * R * S::LANES;
     for block_row in args.rows.clone() {
         let stored = row_ptr[block_row] as usize..row_ptr[block_row + 1] as usize;
-        // SAFETY: strip, block row and tile lie inside the packed strip, the structure and C.
-        unsafe {
-            let c = args.c.as_mut_ptr().add(block_row * side * a.n + column);
-            let part = Part { a, stored, b: args.b.as_ptr(), apart: args.apart, c, left };
-            match (R, registers) {
-                (3, 3) => part.tiles::<S, 8, 3>(),
-                (3, 2) => part.tiles::<S, 8, 2>(),
-                (3, _) => part.tiles::<S, 8, 1>(),
-                (_, 2) => part.tiles::<S, 4, 2>(),
-                _ => part.tiles::<S, 4, 1>(),
+        for (index, strip) in a.strips[args.strips.clone()].iter().enumerate() {
+            let (column, left) = (strip.start, strip.len());
+            let of_b = if a.in_place { column } else { index * room };
+            // SAFETY: strip, block row and tile lie inside B, the structure and C.
+            unsafe {
+                let c = args.c.as_mut_ptr().add(block_row * side * a.n + column);
+                let b = args.b.as_ptr().add(of_b);
+                let part = Part { a, stored: stored.clone(), b, apart: a.apart(strip), c, left };
+                match (R, left.div_ceil(S::LANES)) {
+                    (3, 3) => part.tiles::<S, 8, 3>(),
+                    (3, 2) => part.tiles::<S, 8, 2>(),
+                    (3, _) => part.tiles::<S, 8, 1>(),
+                    (_, 2) => part.tiles::<S, 4, 2>(),
+                    _ => part.tiles::<S, 4, 1>(),
+                }
             }
         }
     }
@@ -279,6 +311,37 @@ mod tests {
                 assert_eq!(tiled.packed[0].is_empty(), in_place);
             }
         }
+    }
+
+    #[test]
+    fn strips_are_about_equally_wide_and_cover_all_columns() {
+        assert_eq!(strips(256, 16, 48).iter().map(Range::len).collect::<Vec<_>>(), [32, 48, 48, 32, 48, 48]);
+        assert_eq!(strips(64, 16, 48), [0..32, 32..64]);
+        for n in 1..400 {
+            let all = strips(n, 8, 24);
+            assert!(all.iter().all(|strip| (1..=24).contains(&strip.len())), "{n}: {all:?}");
+            assert!(all[0].start == 0 && all[all.len() - 1].end == n, "{n}: {all:?}");
+            assert!(all.windows(2).all(|two| two[0].end == two[1].start && two[0].len() % 8 == 0), "{n}: {all:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_packed_in_groups_matches_the_reference() {
+        // More values than half of a second-level cache of 2 MiB holds, and more strips than the other half.
+        let sizes = [("m", 288), ("k", 1024), ("n", 300), ("block", 32)];
+        let [m, k, n, block] = sizes.map(|(name, n)| (name, ParamValue::Integer(n)));
+        let matrix = Bsr::<f32>::random(32, (9, 32), 288, 7, &Threads(1)).unwrap();
+        for isa in Isa::available() {
+            let copy = Bsr::<f32>::random(32, (9, 32), 288, 7, &Threads(1)).unwrap();
+            let tiled = Tiled::new(copy, 300, isa, &Threads(1)).unwrap();
+            let fit = second_level_bytes() / 2 / (1024 * strip_width::<f32>(isa) * 4);
+            let all = size_of_val(matrix.values()) <= second_level_bytes() / 2 - 1024 * strip_width::<f32>(isa) * 4;
+            assert_eq!(
+                (tiled.in_place, tiled.together),
+                (false, if all { 1 } else { fit.clamp(1, tiled.strips.len()) })
+            );
+        }
+        verify(&SpmmBsr, &params(Dtype::F32, &[m, k, n, block, ("density", ParamValue::Real(1.0))]));
     }
 
     #[test]

@@ -293,8 +293,8 @@ mod tests {
     /// More than one block in each direction: sums are carried on from block to block.
     #[test]
     fn several_blocks_join() {
-        every_unit::<Bf16>(&[[300, 40, 70], [40, 530, 70], [20, 40, 2200]]);
-        every_unit::<i8>(&[[300, 40, 70], [40, 530, 70], [20, 40, 4300]]);
+        every_unit::<Bf16>(&[[300, 40, 70], [40, 530, 70], [20, 40, 2200], [70, 520, 832]]);
+        every_unit::<i8>(&[[300, 40, 70], [40, 530, 70], [20, 40, 4300], [70, 520, 832]]);
     }
 
     /// What tensor cores do: a sum is cut off to `bits` behind its point after each sixteen products.

@@ -58,6 +58,9 @@ pub(super) trait Micro {
         depth * Self::TILE[1] + line
     }
 
+    /// Whether rows of A can be read where they lie ([`Rows`]), so that whole panels need not be packed.
+    const IN_PLACE: bool = false;
+
     /// Adds a panel of A times a panel of B, `depth` words deep, to a tile of sums whose rows are `pitch` sums
     /// apart, or sets the tile to it.
     ///
@@ -65,6 +68,46 @@ pub(super) trait Micro {
     /// The instruction set is available (for tiles: configured), the panels hold `depth` words for each row
     /// and column of the tile, and `depth` is a positive multiple of `STEP`.
     unsafe fn run(depth: usize, a: *const u32, b: *const u32, sums: *mut u32, pitch: usize, first: bool);
+
+    /// The same with A packed or, where that is possible, in place. Where `ask` says so, it asks for the next panel of B
+    /// meanwhile.
+    ///
+    /// # Safety
+    /// As for [`run`](Self::run).
+    #[inline(always)]
+    unsafe fn run_rows(depth: usize, a: Rows, b: *const u32, sums: *mut u32, pitch: usize, first: bool, _ask: bool) {
+        // SAFETY: passed on to the caller.
+        unsafe { Self::run(depth, a.at, b, sums, pitch, first) }
+    }
+
+    /// Whether [`interleave`](Self::interleave) is written for this instruction set.
+    const INTERLEAVES: bool = false;
+
+    /// A row of words of B from `ELEMENTS` whole rows, `pitch` elements apart, for all columns of a panel: those of
+    /// each half of the columns go to a place of their own.
+    ///
+    /// # Safety
+    /// The instruction set is available; the rows have as many elements as a tile has columns, and both places room
+    /// for half as many words.
+    #[inline(always)]
+    unsafe fn interleave(_rows: *const Self::Short, _pitch: usize, _to: [*mut u32; 2]) {}
+}
+
+/// Where a panel of A lies: where it begins, and bytes from a row to the next and from a step to the next. Only
+/// instructions that read [`IN_PLACE`](Micro::IN_PLACE) look at the bytes.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "tiles alone look at the bytes"))]
+pub(super) struct Rows {
+    pub(super) at: *const u32,
+    pub(super) row: usize,
+    pub(super) step: usize,
+}
+
+/// Whether whole panels of A are read where they lie: rows of whole steps, whose distance spreads a column of lines
+/// over at least eight of the 64 sets that a first-level cache usually has.
+const fn in_place<M: Micro>(k: usize) -> bool {
+    let row = k * size_of::<M::Short>();
+    M::IN_PLACE && k.is_multiple_of(M::ELEMENTS * M::STEP) && !(row / 64).is_multiple_of(16)
 }
 
 /// Sizes of the blocks of a nest: rows and columns of C, words of depth of packed B.
@@ -74,6 +117,10 @@ struct Blocking {
     columns: usize,
     packed: usize,
 }
+
+/// Most bytes of packed B that come from the second-level cache without being asked for: asking costs more there.
+/// (Measured for tiles: 128 to 288 KiB win 1.1 to 1.2 without, 256 KiB of bytes 1.2, 512 KiB 0.8 to 1.0, 1 MiB 0.9.)
+const NEAR_BYTES: usize = 384 << 10;
 
 /// A block of C of half a MiB, up to 1 MiB of packed B and 128 KiB of packed A lie in the second-level cache
 /// together.
@@ -247,13 +294,22 @@ fn pack_b<M: Micro>(part: &mut Part<'_, M::Short>, columns: &Range<usize>, packe
                 let column = columns.start + panel * wide;
                 let have = (columns.end - column).min(wide);
                 if have == wide && inside == M::ELEMENTS {
-                    let rows = &part.b[first * n + column..];
-                    for line in (0..wide).step_by(wide / 2) {
-                        let to = &mut to[M::place_b(word, line)..][..wide / 2];
-                        match wide / 2 {
-                            16 => interleave::<M, 16>(&rows[line..], n, to),
-                            8 => interleave::<M, 8>(&rows[line..], n, to),
-                            _ => interleave::<M, 4>(&rows[line..], n, to),
+                    let rows = &part.b[first * n + column..][..(M::ELEMENTS - 1) * n + wide];
+                    if M::INTERLEAVES {
+                        let [left, right] = [M::place_b(word, 0), M::place_b(word, wide / 2)];
+                        assert!(left.max(right) + wide / 2 <= to.len(), "a panel has room for its words");
+                        let to = to.as_mut_ptr();
+                        // SAFETY: rows and places lie inside their slices, as was just seen; the instruction set is
+                        // that of this nest.
+                        unsafe { M::interleave(rows.as_ptr(), n, [to.add(left), to.add(right)]) };
+                    } else {
+                        for line in (0..wide).step_by(wide / 2) {
+                            let to = &mut to[M::place_b(word, line)..][..wide / 2];
+                            match wide / 2 {
+                                16 => interleave::<M, 16>(&rows[line..], n, to),
+                                8 => interleave::<M, 8>(&rows[line..], n, to),
+                                _ => interleave::<M, 4>(&rows[line..], n, to),
+                            }
                         }
                     }
                 } else {
@@ -285,7 +341,9 @@ fn pack_a<M: Micro>(part: &mut Part<'_, M::Short>, rows: &Range<usize>, words: &
     let ([_, _, k], high) = (part.shape, M::TILE[0]);
     let deep = words.len().next_multiple_of(M::STEP);
     let whole = (k / M::ELEMENTS).clamp(words.start, words.end) - words.start;
-    for panel in 0..rows.len().div_ceil(high) {
+    // The last panel may have fewer rows.
+    let first = if in_place::<M>(k) { rows.len() / high } else { 0 };
+    for panel in first..rows.len().div_ceil(high) {
         let to = &mut part.memory.a[panel * deep * high..(panel + 1) * deep * high];
         for line in 0..high {
             let row = rows.start + panel * high + line;
@@ -311,11 +369,17 @@ fn pack_a<M: Micro>(part: &mut Part<'_, M::Short>, rows: &Range<usize>, words: &
                 }
                 to.iter_mut().for_each(|word| *word ^= M::TOGGLE);
             }
-            for word in runs * M::RUN..deep {
-                let value = |q: usize| from.get(word * M::ELEMENTS + q).copied();
-                // What lies beyond the depth meets zeros of B.
-                let word_of = M::word(|q| value(q).unwrap_or(M::Short::ZERO));
-                to[M::place_a(word, line)] = if word < words.len() { word_of ^ M::TOGGLE } else { 0 };
+            let rest = from.get(runs * M::RUN * M::ELEMENTS..).unwrap_or_default();
+            let mut left = rest.chunks(M::ELEMENTS).take(words.len() - runs * M::RUN);
+            for run in runs..deep / M::RUN {
+                let place = M::place_a(run * M::RUN, line);
+                for to in &mut to[place..place + M::RUN] {
+                    // What lies beyond the depth meets zeros of B.
+                    *to = match left.next() {
+                        Some(elements) => M::word(|q| elements.get(q).copied().unwrap_or(M::Short::ZERO)) ^ M::TOGGLE,
+                        None => 0,
+                    };
+                }
             }
         }
     }
@@ -347,14 +411,23 @@ unsafe fn tiles<M: Micro>(
     packed: &Range<usize>,
     words: &Range<usize>,
 ) {
-    let [high, wide] = M::TILE;
+    let ([high, wide], k) = (M::TILE, part.shape[2]);
     let (down, across) = (rows.len().div_ceil(high), columns.len().div_ceil(wide));
     let deep = words.len().next_multiple_of(M::STEP);
+    let ask = 4 * packed.len() * across * wide > NEAR_BYTES;
     // Blocks of depth before this one are whole.
     let before = (words.start - packed.start) * across * wide;
     for index in 0..down * across {
         let (i, j) = if M::STAYS_A { (index / across, index % across) } else { (index % down, index / down) };
-        let a = &part.memory.a[i * deep * high..(i + 1) * deep * high];
+        let packed_a = &part.memory.a[i * deep * high..(i + 1) * deep * high];
+        let a = if in_place::<M>(k) && rows.len() - i * high >= high {
+            // Whole rows and whole steps.
+            let at = &part.a[(rows.start + i * high) * k + words.start * M::ELEMENTS..]
+                [..(high - 1) * k + deep * M::ELEMENTS];
+            Rows { at: at.as_ptr().cast(), row: k * size_of::<M::Short>(), step: 4 * M::STEP }
+        } else {
+            Rows { at: packed_a.as_ptr(), row: 4 * M::STEP, step: 4 * M::STEP * high }
+        };
         let b = &part.memory.b[before + j * deep * wide..before + (j + 1) * deep * wide];
         let (row, column) = (rows.start + i * high, columns.start + j * wide);
         let (tall, have) = ((rows.end - row).min(high), (columns.end - column).min(wide));
@@ -362,7 +435,7 @@ unsafe fn tiles<M: Micro>(
             // SAFETY: the whole tile lies in this thread's block of C, whose sums have 32 bits; the rest as below.
             unsafe {
                 let sums = part.c.as_mut_ptr().add(row * part.shape[1] + column).cast::<u32>();
-                M::run(deep, a.as_ptr(), b.as_ptr(), sums, part.shape[1], words.start == 0);
+                M::run_rows(deep, a, b.as_ptr(), sums, part.shape[1], words.start == 0, ask);
             }
             continue;
         }
@@ -370,7 +443,7 @@ unsafe fn tiles<M: Micro>(
         let sums = &mut part.memory.sums[tile..tile + high * wide];
         // SAFETY: panels and tile have the sizes that the micro-kernel needs; the rest is the caller's
         // promise.
-        unsafe { M::run(deep, a.as_ptr(), b.as_ptr(), sums.as_mut_ptr(), wide, words.start == packed.start) };
+        unsafe { M::run_rows(deep, a, b.as_ptr(), sums.as_mut_ptr(), wide, words.start == packed.start, ask) };
         if words.end == packed.end {
             for line in 0..tall {
                 let at = (row + line) * part.shape[1] + column;
