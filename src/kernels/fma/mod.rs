@@ -265,6 +265,26 @@ mod tests {
         }
     }
 
+    /// Of one group, for tools that are slow: the whole probe is thousands of them.
+    fn one_group_counts<T: ChainsPath>() {
+        let coefficients = [2.0, 0.75, 0.5, grid(T::DTYPE) - 0.375].map(T::from_f64);
+        let from = starts::<T>(3).unwrap();
+        for isa in Isa::available() {
+            let mut to = vec![T::NAN; group(T::DTYPE)];
+            let args = Args { from: &from, to: &Parts::of(&mut to), first: 0, coefficients };
+            // SAFETY: the set is available, and both arrays hold a group.
+            unsafe { T::pick(isa)(&args) };
+            let grown = PAIRS as f64 * grid(T::DTYPE);
+            assert!(to.iter().zip(&from[..]).all(|(to, from)| to.to_f64() - from.to_f64() == grown), "{isa}");
+        }
+    }
+
+    #[test]
+    fn one_group_counts_every_operation_on_every_path() {
+        one_group_counts::<f32>();
+        one_group_counts::<f64>();
+    }
+
     #[test]
     fn work_counts_four_operations_a_pair() {
         let work = FmaPeak.work(&counts(Dtype::F32, &[])).unwrap();

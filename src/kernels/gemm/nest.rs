@@ -34,7 +34,9 @@ const AHEAD: usize = 8;
 /// Rows of a tile.
 const fn tile_rows(isa: Isa) -> usize {
     match isa {
-        Isa::Avx512 | Isa::Neon => 9,
+        Isa::Avx512 => 9,
+        // Nine would fill 31 of 32 registers, and compilers keep two elements of A at hand.
+        Isa::Neon => 8,
         _ => 4,
     }
 }
@@ -259,7 +261,7 @@ unsafe fn rows_times_block<S: Simd, const R: usize>(args: &Args<'_, S::Elem>) {
         }
     }
 }
-paths!(pub(in crate::kernels) trait NestPath: rows_times_block(Args), registers = [9, 4, 4], for f32, f64);
+paths!(pub(in crate::kernels) trait NestPath: rows_times_block(Args), registers = [9, 4, 4], neon = 8, for f32, f64);
 
 /// Copies a block of B into panels as wide as a tile, the last filled up with zeros.
 ///
