@@ -12,8 +12,8 @@ use super::registers::{add_rows, dot_rows};
 use crate::kernels::simd::{SimdExp, exp2_non_positive};
 use std::ops::Range;
 
-/// Keys of a piece at most: with their scores, their values, and queries and recent sums of a register width in 64
-/// dimensions, they fit the first-level cache.
+/// Keys of a piece at most: with 64 dimensions their values, their scores and 64 queries take 40 KiB, which a
+/// first-level cache of 48 KiB holds.
 pub(super) const KEYS: usize = 48;
 /// Rows that a register tile of scores may write beyond the last key.
 pub(super) const BEYOND: usize = 16;

@@ -23,8 +23,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const CHUNK: usize = 480;
 /// Pieces of a chunk: more only where blocks are narrower than 8, and then a chunk is shorter.
 const PIECES: usize = CHUNK / 8;
-/// Most register widths of queries that share a chunk of keys.
-const MOST_TILES: usize = 3;
+/// Most queries that share a chunk of keys.
+const MOST_QUERIES: usize = 192;
 
 /// Lanes of a register.
 const fn lanes(isa: Isa) -> usize {
@@ -35,9 +35,9 @@ const fn lanes(isa: Isa) -> usize {
     }
 }
 
-/// Registers of queries that a register tile is wide: four where there are registers for six rows of them; fewer for
-/// windows, since all of its queries visit the keys of each, and for blocks a number that divides their side where there
-/// is one.
+/// Registers of queries that a register tile is wide: four where there are registers for six rows of them, two where
+/// there are half as many; fewer for windows, since all of its queries visit the keys of each, and for blocks a number
+/// that divides their side where there is one.
 fn registers(mask: &Mask, isa: Isa) -> usize {
     match (mask, isa) {
         (Mask::Blocks(blocks), Isa::Avx512) => {
@@ -45,7 +45,7 @@ fn registers(mask: &Mask, isa: Isa) -> usize {
         }
         (Mask::Window(_), Isa::Avx512) => 3,
         (_, Isa::Avx512) => 4,
-        (Mask::Blocks(_), _) => 2,
+        (_, Isa::Avx2) | (Mask::Blocks(_), _) => 2,
         _ => 3,
     }
 }
@@ -125,7 +125,7 @@ impl Tiled {
         let group = match &shape.mask {
             Mask::Blocks(blocks) => blocks.side(),
             // Small cases get smaller groups, so that every thread finds a few.
-            _ => width * (heads * seq).div_ceil(width * threads * 4).clamp(1, MOST_TILES),
+            _ => width * (heads * seq).div_ceil(width * threads * 4).clamp(1, (MOST_QUERIES / width).max(1)),
         };
         let scratch = width * (group.div_ceil(width) * (2 * dim + 2) + 1 + KEYS + BEYOND);
         let scratch = (0..threads).map(|_| Buffer::zeroed(scratch, "scratch of a thread")).collect::<Result<_, _>>()?;
