@@ -115,6 +115,31 @@ fn a_query_sees_the_keys_of_its_mask_and_no_others() {
 }
 
 #[test]
+fn weights_follow_maxima_that_grow_along_the_keys() {
+    // Each key exceeds the one before by 2^4, so the maximum of a piece is no measure for the next one: weights
+    // relative to it would be infinite.
+    let (heads, seq, dim) = (1, 200, 8);
+    for isa in Isa::available() {
+        for mask in [Mask::Dense, Mask::Causal, Mask::Window(120)] {
+            let shape = Shape { heads, seq, dim, mask, short: false };
+            let rising = |i: usize| if i % dim == 0 { (i / dim * 8) as f32 } else { 0.25 };
+            let k: Vec<f32> = (0..shape.len()).map(rising).collect();
+            let v: Vec<f32> = (0..shape.len()).map(|i| (i * 7 % 13) as f32 - 6.0).collect();
+            let (q, mut found) = (vec![1.0; shape.len()], vec![f32::NAN; shape.len()]);
+            Tiled::new(shape.clone(), isa, 1).unwrap().run([&q, &k, &v], &mut found, &Threads(1));
+            for (row, found) in found.chunks(dim).enumerate() {
+                let (mut exact, mut scale) = (vec![0.0; dim], vec![0.0; dim]);
+                exact::row(&shape, [&q, &k, &v], row, &mut exact, &mut scale);
+                for (d, (found, exact)) in found.iter().zip(&exact).enumerate() {
+                    let limit = scale[d] * 17.0 / 16_777_216.0;
+                    assert!((f64::from(*found) - exact).abs() <= limit, "{isa} {shape:?} {row}: {found} {exact}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn work_follows_the_formulas() {
     let dense = Attention.work(&case(2, 100, 64, "dense")).unwrap();
     assert_eq!(dense.useful.get(), 4.0 * 2.0 * 10_000.0 * 64.0);
