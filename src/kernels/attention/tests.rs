@@ -122,7 +122,7 @@ fn weights_follow_maxima_that_grow_along_the_keys() {
     for isa in Isa::available() {
         for mask in [Mask::Dense, Mask::Causal, Mask::Window(120)] {
             let shape = Shape { heads, seq, dim, mask, short: false };
-            let rising = |i: usize| if i % dim == 0 { (i / dim * 8) as f32 } else { 0.25 };
+            let rising = |i: usize| if i.is_multiple_of(dim) { (i / dim * 8) as f32 } else { 0.25 };
             let k: Vec<f32> = (0..shape.len()).map(rising).collect();
             let v: Vec<f32> = (0..shape.len()).map(|i| (i * 7 % 13) as f32 - 6.0).collect();
             let (q, mut found) = (vec![1.0; shape.len()], vec![f32::NAN; shape.len()]);
