@@ -96,7 +96,12 @@ static SAMPLES: &[Sample] = &[
         },
     },
     Sample {
-        info: info("spmm-csr", Role::Workload, BOTH, &[count("m", None), count("k", None), count("n", None), DENSITY]),
+        info: info(
+            "spmm-csr",
+            Role::Workload,
+            &[Dtype::F32, Dtype::F64, Dtype::Bf16],
+            &[count("m", None), count("k", None), count("n", None), DENSITY],
+        ),
         work: |p| {
             let (m, k, n) = (p.integer("m")? as f64, p.integer("k")? as f64, p.integer("n")? as f64);
             let nnz = m * k * p.real("density")?;

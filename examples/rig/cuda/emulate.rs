@@ -105,6 +105,8 @@ fn compile(text: &str, macros: &[String]) -> Result<Vec<u8>, String> {
         .args(["-std=c++17", "-O1", "-w", "-ffp-contract=off", "-fno-strict-aliasing", "-shared", "-fPIC", "-include"])
         .arg(header)
         .args(macros.iter().map(|m| format!("-D{m}")))
+        // The header leaves out what Hopper alone has where nobody asks for it.
+        .args(text.contains("#line 1 \"hopper.cu\"\n").then_some("-DEMULATED_HOPPER"))
         .arg(&source)
         .arg("-o")
         .arg(&library)
