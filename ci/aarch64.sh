@@ -70,7 +70,7 @@ fetch() { # 1 with a reason on standard output when it does not work
     -o APT::Architectures::=arm64 -o APT::Sandbox::User=root)
   apt_get update || { echo "apt-get update failed"; return 1; }
   local packages library
-  packages=$(needed rustc-web gcc-aarch64-linux-gnu qemu-user-static)
+  packages=$(needed rustc-web gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static)
   # The library for the other architecture: its version is that of the compiler.
   library=$(printf '%s\n' "$packages" | grep -E '^libstd-rust-web-[0-9.]+$')
   [ -n "$library" ] || { echo "there is no package of a standard library for $target (rustc-web of Debian 12 or newer)"; return 1; }

@@ -58,7 +58,7 @@ pub(super) fn threads(parts: u32, limits: &Limits) -> Option<u32> {
 }
 
 /// `source` with functions in place of cooperative matrices, so that any device with subgroups of eight threads runs it.
-#[cfg(test)]
+#[cfg(all(test, feature = "wgpu"))]
 pub(crate) fn emulated(source: &str) -> String {
     const REAL: &str = include_str!("cooperative.wgsl");
     assert!(source.contains(REAL), "no cooperative matrices in the program");
