@@ -53,6 +53,11 @@ const CASES: &[(&str, &[Dtype], &str)] = &[
 /// The arithmetic probe has one size, seconds of work for a tool that interprets instructions. Its own tests run it.
 const LARGE: &str = "fma-peak";
 
+/// Parameters of the first case of a kernel; none of one without.
+pub(crate) fn first(id: &str) -> &'static str {
+    CASES.iter().find(|(listed, ..)| *listed == id).map_or("", |(.., text)| text)
+}
+
 /// `m=1 density=0.5` as parameters.
 fn parameters(dtype: Dtype, text: &str) -> Params {
     let value = |text: &str| match (text.parse::<u64>(), text.parse::<f64>()) {

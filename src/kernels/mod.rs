@@ -21,7 +21,7 @@ mod eight;
 mod element;
 mod enlarged;
 #[cfg(test)]
-mod every;
+pub(crate) mod every;
 mod fma;
 mod format;
 mod gemm;

@@ -131,8 +131,9 @@ unsafe fn copy<S: Simd, const R: usize>(args: &Args<'_, S::Elem>) {
                 i += 1;
             }
             while i + 4 * S::LANES <= range.end {
-                for u in 0..4 {
-                    S::stream(y.add(i + u * S::LANES), S::load(x.add(i + u * S::LANES)));
+                for u in [0, 2] {
+                    let j = i + u * S::LANES;
+                    S::stream_pair(y.add(j), S::load(x.add(j)), S::load(x.add(j + S::LANES)));
                 }
                 i += 4 * S::LANES;
             }
