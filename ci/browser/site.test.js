@@ -109,6 +109,21 @@ test("a hundred more rows come on demand, and the focus goes to the first of the
   await page.finish();
 });
 
+test("a button that moves while it is pressed is pressed all the same", async () => {
+  const page = await visit(index);
+  const more = page.locator("#more");
+  await more.scrollIntoViewIfNeeded();
+  await more.hover();
+  await page.mouse.down();
+  await page.evaluate(() => {
+    document.documentElement.style.overflowAnchor = "none";
+    document.querySelector("#list").style.marginBottom = "200px";
+  });
+  await page.mouse.up();
+  assert.equal(await page.locator("#list tbody tr").count(), Math.min(200, N));
+  await page.finish();
+});
+
 test("a selection is compared, and only what can be told apart is called better", async () => {
   const page = await visit(index);
   await page.fill("#q", "reference-00");

@@ -167,6 +167,8 @@ body.addEventListener("change", (event) => {
   selection();
   write();
 });
+// Rows get their true height as they come into sight, which may move the button while it is pressed.
+element("more").addEventListener("pointerdown", (event) => event.target.setPointerCapture(event.pointerId));
 element("more").addEventListener("click", () => {
   const next = shown;
   shown += STEP;
