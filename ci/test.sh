@@ -97,10 +97,18 @@ deny() {
 } >"$log/tools" 2>&1 &
 tools=$!
 
-# One profile for everything: dependencies are compiled once for linting and once for running.
+# One profile for everything: dependencies are compiled once. Linting rides on compiling (ci/lint.sh); where it finds something,
+# everything is compiled without it, so that the tests have their say as well.
 step "format" cargo fmt --check
-step "lints" cargo clippy --release --all-targets --locked --quiet -- -D warnings
-step "lints without default features" \
+before=$failed
+export RUSTC_WORKSPACE_WRAPPER="$PWD/ci/lint.sh"
+# Tests, what they load and run, and benchmarks in one go: the library and its tests are compiled beside each other.
+step "everything compiles without a finding" cargo build --release --locked --all-targets --quiet
+if [ "$failed" -gt "$before" ]; then
+  unset RUSTC_WORKSPACE_WRAPPER
+  step "everything compiles" cargo build --release --locked --all-targets --quiet
+fi
+step "lints without default features" env -u RUSTC_WORKSPACE_WRAPPER \
   cargo clippy --release --lib --bins --locked --quiet --no-default-features -- -D warnings
 
 if cargo nextest --version >/dev/null 2>&1; then
@@ -108,8 +116,6 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
   run_tests=(cargo test --release --locked --no-fail-fast --lib --bins --tests)
 fi
-# Tests, what they load and run, and benchmarks in one go: the library and its tests are compiled beside each other.
-step "everything compiles" cargo build --release --locked --all-targets --quiet
 wait "$tools"
 cat "$log/tools"
 printf -- '--- tests\n'
@@ -158,9 +164,15 @@ browser() {
 }
 browser
 
+# Nothing here is timed, and the benchmarks, each run once, keep one processor only.
+cargo test --release --locked --quiet --benches -- --test >"$log/benches" 2>&1 &
+benches=$!
+benchmarks() {
+  wait "$benches" || { cat "$log/benches" && return 1; }
+}
 step "documentation examples" cargo test --release --locked --quiet --doc
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --quiet
-step "benchmarks run" cargo test --release --locked --quiet --benches -- --test
+step "benchmarks run" benchmarks
 
 if cargo deny --version >/dev/null 2>&1; then
   step "dependencies: licences, bans, sources" cargo deny --offline --log-level error check licenses bans sources

@@ -343,3 +343,38 @@ fn recipes_fit_the_schemas_of_their_readers() {
         .unwrap();
     assert!(!check(&["vendor.github-actions"], &broken).status.success());
 }
+
+/// A crate with a finding counts as not compiled, or cargo would never look at it again; what rustc makes is all that is made.
+#[test]
+fn linting_rides_on_compiling() {
+    if !Command::new("clippy-driver").arg("--version").output().is_ok_and(|o| o.status.success()) {
+        skip::skip("lints while compiling", "clippy-driver is not installed");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    fs::create_dir(&out).unwrap();
+    let compile = |text: &str| {
+        let source = dir.path().join("crate.rs");
+        fs::write(&source, text).unwrap();
+        let mut command = Command::new(ci("lint.sh"));
+        command.args(["rustc", "--crate-name=crated", "--crate-type=lib", "--emit=dep-info,metadata,link"]);
+        command.args(["--error-format=json", "--json=diagnostic-rendered-ansi,artifacts", "--out-dir"]).arg(&out);
+        // Cargo says by this variable that a crate is one of the project, of which clippy speaks.
+        command.arg(&source).args(["-W", "clippy::all"]).env("CARGO_PRIMARY_PACKAGE", "1").output().unwrap()
+    };
+    let clean = compile("//! Nothing.\n");
+    assert!(clean.status.success(), "{}", said(&clean));
+    let made: Vec<_> = fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(made.len(), 3, "{made:?}");
+    // Cargo goes on as soon as it is told of a file, so each is told of once.
+    assert_eq!(said(&clean).matches(".rmeta").count(), 1, "{}", said(&clean));
+    let finding =
+        compile("//! A finding of clippy, none of rustc.\n/// Less.\npub fn less(v: &[u8]) -> bool { v.len() == 0 }\n");
+    assert!(!finding.status.success() && said(&finding).contains("clippy::len_zero"), "{}", said(&finding));
+    let wrong = compile("//! No Rust.\nlet\n");
+    assert!(!wrong.status.success(), "{}", said(&wrong));
+    // What cargo asks before it compiles is answered as rustc does.
+    let version = |program: &mut Command| said(&program.arg("-vV").output().unwrap());
+    assert_eq!(version(Command::new(ci("lint.sh")).arg("rustc")), version(&mut Command::new("rustc")));
+}
