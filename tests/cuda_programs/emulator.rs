@@ -33,7 +33,7 @@ const OPTIONS: [&str; 8] =
 const HOPPER: &str = "-DEMULATED_HOPPER";
 
 /// A program for Hopper begins with the file of its instructions.
-fn is_for_hopper(text: &str) -> bool {
+pub(crate) fn is_for_hopper(text: &str) -> bool {
     text.contains("#line 1 \"hopper.cu\"\n")
 }
 
