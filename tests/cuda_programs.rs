@@ -10,6 +10,8 @@ mod cases;
 mod emulator;
 #[path = "cuda_programs/hopper.rs"]
 mod hopper;
+#[path = "cuda_programs/library.rs"]
+mod library;
 #[path = "cuda_programs/machine_code.rs"]
 mod machine_code;
 #[path = "cuda_programs/mistakes.rs"]

@@ -94,7 +94,7 @@ fn an_error_of_memory_that_the_driver_reports_in_a_window_loses_the_device_and_n
     let Some(machine) = Machine::emulated("") else { return };
     let base = std::fs::read_to_string(machine.sandbox.path("script")).unwrap();
     // After the transfers, the canary and some of the warm-up.
-    let (_, voids) = failing(&machine, &base, "cuStreamSynchronize", 214, 16, 5);
+    let (_, voids) = failing(&machine, &base, "cuStreamSynchronize", 214, 14, 5);
     let words = "CUDA_ERROR_ECC_UNCORRECTABLE, 214";
     assert!(voids.len() == 1 && voids[0].contains(words) && voids[0].contains("nvidia-smi -q -d ECC"), "{voids:?}");
 }

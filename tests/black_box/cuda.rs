@@ -1,9 +1,9 @@
 //! CUDA on machines without a GPU: a double of libcuda and NVRTC whose programs run in the emulator, do nothing, or fail.
 
 use crate::counters::double_path;
+use crate::library::Emulation;
 use crate::skip::skip;
 use crate::support::{FAST, Ran, Sandbox, events, header, of_kind};
-use std::path::Path;
 use std::process::Command;
 
 /// A machine with the devices of a script.
@@ -24,14 +24,11 @@ impl Machine {
 
     /// One whose programs run; `None` without a C++ compiler.
     pub(crate) fn emulated(script: &str) -> Option<Self> {
-        if !Command::new("g++").arg("--version").output().is_ok_and(|o| o.status.success()) {
-            skip("CUDA programs from suite to record", "no g++");
-            return None;
-        }
+        let found = Emulation::find().map_err(|why| skip("CUDA programs from suite to record", &why)).ok()?;
         let machine = Self::new("");
-        let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cuda_emulator/emulate.hpp");
         let folder = machine.sandbox.path("emulated");
-        machine.sandbox.write("script", format!("emulate {} {}\n{script}", folder.display(), header.display()));
+        let (header, library) = (found.header.display(), found.library.display());
+        machine.sandbox.write("script", format!("emulate {} {header} {library}\n{script}", folder.display()));
         Some(machine)
     }
 

@@ -22,6 +22,9 @@ mod history;
 mod hostile_bundles;
 mod hostile_counters;
 mod interrupt;
+#[cfg(feature = "cuda")]
+#[path = "../cuda_programs/library.rs"]
+mod library;
 mod measure;
 mod reports;
 mod rules;

@@ -1,81 +1,48 @@
-//! Compiles the text of CUDA programs with a C++ compiler around tests/data/cuda_emulator/emulate.hpp, and runs it.
+//! Compiles the text of CUDA programs with a C++ compiler and tests/data/cuda_emulator/emulate.hpp, and runs it.
 
 #![expect(unsafe_code, reason = "functions of the libraries that this compiles")]
 
 #[path = "../../examples/rig/cuda/tensor_map.rs"]
 mod tensor_map;
 
+use super::library::{Emulation, compile, hash_of, works};
 use libloading::Library;
-use std::collections::hash_map::DefaultHasher;
 use std::ffi::{CStr, c_char, c_void};
-use std::hash::{Hash, Hasher};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use tensor_map::Tensor;
 use wattproof::kernels::{Argument, Array, DeviceBuffer, DeviceProgram, Init, Launch, TensorMap, operand};
 
 type Entry = unsafe extern "C" fn(*const u32, *const u32, u32, *mut *mut c_void, u32) -> *const c_char;
 
-/// A C++ compiler, and where its libraries go.
+/// A C++ compiler, and what it compiles programs with.
 pub(crate) struct Emulator {
-    folder: PathBuf,
-    /// What the emulator consists of.
-    texts: [String; 2],
-    /// The names under which its compiled forms are included: without what Hopper alone has, and with it.
-    compiled: [PathBuf; 2],
+    itself: Emulation,
+    /// Stays loaded, so that its fibers outlive the library of a program.
+    _loaded: Library,
+    linker: Option<&'static str>,
 }
 
-/// How header and programs are compiled. Compiling takes ten times as long as running, so it is not optimised for speed.
-const OPTIONS: [&str; 8] =
-    ["-std=c++17", "-Og", "-w", "-ffp-contract=off", "-fno-strict-aliasing", "-fPIC", "-fno-exceptions", "-fno-rtti"];
+/// Compiling a program takes longer than running it, so it is not optimised for speed.
+const BRIEF: &str = "-Og";
 
-/// What the header and a program are given where the program is one for Hopper.
+/// The linker that takes a third of the time of the usual one, where it is there.
+const QUICK_LINKER: &str = "-fuse-ld=gold";
+
+/// What a program is given where it is one for Hopper.
 const HOPPER: &str = "-DEMULATED_HOPPER";
 
 /// A program for Hopper begins with the file of its instructions.
-fn is_for_hopper(text: &str) -> bool {
+pub(crate) fn is_for_hopper(text: &str) -> bool {
     text.contains("#line 1 \"hopper.cu\"\n")
-}
-
-fn hash_of(what: &impl Hash) -> u64 {
-    let mut hash = DefaultHasher::new();
-    what.hash(&mut hash);
-    hash.finish()
-}
-
-/// Compiles the header once for all programs, which takes as long as some of them. Several tests may do so at the same time.
-fn precompile(header: &Path, compiled: &Path, options: &[&str]) {
-    let finished = compiled.with_extension("hpp.gch");
-    if finished.exists() {
-        return;
-    }
-    let part = compiled.with_extension(format!("{}.gch", std::process::id()));
-    let mut compiler = Command::new("g++");
-    let output =
-        compiler.args(OPTIONS).args(options).args(["-x", "c++-header"]).arg(header).arg("-o").arg(&part).output();
-    let output = output.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    std::fs::rename(&part, &finished).unwrap();
 }
 
 impl Emulator {
     /// Looks for the compiler.
     pub(crate) fn find() -> Result<Self, String> {
-        let works = Command::new("g++").arg("--version").output().is_ok_and(|o| o.status.success());
-        if !works {
-            return Err("no g++".to_owned());
-        }
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cuda_emulator");
-        std::fs::create_dir_all(&folder).unwrap();
-        let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cuda_emulator/emulate.hpp");
-        let texts = [header.clone(), header.with_file_name("hopper.hpp")].map(|h| std::fs::read_to_string(h).unwrap());
-        let [common, hopper] = [&[][..], &[HOPPER]];
-        let compiled = [common, hopper].map(|options| {
-            let compiled = folder.join(format!("{:016x}.hpp", hash_of(&(&texts, OPTIONS, options))));
-            precompile(&header, &compiled, options);
-            compiled
-        });
-        Ok(Self { folder, texts, compiled })
+        let itself = Emulation::find()?;
+        let linker = works(&[QUICK_LINKER, "-Wl,--version"]).then_some(QUICK_LINKER);
+        // SAFETY: the library was compiled from our own text and has no initialisers.
+        let loaded = unsafe { Library::new(&itself.library) }.unwrap();
+        Ok(Self { itself, _loaded: loaded, linker })
     }
 
     /// Runs all steps on operands and hands out the answer, or what the emulator found wrong. `edit` may change the text;
@@ -139,27 +106,17 @@ impl Emulator {
     fn library(&self, step: &Launch, text: &str) -> Library {
         let entries: String = entries(text).map(|name| format!("EMULATED_ENTRY({name})\n")).collect();
         let whole = format!("{text}\n{entries}");
-        let stem = self.folder.join(format!("{:016x}", hash_of(&(&self.texts, OPTIONS, &whole, &step.constants))));
+        let key = hash_of(&(&self.itself.library, BRIEF, &whole, &step.constants));
+        let stem = self.itself.library.with_file_name(format!("{key:016x}"));
         let library = stem.with_extension("so");
         if !library.exists() {
             let source = stem.with_extension(format!("{}.cpp", std::process::id()));
-            let part = stem.with_extension(format!("{}.part", std::process::id()));
             std::fs::write(&source, whole).unwrap();
             let macros = step.constants.iter().map(|(name, value)| format!("-D{name}={value}"));
-            let for_hopper = is_for_hopper(text);
-            let output = Command::new("g++")
-                .args(OPTIONS)
-                .args(for_hopper.then_some(HOPPER))
-                .args(["-shared", "-include"])
-                .arg(&self.compiled[usize::from(for_hopper)])
-                .args(macros)
-                .arg(&source)
-                .arg("-o")
-                .arg(&part)
-                .output()
-                .unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            std::fs::rename(&part, &library).unwrap();
+            compile(&library, |compiler| {
+                compiler.arg(BRIEF).args(self.linker).args(is_for_hopper(text).then_some(HOPPER)).args(macros);
+                compiler.arg("-include").arg(&self.itself.header).arg(&source).arg(&self.itself.library);
+            });
             std::fs::remove_file(&source).unwrap();
         }
         // SAFETY: the library was compiled from our own text and has no initialisers.

@@ -25,7 +25,7 @@ pub(crate) struct Function {
 
 fn scratch(ending: &str) -> Option<PathBuf> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let folder = &script()?.emulate.as_ref()?.0;
+    let [folder, ..] = script()?.emulate.as_ref()?;
     std::fs::create_dir_all(folder).ok()?;
     Some(folder.join(format!("{}-{}.{ending}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))))
 }
@@ -96,7 +96,7 @@ pub(crate) struct Program {
 
 /// Makes a library of a text; the error is the log.
 fn compile(text: &str, macros: &[String]) -> Result<Vec<u8>, String> {
-    let Some((_, header)) = script().and_then(|s| s.emulate.as_ref()) else { return Ok(Vec::new()) };
+    let Some([_, header, emulator]) = script().and_then(|s| s.emulate.as_ref()) else { return Ok(Vec::new()) };
     let (source, library) = (scratch("cpp").ok_or("no folder")?, scratch("so").ok_or("no folder")?);
     let kernels = text.lines().filter_map(|line| line.strip_prefix("KERNEL(")?.split_once(") ")?.1.split_once('('));
     let entries: String = kernels.map(|(name, _)| format!("EMULATED_ENTRY({name})\n")).collect();
@@ -105,9 +105,10 @@ fn compile(text: &str, macros: &[String]) -> Result<Vec<u8>, String> {
         .args(["-std=c++17", "-O1", "-w", "-ffp-contract=off", "-fno-strict-aliasing", "-shared", "-fPIC", "-include"])
         .arg(header)
         .args(macros.iter().map(|m| format!("-D{m}")))
-        // The header leaves out what Hopper alone has where nobody asks for it.
+        // What Hopper alone has is left out where nobody asks for it.
         .args(text.contains("#line 1 \"hopper.cu\"\n").then_some("-DEMULATED_HOPPER"))
         .arg(&source)
+        .arg(emulator)
         .arg("-o")
         .arg(&library)
         .output()

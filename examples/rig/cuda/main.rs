@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! driver 13000                    the CUDA that it speaks
-//! emulate FOLDER HEADER           run programs: libraries go to FOLDER, HEADER is emulate.hpp
+//! emulate FOLDER HEADER LIBRARY   run programs: libraries go to FOLDER, HEADER is emulate.hpp, LIBRARY what was compiled beside it
 //! fail cuMemAlloc_v2 2 3          a function answers with a code, from the call after three others on
 //! silent-tf32 yes                 products in binary32 are computed in TF32
 //! narrow-from 120                 products with so many rows or columns take operands in binary32 for bfloat16

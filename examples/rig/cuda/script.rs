@@ -32,8 +32,8 @@ struct Failure {
 pub(crate) struct Script {
     pub(crate) driver: i32,
     pub(crate) devices: Vec<Device>,
-    /// Folder for libraries, and the emulator's header.
-    pub(crate) emulate: Option<(PathBuf, PathBuf)>,
+    /// Folder for libraries, the emulator's header, and its library.
+    pub(crate) emulate: Option<[PathBuf; 3]>,
     /// Whether products in binary32 are computed in TF32.
     pub(crate) silent_tf32: bool,
     /// From so many rows or columns of an answer on, operands of products in binary32 and TF32 are rounded to bfloat16.
@@ -100,7 +100,7 @@ impl Script {
                 "narrow-from" => script.narrow_from = Some(number(0)?),
                 "silent-tf32" => script.silent_tf32 = true,
                 "log" => script.log = Some(rest.into()),
-                "emulate" => script.emulate = Some((words.first()?.into(), words.get(1)?.into())),
+                "emulate" => script.emulate = Some([words.first()?.into(), words.get(1)?.into(), words.get(2)?.into()]),
                 "fail" => {
                     let function = (*words.first()?).to_owned();
                     script.failures.push(Failure { function, code: number(1)?, after: number(2).unwrap_or(0) });
