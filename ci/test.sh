@@ -97,20 +97,17 @@ deny() {
 } >"$log/tools" 2>&1 &
 tools=$!
 
-# One profile for everything: dependencies are compiled once. Linting rides on compiling (ci/lint.sh); where it finds something,
-# everything is compiled without it, so that the tests have their say as well.
+# One profile for everything: dependencies are compiled once. Lints and documentation ride on compiling (ci/lint.sh); where they
+# have findings, everything is compiled without them, so that the tests have their say as well.
 step "format" cargo fmt --check
 before=$failed
 export RUSTC_WORKSPACE_WRAPPER="$PWD/ci/lint.sh"
 # Tests, what they load and run, and benchmarks in one go: the library and its tests are compiled beside each other.
-step "everything compiles without a finding" cargo build --release --locked --all-targets --quiet
+step "everything compiles, is linted and documented" cargo build --release --locked --all-targets --quiet
 if [ "$failed" -gt "$before" ]; then
   unset RUSTC_WORKSPACE_WRAPPER
   step "everything compiles" cargo build --release --locked --all-targets --quiet
 fi
-step "lints without default features" env -u RUSTC_WORKSPACE_WRAPPER \
-  cargo clippy --release --lib --bins --locked --quiet --no-default-features -- -D warnings
-
 if cargo nextest --version >/dev/null 2>&1; then
   run_tests=(cargo nextest run --release --locked --no-fail-fast)
 else
@@ -134,6 +131,18 @@ fi
 [ "$tests_ok" -eq 1 ] || [ "$failed" -gt 0 ] || failed=1
 while IFS= read -r line; do skip "${line%%: *}" "${line#*: }"; done < <(sort -u "$WATTPROOF_SKIPPED")
 
+# Nothing from here on depends on time, so the pages are visited beside the rest, which often keeps one processor only.
+ci/browser/run.sh >"$log/browser" 2>&1 &
+visits=$!
+
+step "lints without default features" env -u RUSTC_WORKSPACE_WRAPPER \
+  cargo clippy --release --lib --bins --locked --quiet --no-default-features -- -D warnings
+step "documentation examples" cargo test --release --locked --quiet --doc
+benchmarks() { # once each; what they print matters where one fails
+  cargo test --release --locked --quiet --benches -- --test >"$log/benches" 2>&1 || { cat "$log/benches" && return 1; }
+}
+step "benchmarks run" benchmarks
+
 # The pages in a real browser. node counts its tests itself; what is missing is said.
 browser() {
   if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
@@ -145,7 +154,7 @@ browser() {
   else
     printf -- '--- browser\n'
     local ok=1
-    ci/browser/run.sh >"$log/browser" 2>&1 || ok=0
+    wait "$visits" || ok=0
     said() { grep -oE "^# $1 [0-9]+" "$log/browser" | tail -n 1 | grep -oE '[0-9]+$' || echo 0; }
     grep -E '^(not ok|# .*( ms| of )|a site of)' "$log/browser" || true
     if ! grep -q '^# tests ' "$log/browser"; then
@@ -163,16 +172,6 @@ browser() {
   fi
 }
 browser
-
-# Nothing here is timed, and the benchmarks, each run once, keep one processor only.
-cargo test --release --locked --quiet --benches -- --test >"$log/benches" 2>&1 &
-benches=$!
-benchmarks() {
-  wait "$benches" || { cat "$log/benches" && return 1; }
-}
-step "documentation examples" cargo test --release --locked --quiet --doc
-step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps --quiet
-step "benchmarks run" benchmarks
 
 if cargo deny --version >/dev/null 2>&1; then
   step "dependencies: licences, bans, sources" cargo deny --offline --log-level error check licenses bans sources

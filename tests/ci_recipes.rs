@@ -344,7 +344,8 @@ fn recipes_fit_the_schemas_of_their_readers() {
     assert!(!check(&["vendor.github-actions"], &broken).status.success());
 }
 
-/// A crate with a finding counts as not compiled, or cargo would never look at it again; what rustc makes is all that is made.
+/// A crate with a finding, in its code or documentation, counts as not compiled, or cargo would never look at it again; what
+/// rustc makes is all that is made.
 #[test]
 fn linting_rides_on_compiling() {
     if !Command::new("clippy-driver").arg("--version").output().is_ok_and(|o| o.status.success()) {
@@ -372,6 +373,8 @@ fn linting_rides_on_compiling() {
     let finding =
         compile("//! A finding of clippy, none of rustc.\n/// Less.\npub fn less(v: &[u8]) -> bool { v.len() == 0 }\n");
     assert!(!finding.status.success() && said(&finding).contains("clippy::len_zero"), "{}", said(&finding));
+    let dead_link = compile("//! See [`Nowhere`].\n");
+    assert!(!dead_link.status.success() && said(&dead_link).contains("unresolved link"), "{}", said(&dead_link));
     let wrong = compile("//! No Rust.\nlet\n");
     assert!(!wrong.status.success(), "{}", said(&wrong));
     // What cargo asks before it compiles is answered as rustc does.
