@@ -54,6 +54,7 @@ const CASES: &[(&str, &[Dtype], &str)] = &[
 const LARGE: &str = "fma-peak";
 
 /// Parameters of the first case of a kernel; none of one without.
+#[cfg(feature = "wgpu")]
 pub(crate) fn first(id: &str) -> &'static str {
     CASES.iter().find(|(listed, ..)| *listed == id).map_or("", |(.., text)| text)
 }
